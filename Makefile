@@ -1,0 +1,55 @@
+# Every target works on a fresh machine: .venv is made and filled when it is missing or outdated.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUNS := runs/quickstart
+# One thread a core that this process may use; more would only get in each other's way.
+export TOKENIZERS_PARALLELISM := false
+
+.PHONY: quickstart install test check format wheel clean
+
+install: $(VENV)/.installed-dev
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+# torch first and pinned: an unpinned torch brings gigabytes of CUDA packages.
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+# Plain DPO, TGDPO on the reward that it induces, TGDPO on exact token rewards; then one table.
+quickstart: $(VENV)/.installed
+	$(BIN)/tgdpo train --config playground --overwrite --output-dir $(RUNS)/dpo \
+	    --reward-plugin none
+	$(BIN)/tgdpo train --config playground --overwrite --output-dir $(RUNS)/tgdpo-induced \
+	    --reward-plugin induced --reward-arg model=$(RUNS)/dpo
+	$(BIN)/tgdpo train --config playground --overwrite --output-dir $(RUNS)/tgdpo-oracle \
+	    --reward-plugin playground-oracle
+	$(BIN)/tgdpo evaluate playground $(RUNS)/dpo $(RUNS)/tgdpo-induced $(RUNS)/tgdpo-oracle \
+	    --dataset playground --judge verifier --samples 2 --max-new-tokens 32 --batch-size 300
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest --numprocesses auto
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+wheel: $(VENV)/.installed-dev
+	rm -rf dist
+	$(BIN)/python -m build --wheel --outdir dist .
+	$(BIN)/check-wheel-contents dist
+
+clean:
+	rm -rf $(VENV) dist build runs

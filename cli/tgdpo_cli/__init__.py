@@ -1,0 +1,1 @@
+"""The command line ``tgdpo``; commands import what they need when they run."""

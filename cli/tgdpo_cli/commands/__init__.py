@@ -1,0 +1,1 @@
+"""One file a command; each defines ``command``. Heavy imports stand inside the functions."""

@@ -1,0 +1,66 @@
+"""``tgdpo recipes``: ready-made runs."""
+
+import importlib.resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+import click
+
+from tgdpo_cli.output import table
+
+
+@click.group("recipes", invoke_without_command=True)
+@click.pass_context
+def command(ctx: click.Context) -> None:
+    """List, show and copy the recipes that come along (default: list)."""
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_recipes)
+
+
+@command.command("list")
+def list_recipes() -> None:
+    """List the recipes; the first comment line of each says what it is."""
+    rows = []
+    for name, file in sorted(_recipes().items()):
+        first = file.read_text(encoding="utf-8").partition("\n")[0]
+        rows.append((name, first.lstrip("# ")))
+    table(("recipe", "what"), rows)
+
+
+@command.command("show")
+@click.argument("name")
+def show(name: str) -> None:
+    """Print a recipe."""
+    click.echo(_find(name).read_text(encoding="utf-8"), nl=False)
+
+
+@command.command("copy")
+@click.argument("name")
+@click.argument("file", type=click.Path(dir_okay=False))
+def copy(name: str, file: str) -> None:
+    """Copy a recipe to FILE, to be edited and used with --config."""
+    target = Path(file)
+    if target.exists():
+        raise click.UsageError(f"{file} exists already; choose another name.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(_find(name).read_text(encoding="utf-8"), encoding="utf-8")
+    click.echo(f"Wrote {file}. Use it with: tgdpo train --config {file}")
+
+
+def _recipes() -> dict[str, Traversable]:
+    folder = importlib.resources.files("tgdpo_cli") / "recipes"
+    return {
+        file.name.removesuffix(".yaml"): file
+        for file in folder.iterdir()
+        if file.name.endswith(".yaml")
+    }
+
+
+def _find(name: str) -> Traversable:
+    from tgdpo_core.errors import UsageError, did_you_mean
+
+    recipes = _recipes()
+    bare = name.removesuffix(".yaml")
+    if bare not in recipes:
+        raise UsageError(f"Unknown recipe '{name}'. {did_you_mean(bare, recipes)}")
+    return recipes[bare]

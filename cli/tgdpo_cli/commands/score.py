@@ -1,0 +1,40 @@
+"""``tgdpo score``: fill the store."""
+
+from typing import Any
+
+import click
+
+from tgdpo_cli.main import Session
+from tgdpo_cli.output import print_json, quiet_libraries, show_data
+from tgdpo_cli.recipe_options import recipe_from, recipe_options
+
+
+@click.command("score")
+@recipe_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def command(session: Session, /, as_json: bool, **options: Any) -> None:
+    """Fill the store of per-token values, without training.
+
+    Takes the options of `tgdpo train`; what is stored already is not computed again, so that an
+    interrupted run goes on where it stopped. Start it with `accelerate launch -m tgdpo_cli.main
+    score ...` to share the work between processes.
+    """
+    recipe = recipe_from(options, needs_output=False)
+    quiet_libraries()
+    from tgdpo_core.training.plan import make_plan
+
+    plan = make_plan(recipe, session.plugins)
+    if not as_json:
+        show_data(plan.train.report, plan.evaluation.report if plan.evaluation else None)
+    from tgdpo_core.training import run
+
+    totals = run.score(plan).totals()
+    if as_json:
+        print_json(totals)
+        return
+    for name, counts in totals["passes"].items():
+        click.echo(
+            f"{name}: {counts['computed']} pairs computed, {counts['reused']} reused "
+            f"(key {counts['key']})"
+        )

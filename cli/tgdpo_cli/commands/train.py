@@ -1,0 +1,48 @@
+"""``tgdpo train``: the main job."""
+
+from typing import Any
+
+import click
+
+from tgdpo_cli.main import Session
+from tgdpo_cli.output import print_json, quiet_libraries, show_data, show_plan
+from tgdpo_cli.recipe_options import recipe_from, recipe_options
+
+
+@click.command("train")
+@recipe_options
+@click.option("--resume", is_flag=True, help="Continue from the newest checkpoint of the run.")
+@click.option("--overwrite", is_flag=True, help="Replace a run that the folder holds.")
+@click.option("--dry-run", is_flag=True, help="Say what would happen; load no model.")
+@click.option("--json", "as_json", is_flag=True, help="With --dry-run: print JSON.")
+@click.pass_obj
+def command(
+    session: Session, /, resume: bool, overwrite: bool, dry_run: bool, as_json: bool, **options: Any
+) -> None:
+    """Train a model on preference pairs, with token rewards from a plugin.
+
+    \b
+    Plain DPO, then TGDPO on the reward that it induces:
+      tgdpo train --model M --dataset pairs.jsonl --reward-plugin none --output-dir runs/dpo
+      tgdpo train --model M --dataset pairs.jsonl --output-dir runs/tgdpo \\
+                  --reward-plugin induced --reward-arg model=runs/dpo
+
+    Reference log-probs and token rewards are computed once, before training, and stored: a second
+    run that changes only learning rate, alpha, beta or output folder computes nothing again.
+    """
+    if resume and overwrite:
+        raise click.UsageError("--resume and --overwrite exclude each other.")
+    recipe = recipe_from(options)
+    quiet_libraries()
+    from tgdpo_core.training.plan import make_plan
+
+    plan = make_plan(recipe, session.plugins)
+    from tgdpo_core.training import run
+
+    if dry_run:
+        report = run.dry_run(plan)
+        print_json(report) if as_json else show_plan(report)
+        return
+    show_data(plan.train.report, plan.evaluation.report if plan.evaluation else None)
+    folder = run.train(plan, resume=resume, overwrite=overwrite)
+    click.echo(f"Done: {folder.path} (model in {folder.model}, metrics in {folder.log})")

@@ -1,0 +1,38 @@
+"""``tgdpo validate``: everything that can be checked without a model."""
+
+from typing import Any
+
+import click
+
+from tgdpo_cli.main import Session
+from tgdpo_cli.output import print_json, show_data
+from tgdpo_cli.recipe_options import recipe_from, recipe_options
+
+
+@click.command("validate")
+@recipe_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def command(session: Session, /, as_json: bool, **options: Any) -> None:
+    """Check recipe, paths, plugins and data rows; load no model and no torch.
+
+    Takes the options of `tgdpo train`. The exit code says what is wrong: 2 the recipe, 3 the data,
+    4 a plugin.
+    """
+    from tgdpo_core.training.plan import make_plan
+
+    plan = make_plan(recipe_from(options, needs_output=False), session.plugins)
+    evaluation = plan.evaluation.report if plan.evaluation else None
+    if as_json:
+        reports = {
+            "data": plan.train.report.as_dict(),
+            "evaluation": evaluation and evaluation.as_dict(),
+        }
+        print_json({"model": plan.model, **reports})
+        return
+    show_data(plan.train.report, evaluation)
+    click.echo(f"Model: {plan.model}")
+    for source in plan.sources:
+        click.echo(f"Reward: {source}, weight {source.weight:g}")
+    click.echo(f"Shaping: {plan.shaping[0]} {plan.shaping[1].options()}")
+    click.echo("Valid.")

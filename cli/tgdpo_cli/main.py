@@ -1,0 +1,140 @@
+"""The group ``tgdpo``: global options, lazily imported commands, errors and exit codes."""
+
+import importlib
+import logging
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from tgdpo_core.plugin_api.manager import PluginManager
+
+# Command -> its one line of help, so that the list of commands imports none of them.
+COMMANDS = {
+    "train": "Train a model on preference pairs, with token rewards from a plugin.",
+    "score": "Fill the store of per-token values, without training.",
+    "evaluate": "Generate answers with models or runs and judge them.",
+    "validate": "Check recipe, paths, plugins and data rows; load no model.",
+    "plugins": "List and explain what is installed.",
+    "recipes": "List, show and copy the recipes that come along.",
+}
+
+
+@dataclass
+class Session:
+    """What the global options said.
+
+    Attributes:
+        plugin_files: Python files to load as plugins.
+        debug: show tracebacks.
+    """
+
+    plugin_files: Sequence[str] = ()
+    debug: bool = False
+
+    @cached_property
+    def plugins(self) -> "PluginManager":
+        """The installed plugins, loaded when first asked for."""
+        from tgdpo_core.plugin_api.manager import PluginManager
+
+        return PluginManager(files=self.plugin_files)
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when called; plugins may add more."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the built-in commands, and those of plugins once they are loaded."""
+        return [*COMMANDS, *sorted(self.commands)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command; only an unknown one loads the plugins."""
+        if cmd_name in COMMANDS:
+            module = importlib.import_module(f"tgdpo_cli.commands.{cmd_name}")
+            command: click.Command = module.command
+            return command
+        known = super().get_command(ctx, cmd_name)
+        if known is None and isinstance(ctx.obj, Session):
+            ctx.obj.plugins.add_commands(self)
+            known = super().get_command(ctx, cmd_name)
+        return known
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the arguments name; suggest one where the name is unknown."""
+        from tgdpo_core.errors import did_you_mean
+
+        name = args[0]
+        if not name.startswith("-") and self.get_command(ctx, name) is None:
+            ctx.fail(f"Unknown command '{name}'. {did_you_mean(name, self.list_commands(ctx))}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands from ``COMMANDS``."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--plugin-file",
+    "plugin_files",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False),
+    help="Load a plugin from one Python file (repeatable).",
+)
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.version_option(package_name="tgdpo")
+@click.pass_context
+def cli(ctx: click.Context, plugin_files: Sequence[str], debug: bool) -> None:
+    """Token-level reward guided DPO (TGDPO): every response token has its own weight.
+
+    Where token rewards come from and how they become weights is a plugin:
+    `tgdpo plugins list`. Plugins may add commands, too.
+    """
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    ctx.obj = Session(plugin_files, debug)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with the code of ``tgdpo_core.errors``."""
+    sys.exit(run(lambda: cli.main(arguments, prog_name="tgdpo", standalone_mode=False)))
+
+
+def run(command: Callable[[], Any]) -> int:
+    """Return the exit code of a command; errors are printed in one paragraph, not as traceback."""
+    from tgdpo_core.errors import TgdpoError
+
+    debug = "--debug" in sys.argv
+    try:
+        result = command()
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        click.echo("Interrupted. What was stored and saved is kept; --resume goes on.", err=True)
+        return 130
+    except TgdpoError as error:
+        if debug:
+            traceback.print_exc()
+        click.echo(f"Error: {error}", err=True)
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001 - the last door: a bug of ours, said as such
+        traceback.print_exc()
+        click.echo(
+            f"This is a bug in tgdpo ({type(error).__name__}). Please report it with the lines "
+            "above.",
+            err=True,
+        )
+        return 1
+    return result if isinstance(result, int) else 0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The built-in plugins; they use only the public names of ``tgdpo_core``."""

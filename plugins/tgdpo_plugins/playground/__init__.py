@@ -1,0 +1,32 @@
+"""The playground: a data set, a base model, an exact token reward and a judge for trying things.
+
+Importing it loads no torch. How the shipped files were made: ``playground/build.py``.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from tgdpo_core import hookimpl
+from tgdpo_plugins.playground.dataset import Playground
+from tgdpo_plugins.playground.oracle import PlaygroundOracle
+from tgdpo_plugins.playground.verifier import Verifier
+
+Register = Callable[[str, Any], None]
+
+
+@hookimpl
+def register_token_rewards(register: Register) -> None:
+    """Register the exact reward of playground answers."""
+    register("playground-oracle", PlaygroundOracle)
+
+
+@hookimpl
+def register_datasets(register: Register) -> None:
+    """Register the playground's pairs and base model."""
+    register("playground", Playground)
+
+
+@hookimpl
+def register_judges(register: Register) -> None:
+    """Register the exact checker as a judge."""
+    register("verifier", Verifier)

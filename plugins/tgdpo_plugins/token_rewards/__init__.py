@@ -1,0 +1,19 @@
+"""Built-in token rewards: none, induced, random, column."""
+
+from collections.abc import Callable
+from typing import Any
+
+from tgdpo_core import hookimpl
+from tgdpo_plugins.token_rewards.column import Column
+from tgdpo_plugins.token_rewards.induced import Induced
+from tgdpo_plugins.token_rewards.none import NoReward
+from tgdpo_plugins.token_rewards.random import RandomReward
+
+
+@hookimpl
+def register_token_rewards(register: Callable[[str, Any], None]) -> None:
+    """Register them."""
+    register("none", NoReward)
+    register("induced", Induced)
+    register("random", RandomReward)
+    register("column", Column)

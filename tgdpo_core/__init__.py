@@ -1,0 +1,55 @@
+"""TGDPO: DPO in which every response token has its own weight (arXiv 2506.14574).
+
+The public names are resolved on first use, so that importing the package loads no torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tgdpo_core.errors import TgdpoError as TgdpoError
+    from tgdpo_core.plugin_api.datasets import NamedDataset as NamedDataset
+    from tgdpo_core.plugin_api.hookspecs import hookimpl as hookimpl
+    from tgdpo_core.plugin_api.judges import Generation as Generation
+    from tgdpo_core.plugin_api.judges import Judge as Judge
+    from tgdpo_core.plugin_api.options import option as option
+    from tgdpo_core.plugin_api.rewards import Example as Example
+    from tgdpo_core.plugin_api.rewards import ScoringContext as ScoringContext
+    from tgdpo_core.plugin_api.rewards import Spans as Spans
+    from tgdpo_core.plugin_api.rewards import TokenReward as TokenReward
+    from tgdpo_core.plugin_api.shapings import Shaping as Shaping
+    from tgdpo_core.plugin_api.transforms import Transform as Transform
+    from tgdpo_core.scoring.fingerprints import model_fingerprint as model_fingerprint
+    from tgdpo_core.training.config import TGDPOConfig as TGDPOConfig
+    from tgdpo_core.training.trainer import TGDPOTrainer as TGDPOTrainer
+
+_HOME = {
+    "Example": "tgdpo_core.plugin_api.rewards",
+    "Generation": "tgdpo_core.plugin_api.judges",
+    "Judge": "tgdpo_core.plugin_api.judges",
+    "NamedDataset": "tgdpo_core.plugin_api.datasets",
+    "ScoringContext": "tgdpo_core.plugin_api.rewards",
+    "Shaping": "tgdpo_core.plugin_api.shapings",
+    "Spans": "tgdpo_core.plugin_api.rewards",
+    "TGDPOConfig": "tgdpo_core.training.config",
+    "TGDPOTrainer": "tgdpo_core.training.trainer",
+    "TgdpoError": "tgdpo_core.errors",
+    "TokenReward": "tgdpo_core.plugin_api.rewards",
+    "Transform": "tgdpo_core.plugin_api.transforms",
+    "hookimpl": "tgdpo_core.plugin_api.hookspecs",
+    "model_fingerprint": "tgdpo_core.scoring.fingerprints",
+    "option": "tgdpo_core.plugin_api.options",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its room."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'tgdpo_core' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,75 @@
+"""What was found wrong or changed in a data set, counted, with the first rows named."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tgdpo_core.errors import DataError
+
+_SHOWN = 10
+
+OnBadRow = Literal["error", "skip"]
+
+
+class RowProblem(ValueError):
+    """One row cannot be used; ``kind`` is what it is counted under."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+@dataclass
+class DataReport:
+    """Counts of a data set on its way to training.
+
+    Attributes:
+        source: what was loaded.
+        num_rows: rows read.
+        num_pairs: pairs that are trained on.
+        problems: ``where: what`` of each row left out.
+        counts: how many rows of each problem, and of each change that is not one (truncations).
+        tokens: totals of prompt, chosen and rejected tokens.
+    """
+
+    source: str
+    num_rows: int = 0
+    num_pairs: int = 0
+    problems: list[str] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    tokens: dict[str, int] = field(default_factory=dict)
+
+    def add_problem(self, where: str, problem: RowProblem) -> None:
+        """Note that a row cannot be used."""
+        self.problems.append(f"{where}: {problem}")
+        self.counts[problem.kind] += 1
+
+    def raise_if_unusable(self, on_bad_row: OnBadRow) -> None:
+        """Raise ``DataError`` for bad rows under ``on_bad_row: error``, or if no pair is left."""
+        if self.problems and on_bad_row == "error":
+            raise DataError(
+                f"{self.source}: {len(self.problems)} of {self.num_rows} rows cannot be used.\n"
+                f"{self.listed_problems()}\n"
+                "Mend them, or leave them out with --set data.on_bad_row=skip (they are counted)."
+            )
+        if self.num_pairs == 0:
+            listed = f"\n{self.listed_problems()}" if self.problems else ""
+            raise DataError(f"{self.source}: no usable pair in {self.num_rows} rows.{listed}")
+
+    def listed_problems(self) -> str:
+        """Return the first problems, a line each."""
+        lines = [f"  {problem}" for problem in self.problems[:_SHOWN]]
+        if len(self.problems) > _SHOWN:
+            lines.append(f"  ... and {len(self.problems) - _SHOWN} more")
+        return "\n".join(lines)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return JSON values for run.json."""
+        return {
+            "source": self.source,
+            "rows": self.num_rows,
+            "pairs": self.num_pairs,
+            "left_out": len(self.problems),
+            "counts": dict(sorted(self.counts.items())),
+            "tokens": self.tokens,
+        }

@@ -1,0 +1,1 @@
+"""What trained models answer, and how good it is."""

@@ -1,0 +1,104 @@
+"""Answers of a model to prompts, through transformers' ``generate``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from tqdm.auto import tqdm
+
+from tgdpo_core.data.pairs import PreferencePair
+from tgdpo_core.data.tokenization import render_messages
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How answers are drawn.
+
+    Attributes:
+        max_new_tokens: longest answer.
+        samples: random answers per prompt, beside the greedy one.
+        temperature: of the random answers; the whole distribution is sampled (no top-k, no top-p).
+        seed: of the random answers.
+        batch_size: prompts answered together.
+    """
+
+    max_new_tokens: int = 256
+    samples: int = 1
+    temperature: float = 1.0
+    seed: int = 0
+    batch_size: int = 64
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The texts that a model gave to one prompt."""
+
+    greedy: str
+    sampled: Sequence[str]
+
+
+@torch.no_grad()
+def answer(
+    model: Any, tokenizer: Any, pairs: Sequence[PreferencePair], sampling: Sampling, *, label: str
+) -> list[Answers]:
+    """Return the answers to the prompts of pairs, in their order.
+
+    Args:
+        model: a causal language model, on its device.
+        tokenizer: its tokenizer.
+        pairs: only their prompts are read.
+        sampling: how answers are drawn.
+        label: what the progress bar says.
+    """
+    model.eval()
+    torch.manual_seed(sampling.seed)
+    answers: list[Answers] = []
+    with tqdm(total=len(pairs), desc=label, unit="prompt") as bar:
+        for start in range(0, len(pairs), sampling.batch_size):
+            batch = pairs[start : start + sampling.batch_size]
+            inputs = _encode(tokenizer, batch).to(model.device)
+            greedy = _generate(model, tokenizer, inputs, sampling, do_sample=False)
+            sampled = [
+                _generate(model, tokenizer, inputs, sampling, do_sample=True)
+                for _ in range(sampling.samples)
+            ]
+            answers += [
+                Answers(text, [draw[i] for draw in sampled]) for i, text in enumerate(greedy)
+            ]
+            bar.update(len(batch))
+    return answers
+
+
+def _encode(tokenizer: Any, pairs: Sequence[PreferencePair]) -> Any:
+    texts = [
+        render_messages(pair, [*pair.prompt], tokenizer, add_generation_prompt=True)
+        if pair.is_chat
+        else str(pair.prompt)
+        for pair in pairs
+    ]
+    return tokenizer(
+        texts,
+        add_special_tokens=not pairs[0].is_chat,
+        padding=True,
+        padding_side="left",
+        return_tensors="pt",
+        return_token_type_ids=False,
+    )
+
+
+def _generate(
+    model: Any, tokenizer: Any, inputs: Any, sampling: Sampling, *, do_sample: bool
+) -> list[str]:
+    how = {"temperature": sampling.temperature, "top_k": 0, "top_p": 1.0} if do_sample else {}
+    output = model.generate(
+        **inputs,
+        do_sample=do_sample,
+        max_new_tokens=sampling.max_new_tokens,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        **how,
+    )
+    new = output[:, inputs["input_ids"].shape[1] :]
+    texts: list[str] = tokenizer.batch_decode(new, skip_special_tokens=True)
+    return texts

@@ -1,0 +1,59 @@
+"""Every door of the system.
+
+A plugin is a module named by an entry point of the group ``tgdpo``; it opens a door by a function
+of the hook's name, marked with ``hookimpl``. Hooks only register; they must have no other effect,
+and the module must not import torch at its top (``tgdpo --help`` would pay for it).
+
+    from tgdpo_core import TokenReward, hookimpl
+
+    @hookimpl
+    def register_token_rewards(register):
+        register("caps", Caps)
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    import click
+
+API_VERSION = 1
+"""A module may say ``TGDPO_API = 1``; another number than ours and it is not loaded."""
+
+hookspec = pluggy.HookspecMarker("tgdpo")
+hookimpl = pluggy.HookimplMarker("tgdpo")
+
+Register = Callable[[str, Any], None]
+"""``register(name, factory)``; names are made of a-z, 0-9 and '-'."""
+
+
+@hookspec
+def register_token_rewards(register: Register) -> None:
+    """Register ``TokenReward`` classes, or functions of one ``Example`` that return its values."""
+
+
+@hookspec
+def register_transforms(register: Register) -> None:
+    """Register ``Transform`` classes."""
+
+
+@hookspec
+def register_shapings(register: Register) -> None:
+    """Register ``Shaping`` classes."""
+
+
+@hookspec
+def register_datasets(register: Register) -> None:
+    """Register ``NamedDataset`` classes."""
+
+
+@hookspec
+def register_judges(register: Register) -> None:
+    """Register ``Judge`` classes."""
+
+
+@hookspec
+def register_commands(cli: "click.Group") -> None:
+    """Add commands to the ``tgdpo`` command line."""

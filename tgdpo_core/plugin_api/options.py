@@ -1,0 +1,128 @@
+"""Options of a plugin: annotated fields of its class are what a user may set.
+
+    class Caps(TokenReward):
+        penalty: float = option(1.0, help="size of the penalty")
+
+The class becomes a keyword-only dataclass, so ``Caps(penalty=2.0)`` works in Python, and
+``--reward-arg penalty=2`` on the command line is checked against the annotation.
+"""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar, dataclass_transform
+
+from tgdpo_core.errors import PluginError, did_you_mean
+
+
+def option(
+    default: Any = dataclasses.MISSING,
+    *,
+    help: str,
+    choices: tuple[Any, ...] | None = None,
+    stored: bool = True,
+) -> Any:
+    """Return a field with a sentence of help.
+
+    Args:
+        default: the value when the user gives none; without it the option is required.
+        help: one sentence, shown by ``tgdpo plugins show``.
+        choices: the only values allowed, where the annotation does not say it.
+        stored: False for an option that acts after the store (a factor on stored values, say), so
+            that changing it computes nothing again.
+    """
+    metadata = {"help": help, "choices": choices, "stored": stored}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass_transform(kw_only_default=True, field_specifiers=(option,))
+class Options:
+    """Base of everything a user configures by ``KEY=VALUE``."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Make the subclass a keyword-only dataclass: its annotated fields are its options."""
+        super().__init_subclass__(**kwargs)
+        dataclasses.dataclass(kw_only=True, eq=False)(cls)
+
+    def options(self, *, stored_only: bool = False) -> dict[str, Any]:
+        """Return option values by name; ``stored_only`` leaves out those with ``stored=False``."""
+        return {
+            f.name: getattr(self, f.name)
+            for f in option_fields(type(self))
+            if not stored_only or f.metadata.get("stored", True)
+        }
+
+
+OptionsT = TypeVar("OptionsT", bound=Options)
+
+
+def option_fields(cls: type) -> tuple[dataclasses.Field[Any], ...]:
+    """Return the fields of a plugin class that a user may set, in the order they are written."""
+    return dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
+
+
+def build(cls: type[OptionsT], values: Mapping[str, Any], *, who: str) -> OptionsT:
+    """Return ``cls`` built from option values, each checked against its annotation.
+
+    Args:
+        cls: the plugin class.
+        values: option name to value; strings (``KEY=VALUE``) are converted to the field's type.
+        who: how messages name the plugin, e.g. ``token reward 'caps' (tgdpo-reward-caps 0.1)``.
+
+    Raises:
+        PluginError: for an unknown option, a missing one, or a value its type does not admit.
+    """
+    fields = {f.name: f for f in option_fields(cls)}
+    hints = typing.get_type_hints(cls)
+    unknown = [name for name in values if name not in fields]
+    if unknown:
+        raise PluginError(f"{who} has no option '{unknown[0]}'. {did_you_mean(unknown[0], fields)}")
+    missing = [f.name for f in fields.values() if _required(f) and f.name not in values]
+    if missing:
+        helps = fields[missing[0]].metadata.get("help", "")
+        raise PluginError(
+            f"{who} needs the option '{missing[0]}' ({helps}): give {missing[0]}=VALUE."
+        )
+    converted = {
+        name: _convert(value, hints[name], fields[name], who) for name, value in values.items()
+    }
+    try:
+        return cls(**converted)
+    except (TypeError, ValueError) as error:
+        raise PluginError(f"{who} refuses its options {dict(values)}: {error}") from error
+
+
+def _required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _convert(value: Any, annotation: Any, field: dataclasses.Field[Any], who: str) -> Any:
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+    adapter = TypeAdapter(annotation, config=ConfigDict(allow_inf_nan=False))
+    try:
+        if not isinstance(value, str):
+            result = adapter.validate_python(value)
+        elif value.lower() in ("none", "null") and _allows_none(annotation):
+            result = None
+        elif value.lstrip()[:1] in ("[", "{"):
+            result = adapter.validate_json(value)
+        else:
+            result = adapter.validate_strings(value)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"]
+        name = getattr(annotation, "__name__", str(annotation))
+        raise PluginError(
+            f"{who}: option {field.name}={value!r}: {reason} (type {name})."
+        ) from error
+    choices = field.metadata.get("choices")
+    if choices and result not in choices:
+        listed = ", ".join(map(str, choices))
+        raise PluginError(f"{who}: option {field.name}={value!r} is not one of: {listed}.")
+    return result
+
+
+def _allows_none(annotation: Any) -> bool:
+    is_union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+    return is_union and type(None) in typing.get_args(annotation)

@@ -1,0 +1,142 @@
+"""What a token-reward plugin is given, and what it gives back.
+
+A plugin scores one response at a time or in batches; it never sees padding, masks or shifted
+labels. The core calls it in a pass of its own before training, checks what it returns, and stores
+it per token.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+from tgdpo_core.plugin_api.options import Options
+
+if TYPE_CHECKING:
+    import torch
+
+Side = Literal["chosen", "rejected"]
+Reduction = Literal["mean", "sum", "max", "last"]
+
+
+@dataclass(frozen=True)
+class Spans:
+    """Values on character ranges of ``Example.response``; the core turns them into token values.
+
+    Use it when the values come from another tokenizer, a step splitter, a regular expression or a
+    person: no token id of the policy is needed.
+
+    Args:
+        items: ``(start, end, value)`` with ``0 <= start <= end <= len(response)``, end exclusive.
+        how: how a token that several values touch gets its own: ``mean`` for intensive values
+            (probabilities), ``sum`` for additive ones (log-ratios; each value is spread over its
+            characters and the total is conserved), ``max``, or ``last``.
+        fill: the value of a token that no span touches.
+    """
+
+    items: Sequence[tuple[int, int, float]]
+    how: Reduction = "mean"
+    fill: float = 0.0
+
+
+@dataclass(frozen=True)
+class Example:
+    """One response of a preference pair, as it will be trained.
+
+    Attributes:
+        uid: stable name of the response: a hash of prompt, response and side, not a row index.
+        side: ``chosen`` or ``rejected``.
+        prompt: the prompt as the data set has it: text, or a list of messages.
+        response: exactly the text that ``response_ids`` covers (a chat template's closing marks
+            included), so that ``offsets`` index into it.
+        prompt_ids: token ids of the prompt, as trained.
+        response_ids: token ids of the response, as trained (after truncation, EOS included).
+        offsets: one ``(start, end)`` character range of ``response`` per response token.
+        num_untruncated: how many response tokens there were before truncation.
+        columns: the data-set columns that the plugin asked for with ``column:NAME``.
+        shared: per-token values that the core computed because the plugin asked for them;
+            ``shared["reference_logps"][t]`` belongs to ``response_ids[t]``.
+    """
+
+    uid: str
+    side: Side
+    prompt: Any
+    response: str
+    prompt_ids: Sequence[int]
+    response_ids: Sequence[int]
+    offsets: Sequence[tuple[int, int]]
+    num_untruncated: int = 0
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    shared: "Mapping[str, torch.Tensor]" = field(default_factory=dict)
+
+
+class ScoringContext(Protocol):
+    """What ``TokenReward.setup`` may use."""
+
+    device: "torch.device"
+    dtype: "torch.dtype"
+    tokenizer: Any
+    """The policy's tokenizer."""
+
+    def load_causal_lm(self, name_or_path: str, *, revision: str | None = None) -> Any:
+        """Return a frozen causal language model on ``device``, loaded once per scoring pass.
+
+        ``name_or_path`` is a finished run folder, a local model folder or a Hub id.
+        """
+
+    def require_same_tokenizer(self, name_or_path: str, *, revision: str | None = None) -> None:
+        """Raise ``PluginError`` unless that model's tokenizer gives the policy's token ids."""
+
+    def token_logps(self, model: Any, batch: Sequence[Example]) -> "list[torch.Tensor]":
+        """Return log-probabilities of the response tokens under ``model``.
+
+        One float32 tensor of shape ``[len(response_ids)]`` per example, computed by the engine
+        that also computes the policy's.
+        """
+
+
+RewardResult = Any  # per example: 1-D floats (list, numpy, tensor) of len(response_ids), or Spans
+
+
+class TokenReward(Options):
+    """Base of a token-reward source; only ``score`` must be written.
+
+    Annotated fields are its options (see ``option``). The life of an instance: built from options,
+    then ``fingerprint`` and a look-up in the store; only if something is missing: ``setup``,
+    ``score`` on batches, ``teardown``. So a reward model never shares memory with training.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ()
+    """What ``score`` uses besides the text: ``reference_logps`` (in ``Example.shared``),
+    ``column:NAME`` (in ``Example.columns``), ``models`` (``context.load_causal_lm``)."""
+
+    store_version: ClassVar[int] = 1
+    """Raise it when scores change, so that stored ones are not used again."""
+
+    def required(self) -> tuple[str, ...]:
+        """Return ``needs``; override it where the needs depend on the options."""
+        return self.needs
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """Return JSON values that decide the scores beyond the options, e.g. a hash of weights.
+
+        Called before ``setup``; load nothing here.
+        """
+        return {}
+
+    def setup(self, context: ScoringContext) -> None:
+        """Load what ``score`` needs."""
+
+    def score(self, batch: Sequence[Example]) -> Sequence[RewardResult]:
+        """Return one result per example: 1-D values, one per response token, or ``Spans``."""
+        raise NotImplementedError(f"{type(self).__name__} must implement score(batch)")
+
+    def teardown(self) -> None:
+        """Free what ``setup`` loaded; may be called twice."""
+
+    def scale(self, beta: float) -> float:
+        """Return the factor on the stored values, given the ``beta`` of the run (default 1).
+
+        It acts after the store: a source that is proportional to beta need not score again when
+        beta changes.
+        """
+        return 1.0

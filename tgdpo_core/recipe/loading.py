@@ -1,0 +1,154 @@
+"""YAML and ``--set`` overrides to a checked recipe."""
+
+import copy
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from tgdpo_core.errors import RecipeError, did_you_mean
+from tgdpo_core.recipe.schema import Recipe
+
+_REQUIRED_AT = {"data.path": "--dataset", "output_dir": "--output-dir"}
+
+
+def load_recipe(path: str | Path) -> dict[str, Any]:
+    """Return the unchecked content of a recipe file.
+
+    Raises:
+        RecipeError: the file cannot be read, is not YAML, or repeats a key.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        content = yaml.load(text, Loader=_StrictLoader)
+    except OSError as error:
+        raise RecipeError(f"Recipe {path} cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise RecipeError(f"Recipe {path} is not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise RecipeError(
+            f"Recipe {path} must hold sections such as model, data, training; found "
+            f"{type(content).__name__}."
+        )
+    return content
+
+
+def resolve_recipe(
+    content: Mapping[str, Any],
+    *,
+    overrides: Sequence[str] = (),
+    settings: Mapping[str, Any] | None = None,
+    source: str = "the command line",
+) -> Recipe:
+    """Return the checked recipe.
+
+    Args:
+        content: what a file holds (or nothing).
+        overrides: ``section.key=value`` strings, the value in YAML.
+        settings: dotted keys to values, from command-line options; None values are skipped.
+        source: the file, for messages.
+
+    Raises:
+        RecipeError: unknown keys (with suggestions), missing ones, or values that do not fit; all
+            of them at once.
+    """
+    merged: dict[str, Any] = copy.deepcopy(dict(content))
+    for key, value in (settings or {}).items():
+        if value is not None:
+            _put(merged, key, value)
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise RecipeError(f"--set {text}: expected section.key=value.")
+        try:
+            _put(merged, key.strip(), yaml.load(value, Loader=_StrictLoader))
+        except yaml.YAMLError as error:
+            raise RecipeError(f"--set {text}: the value is not valid YAML: {error}") from error
+    try:
+        return Recipe.model_validate(merged)
+    except ValidationError as error:
+        lines = [_explain(e, merged) for e in error.errors()]
+        raise RecipeError("\n".join([f"The recipe from {source} is not valid:", *lines])) from None
+
+
+def to_yaml(recipe: Recipe) -> str:
+    """Return the resolved recipe as YAML; loading it gives the same recipe."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _put(content: dict[str, Any], dotted: str, value: Any) -> None:
+    """Set ``a.b.0.c`` in nested dicts and lists."""
+    *parents, last = dotted.split(".")
+    place: Any = content
+    for i, part in enumerate(parents):
+        if isinstance(place, list):
+            place = place[_index(place, part, dotted)]
+        else:
+            if place.get(part) is None:
+                place[part] = {}
+            place = place[part]
+        if not isinstance(place, dict | list):
+            inside = ".".join(parents[: i + 1])
+            raise RecipeError(f"--set {dotted}: '{inside}' is a value, it has no keys.")
+    if isinstance(place, list):
+        place[_index(place, last, dotted)] = value
+    else:
+        place[last] = value
+
+
+def _index(place: list[Any], part: str, dotted: str) -> int:
+    if not part.isdigit() or int(part) >= len(place):
+        raise RecipeError(f"--set {dotted}: '{part}' is not an index below {len(place)}.")
+    return int(part)
+
+
+def _explain(error: Any, merged: Mapping[str, Any]) -> str:
+    """Return one line for a pydantic error, with a suggestion for an unknown key."""
+    path = [str(part) for part in error["loc"]]
+    dotted = ".".join(path)
+    if error["type"] == "extra_forbidden":
+        return f"  {dotted}: unknown key. {did_you_mean(path[-1], _keys_at(path[:-1]))}"
+    if error["type"] == "missing":
+        flag = _REQUIRED_AT.get(dotted)
+        return f"  {dotted}: required{f' (give {flag})' if flag else ''}."
+    if error["type"] == "value_error":
+        return f"  {dotted}: {error['ctx']['error']}."
+    return f"  {dotted}: {error['msg']} (got {error['input']!r})."
+
+
+def _keys_at(path: Sequence[str]) -> list[str]:
+    """Return the keys that the schema knows at a place."""
+    model: Any = Recipe
+    for part in path:
+        if part.isdigit() or part not in getattr(model, "model_fields", {}):
+            continue
+        annotation = model.model_fields[part].annotation
+        nested = [annotation, *get_args(annotation)]
+        model = next((t for t in nested if isinstance(t, type) and issubclass(t, BaseModel)), model)
+    return list(model.model_fields)
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML without its traps: repeated keys are errors, ``1e-6`` is a number."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        """Refuse a key that stands twice in one mapping."""
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=deep)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key '{key}' stands twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)
+
+
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
+    list("-+0123456789."),
+)

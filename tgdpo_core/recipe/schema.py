@@ -1,0 +1,122 @@
+"""The schema of a recipe. Unknown keys are errors; every key has a help text."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from tgdpo_core.recipe.training_arguments import check_training_arguments
+
+Positive = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """Base of all sections: no unknown key, no NaN, values converted to the field's type."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, protected_namespaces=())
+
+
+class LoraSection(Section):
+    """A LoRA adapter on the policy (needs the extra ``tgdpo[lora]``)."""
+
+    r: int = Field(16, gt=0, description="rank")
+    alpha: Positive = Field(32, description="scaling: the update is multiplied by alpha / r")
+    target_modules: str | list[str] = Field("all-linear", description="layers that get an adapter")
+
+
+class ModelSection(Section):
+    """The policy."""
+
+    name_or_path: str | None = Field(
+        None,
+        description="Hub id, local folder, finished run folder, or a registered data set's model; "
+        "unset: the model that comes with a registered data set",
+    )
+    revision: str | None = Field(None, description="Hub branch, tag or commit")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="of the trained weights; auto is float32 (mixed precision on GPUs)"
+    )
+    attn_implementation: str = Field("auto", description="auto, sdpa, eager, flash_attention_2, ..")
+    trust_remote_code: bool = Field(False, description="run code that a model repository brings")
+    lora: LoraSection | None = Field(None, description="train an adapter instead of all weights")
+
+
+class ReferenceSection(Section):
+    """The reference model."""
+
+    name_or_path: str | None = Field(
+        None, description="null: the policy as it stands before training"
+    )
+
+
+class DataSection(Section):
+    """The preference pairs."""
+
+    path: str = Field(description="Hub id, local file or folder, or a registered data set")
+    split: str = Field("train", description="split of a Hub, saved or registered data set")
+    eval_path: str | None = Field(
+        None, description="evaluation pairs; a registered data set gives its test split"
+    )
+    max_length: int = Field(2048, gt=1, description="most tokens of prompt and response")
+    max_prompt_length: int | None = Field(None, gt=0, description="most tokens of a prompt")
+    on_bad_row: Literal["error", "skip"] = Field(
+        "error", description="stop, or leave out and count"
+    )
+
+
+class TransformEntry(BaseModel):
+    """One transform: its name, and its options beside it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str = Field(description="a registered transform")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options: every other key."""
+        return dict(self.model_extra or {})
+
+
+class RewardEntry(Section):
+    """One source of token rewards."""
+
+    plugin: str = Field(description="a registered token reward; none is plain DPO")
+    args: dict[str, Any] = Field(default_factory=dict, description="its options")
+    weight: float = Field(1.0, description="factor in the sum of several sources")
+    transforms: list[TransformEntry] = Field(default_factory=list, description="applied in order")
+
+
+class ShapingSection(Section):
+    """How token rewards become weights."""
+
+    name: str = Field("linear", description="a registered shaping; linear is the paper's")
+    args: dict[str, Any] = Field(default_factory=dict, description="its options")
+
+
+class LossSection(Section):
+    """The preference loss."""
+
+    name: Literal["sigmoid", "ipo", "hinge", "simpo"] = Field("sigmoid", description="which loss")
+    beta: Positive = Field(0.1, description="strength of the tie to the reference")
+    label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="assumed share of flipped labels")
+    sft_weight: float = Field(0.0, ge=0, description="factor of an added NLL of chosen tokens")
+    simpo_gamma: float = Field(0.5, ge=0, description="target margin of the simpo loss")
+
+
+class Recipe(Section):
+    """Everything that decides a run."""
+
+    model: ModelSection = Field(default_factory=ModelSection)
+    reference: ReferenceSection = Field(default_factory=ReferenceSection)
+    data: DataSection
+    reward: list[RewardEntry] = Field(
+        default_factory=lambda: [RewardEntry(plugin="none")], min_length=1
+    )
+    shaping: ShapingSection = Field(default_factory=ShapingSection)
+    loss: LossSection = Field(default_factory=LossSection)
+    training: dict[str, Any] = Field(default_factory=dict)
+    output_dir: str = Field(description="the run folder")
+
+    @field_validator("training")
+    @classmethod
+    def _known_training_arguments(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return check_training_arguments(values)

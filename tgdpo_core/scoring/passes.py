@@ -1,0 +1,162 @@
+"""The scoring pass: what the store lacks is computed, in batches of equal length, and stored."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from tqdm.auto import tqdm
+
+from tgdpo_core.data.pairs import SIDES, TokenizedPair, response_uid
+from tgdpo_core.engine.policy import TokenLogps
+from tgdpo_core.engine.rows import PairIds, pad_pairs
+from tgdpo_core.errors import DataError, did_you_mean
+from tgdpo_core.scoring.checks import call_plugin, checked_rewards
+from tgdpo_core.scoring.context import FrozenModels, Precision
+from tgdpo_core.scoring.sources import RewardSource
+from tgdpo_core.scoring.store import Collection
+from tgdpo_core.scoring.weights import StoredValues, split_sides
+
+_TOKENS_PER_BATCH = 8192  # padded tokens of one forward pass
+_VALUES_PER_SHARD = 65_536  # what a killed process loses at most
+
+Compute = Callable[[Sequence[TokenizedPair]], Sequence[torch.Tensor]]
+"""From pairs to one [n] float32 tensor each: the chosen response's values, then the rejected's."""
+
+
+@dataclass(frozen=True)
+class PassCounts:
+    """Pairs whose values were computed, and pairs whose values were in the store."""
+
+    computed: int
+    reused: int
+
+
+def fill(
+    collection: Collection,
+    pairs: Sequence[TokenizedPair],
+    entries: Sequence[bytes],
+    compute: Compute,
+    *,
+    label: str,
+) -> PassCounts:
+    """Compute and store what the collection lacks; several processes share the work.
+
+    Args:
+        collection: where values go.
+        pairs: all pairs.
+        entries: the store's name for each pair.
+        compute: called on batches of pairs of similar length.
+        label: what the progress bar says.
+    """
+    missing = {e: p for e, p in zip(entries, pairs, strict=True) if e not in collection}
+    state = PartialState()
+    todo = sorted(missing.items(), key=lambda item: -_padded_length(item[1]))
+    mine = todo[state.process_index :: state.num_processes]
+    with tqdm(total=len(mine), desc=label, unit="pair", disable=not mine) as bar:
+        shard: list[tuple[bytes, torch.Tensor]] = []
+        for batch in _batches(mine):
+            values = compute([pair for _, pair in batch])
+            shard += zip((entry for entry, _ in batch), values, strict=True)
+            bar.update(len(batch))
+            if sum(len(v) for _, v in shard) >= _VALUES_PER_SHARD:
+                collection.add(*zip(*shard, strict=True))
+                shard = []
+        if shard:
+            collection.add(*zip(*shard, strict=True))
+    state.wait_for_everyone()
+    if state.num_processes > 1:
+        collection.refresh()
+    computed = sum(entry in missing for entry in entries)
+    return PassCounts(computed=computed, reused=len(pairs) - computed)
+
+
+def reference_logps(model: Any, precision: Precision) -> Compute:
+    """Return a function that gives log-probs of the response tokens under a frozen model."""
+    engine = TokenLogps(model)
+    was_training = model.training
+    model.eval()
+
+    def compute(pairs: Sequence[TokenizedPair]) -> Sequence[torch.Tensor]:
+        row = pad_pairs([pair_ids(pair) for pair in pairs]).to(model.device)
+        model.eval()
+        with precision.active(row.input_ids.device):
+            flat = engine(row).float().cpu()
+        model.train(was_training)
+        return flat.split([pair.num_response_tokens for pair in pairs])
+
+    return compute
+
+
+def token_rewards(source: RewardSource, context: FrozenModels, reference: StoredValues) -> Compute:
+    """Return a function that asks a reward plugin, checks its answer and joins the two sides.
+
+    Args:
+        source: the plugin.
+        context: what its ``setup`` was given.
+        reference: a pair's stored reference log-probs, asked for if the plugin needs them.
+    """
+
+    def compute(pairs: Sequence[TokenizedPair]) -> Sequence[torch.Tensor]:
+        examples, where = [], []
+        for pair in pairs:
+            columns = {name: _column(source, pair, name) for name in source.columns}
+            shared = split_sides(reference(pair), pair) if source.needs_reference else None
+            for i, side in enumerate(SIDES):
+                logps = {"reference_logps": shared[i]} if shared else {}
+                examples.append(pair.example(side, columns=columns, shared=logps))
+                where.append(pair.pair.where)
+        results = call_plugin(str(source), _span(where), source.reward.score, examples)
+        checked = checked_rewards(str(source), results, examples, where)
+        return [torch.cat(checked[i : i + 2]) for i in range(0, len(checked), 2)]
+
+    return compute
+
+
+def reward_entry(source: RewardSource, pair: TokenizedPair) -> bytes:
+    """Return the store's 16-byte name of a pair's rewards: everything of the pair that a plugin
+    may read."""
+    columns = {name: _column(source, pair, name) for name in source.columns}
+    seen = [[response_uid(pair.pair, side), pair.response(side).text] for side in SIDES]
+    text = json.dumps([seen, columns], sort_keys=True, default=str)
+    digest = hashlib.blake2b(pair.ids_hash(), digest_size=16)
+    digest.update(text.encode("utf-8", "surrogatepass"))
+    return digest.digest()
+
+
+def pair_ids(pair: TokenizedPair) -> PairIds:
+    """Return the engine's form of a pair."""
+    return PairIds(pair.prompt_ids, pair.chosen.ids, pair.rejected.ids)
+
+
+def _column(source: RewardSource, pair: TokenizedPair, name: str) -> Any:
+    columns = pair.pair.columns
+    if name not in columns:
+        raise DataError(
+            f"{pair.pair.where}: {source} reads the column '{name}', which the row does not have. "
+            f"{did_you_mean(name, columns)}"
+        )
+    return columns[name]
+
+
+def _padded_length(pair: TokenizedPair) -> int:
+    return len(pair.prompt_ids) + max(len(pair.chosen.ids), len(pair.rejected.ids))
+
+
+def _batches(
+    todo: Sequence[tuple[bytes, TokenizedPair]],
+) -> Iterator[Sequence[tuple[bytes, TokenizedPair]]]:
+    """Yield runs of a list sorted by length, as many pairs as fit the padded budget."""
+    start = 0
+    while start < len(todo):
+        longest = _padded_length(todo[start][1])
+        size = max(1, _TOKENS_PER_BATCH // (2 * longest))
+        yield todo[start : start + size]
+        start += size
+
+
+def _span(where: Sequence[str]) -> str:
+    return where[0] if where[0] == where[-1] else f"{where[0]} ... {where[-1]}"

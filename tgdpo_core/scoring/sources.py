@@ -1,0 +1,173 @@
+"""A reward source of a run: a token reward, where it came from, its weight and its transforms."""
+
+import hashlib
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tgdpo_core.errors import PluginError
+from tgdpo_core.plugin_api.hookspecs import API_VERSION
+from tgdpo_core.plugin_api.manager import PluginManager
+from tgdpo_core.plugin_api.rewards import TokenReward
+from tgdpo_core.plugin_api.shapings import Shaping
+from tgdpo_core.plugin_api.transforms import Transform
+
+_NEEDS = ("reference_logps", "models", "column:NAME")
+
+
+@dataclass(frozen=True)
+class RewardSource:
+    """One term of the token reward: ``weight * transforms(scale * stored values)``.
+
+    Attributes:
+        reward: the plugin's instance.
+        name: how it is chosen on the command line.
+        origin: distribution and version, for messages.
+        identity: what of its code decides the stored values (JSON).
+        weight: factor in the sum of several sources.
+        transforms: applied in order, with the names that run.json keeps their states under.
+    """
+
+    reward: TokenReward
+    name: str
+    origin: str
+    identity: Mapping[str, Any]
+    weight: float = 1.0
+    transforms: Sequence[tuple[str, Transform]] = ()
+
+    def __str__(self) -> str:
+        """How messages name it."""
+        return f"token reward '{self.name}' ({self.origin})"
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether examples must carry reference log-probs."""
+        return "reference_logps" in self.reward.required()
+
+    @property
+    def needs_models(self) -> bool:
+        """Whether it loads causal language models, so that the dtype decides its values."""
+        return "models" in self.reward.required()
+
+    def describe(self) -> dict[str, Any]:
+        """Return JSON for run.json."""
+        return {
+            "name": self.name,
+            "origin": self.origin,
+            "identity": dict(self.identity),
+            "options": self.reward.options(),
+            "weight": self.weight,
+            "transforms": [{"name": n, **t.options()} for n, t in self.transforms],
+        }
+
+    @property
+    def columns(self) -> list[str]:
+        """The data-set columns it reads."""
+        needs = self.reward.required()
+        return [need.removeprefix("column:") for need in needs if need.startswith("column:")]
+
+
+def find_source(
+    plugins: PluginManager,
+    name: str,
+    args: Mapping[str, Any] | None = None,
+    *,
+    weight: float = 1.0,
+    transforms: Sequence[tuple[str, Transform]] = (),
+) -> RewardSource:
+    """Return the source that a registered name stands for.
+
+    Raises:
+        PluginError: unknown name, or options that do not fit.
+    """
+    found = plugins.find("token-reward", name)
+    identity = {
+        "name": found.name,
+        "distribution": found.distribution if not Path(found.distribution).is_absolute() else "",
+        "version": found.version,
+        "source": found.source_hash,
+    }
+    source = RewardSource(
+        found.create(args), found.name, found.origin, identity, weight, transforms
+    )
+    return _checked(source)
+
+
+def source_of_entry(
+    entry: Mapping[str, Any],
+    plugins: PluginManager,
+    *,
+    extra: Sequence[tuple[str, Transform]] = (),
+) -> RewardSource:
+    """Return the source of a recipe's reward entry (``plugin``, ``args``, ``weight``, ...)."""
+    transforms = [
+        (item["name"], make_transform(plugins, item)) for item in entry.get("transforms", ())
+    ]
+    return find_source(
+        plugins,
+        entry["plugin"],
+        entry.get("args"),
+        weight=entry.get("weight", 1.0),
+        transforms=[*transforms, *extra],
+    )
+
+
+def make_transform(plugins: PluginManager, item: Mapping[str, Any]) -> Transform:
+    """Return a transform from ``{"name": ..., option: value, ...}``."""
+    options = {key: value for key, value in item.items() if key != "name"}
+    transform: Transform = plugins.find("transform", item["name"]).create(options)
+    return transform
+
+
+def resolve_shaping(
+    shaping: str | Shaping | tuple[str, Shaping],
+    plugins: PluginManager,
+    args: Mapping[str, Any] | None = None,
+) -> tuple[str, Shaping]:
+    """Return a shaping with its name."""
+    if isinstance(shaping, str):
+        return shaping, plugins.find("shaping", shaping).create(args)
+    if isinstance(shaping, tuple):
+        return shaping
+    return type(shaping).__name__, shaping
+
+
+def source_of_instance(
+    reward: TokenReward, transforms: Sequence[tuple[str, Transform]] = ()
+) -> RewardSource:
+    """Return a source for a token reward made in Python, named by its class and its source file."""
+    if not isinstance(reward, TokenReward):
+        raise PluginError(
+            f"token_reward must be a name, a TokenReward or None, got {type(reward).__name__}."
+        )
+    cls = type(reward)
+    try:
+        source_file = inspect.getsourcefile(cls)
+    except TypeError:  # a class made in an interactive session
+        source_file = None
+    digest = hashlib.sha256(Path(source_file).read_bytes()).hexdigest()[:16] if source_file else ""
+    identity = {"name": cls.__qualname__, "module": cls.__module__, "source": digest}
+    return _checked(
+        RewardSource(reward, cls.__name__, cls.__module__, identity, transforms=transforms)
+    )
+
+
+def source_document(source: RewardSource) -> dict[str, Any]:
+    """Return the part of the store's key that the plugin itself decides."""
+    return {
+        "kind": "token_rewards",
+        "api": API_VERSION,
+        "plugin": dict(source.identity),
+        "store_version": source.reward.store_version,
+        "options": source.reward.options(stored_only=True),
+        "fingerprint": dict(source.reward.fingerprint()),
+    }
+
+
+def _checked(source: RewardSource) -> RewardSource:
+    for need in source.reward.required():
+        if need not in _NEEDS and not need.startswith("column:"):
+            raise PluginError(f"{source} needs '{need}', unknown here. Known: {', '.join(_NEEDS)}.")
+    return source

@@ -1,0 +1,116 @@
+"""From stored token rewards to token weights: scale, transforms, sum of sources, shaping."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from tgdpo_core.data.pairs import SIDES, TokenizedPair
+from tgdpo_core.plugin_api.rewards import Example
+from tgdpo_core.plugin_api.shapings import Shaping
+from tgdpo_core.plugin_api.transforms import Transform
+from tgdpo_core.scoring.checks import call_plugin, checked_shape
+from tgdpo_core.scoring.sources import RewardSource
+
+PairValues = tuple[torch.Tensor, torch.Tensor]
+"""Values of the chosen and of the rejected response, 1-D float32 each."""
+
+StoredValues = Callable[[TokenizedPair], torch.Tensor]
+"""Look-up of a pair's stored values, [n] float32: the chosen response's, then the rejected's."""
+
+
+@dataclass(frozen=True)
+class FittedTransform:
+    """A transform with what ``fit`` returned on the training set."""
+
+    source: str
+    name: str
+    transform: Transform
+    state: Mapping[str, Any]
+
+    def __call__(self, rewards: torch.Tensor, example: Example) -> torch.Tensor:
+        """Return the transformed rewards of one response, checked."""
+        who = f"transform '{self.name}' of {self.source}"
+        result = call_plugin(who, example.uid, self.transform, rewards, example, self.state)
+        return checked_shape(f"{who}, {example.uid} ({example.side})", result, rewards)
+
+
+@dataclass(frozen=True)
+class WeightedSource:
+    """A source with its scale at the run's beta and its fitted transforms."""
+
+    source: RewardSource
+    scale: float
+    transforms: Sequence[FittedTransform]
+
+    def rewards(self, stored: torch.Tensor, pair: TokenizedPair) -> PairValues:
+        """Return a pair's rewards from this source, weight included."""
+        chosen, rejected = split_sides(stored * self.scale, pair)
+        values = [chosen, rejected]
+        if self.transforms:
+            examples = [pair.example(side) for side in SIDES]
+            for transform in self.transforms:
+                values = [transform(v, e) for v, e in zip(values, examples, strict=True)]
+        return values[0] * self.source.weight, values[1] * self.source.weight
+
+
+def fit_source(
+    source: RewardSource,
+    *,
+    beta: float,
+    pairs: Sequence[TokenizedPair],
+    stored: StoredValues,
+) -> WeightedSource:
+    """Return the source with its transforms fitted, each on what the ones before it give.
+
+    Args:
+        source: a reward source.
+        beta: the run's beta, for sources that are proportional to it.
+        pairs: the training set.
+        stored: a pair's stored values, [n] float32.
+    """
+    fitted: list[FittedTransform] = []
+    scale = source.reward.scale(beta)
+    for name, transform in source.transforms:
+        so_far = WeightedSource(source, scale, fitted)
+        state: Mapping[str, Any] = {}
+        if type(transform).fit is not Transform.fit:
+            rewards, examples = _all_responses(so_far, pairs, stored)
+            who = f"transform '{name}' of {source}"
+            state = call_plugin(who, "the training set", transform.fit, rewards, examples)
+        fitted.append(FittedTransform(str(source), name, transform, state))
+    return WeightedSource(source, scale, fitted)
+
+
+def _all_responses(
+    source: WeightedSource,
+    pairs: Iterable[TokenizedPair],
+    stored: StoredValues,
+) -> tuple[list[torch.Tensor], list[Example]]:
+    rewards: list[torch.Tensor] = []
+    examples: list[Example] = []
+    for pair in pairs:
+        rewards += source.rewards(stored(pair), pair)
+        examples += [pair.example(side) for side in SIDES]
+    return rewards, examples
+
+
+def token_weights(shaping: Shaping, name: str, rewards: PairValues, where: str) -> PairValues:
+    """Return f_w and f_l of one pair, detached, float32, finite.
+
+    Raises:
+        PluginError: the shaping failed or returned another shape or values that are not finite.
+    """
+    who = f"shaping '{name}'"
+    f_w, f_l = call_plugin(who, where, shaping, *rewards)
+    return (
+        checked_shape(f"{who}, {where} (chosen)", f_w, rewards[0]),
+        checked_shape(f"{who}, {where} (rejected)", f_l, rewards[1]),
+    )
+
+
+def split_sides(values: torch.Tensor, pair: TokenizedPair) -> PairValues:
+    """Return the chosen and the rejected part of a pair's flat values."""
+    chosen, rejected = values.split([len(pair.chosen.ids), len(pair.rejected.ids)])
+    return chosen, rejected

@@ -1,0 +1,1 @@
+"""The trainer, its settings, its metrics, and the run folder it leaves behind."""

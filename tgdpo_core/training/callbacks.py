@@ -1,0 +1,74 @@
+"""What happens beside the training loop: the log file, the progress line, the clock."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+from transformers.trainer_callback import ProgressCallback
+
+_SHOWN = {
+    "loss": "loss",
+    "rewards/margins": "margin",
+    "rewards/accuracies": "accuracy",
+    "grad_norm": "grad",
+}
+
+
+class JsonlLog(TrainerCallback):
+    """Writes every log row to a file, one JSON object a line."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """On resume, drop the rows that the run will log again."""
+        if not state.is_world_process_zero or not self._path.exists():
+            return
+        lines = self._path.read_text().splitlines()
+        kept = [line for line in lines if json.loads(line)["step"] <= state.global_step]
+        self._path.write_text("".join(f"{line}\n" for line in kept))
+
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        """Append the row."""
+        if state.is_world_process_zero and logs:
+            with self._path.open("a") as file:
+                file.write(json.dumps({"step": state.global_step, **logs}, default=float) + "\n")
+
+
+class ProgressLine(ProgressCallback):
+    """transformers' progress bar, with a few metrics behind it instead of every row in full."""
+
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        """Show the metrics that one watches."""
+        bar = self.training_bar
+        if bar is not None and logs:
+            shown = {label: logs[name] for name, label in _SHOWN.items() if name in logs}
+            if shown:
+                bar.set_postfix({name: f"{value:.3g}" for name, value in shown.items()})
+
+
+class StepClock(TrainerCallback):
+    """Seconds spent in optimizer steps, evaluation and saving left out."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+        self._begun = 0.0
+
+    def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
+        """Start the clock."""
+        self._begun = time.perf_counter()
+
+    def on_step_end(self, *args: Any, **kwargs: Any) -> None:
+        """Stop it."""
+        self._seconds += time.perf_counter() - self._begun
+
+    def pop_seconds(self) -> float:
+        """Return the seconds since the last call."""
+        seconds, self._seconds = self._seconds, 0.0
+        return seconds

@@ -1,0 +1,70 @@
+"""Settings of a training run."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from transformers import TrainingArguments
+
+
+@dataclass
+class TGDPOConfig(TrainingArguments):
+    """Settings of ``TGDPOTrainer``: those of ``transformers.TrainingArguments`` and a few more.
+
+    Defaults that differ from transformers: ``learning_rate`` 1e-6, ``logging_steps`` 10,
+    ``save_total_limit`` 2, ``report_to`` none, and ``bf16`` on where the device has it.
+    ``output_dir`` is the run folder; checkpoints lie in its ``checkpoints/``.
+    """
+
+    learning_rate: float = field(default=1e-6, metadata={"help": "Initial learning rate."})
+    logging_steps: float = field(default=10, metadata={"help": "Steps between two log rows."})
+    save_total_limit: int | None = field(
+        default=2, metadata={"help": "Checkpoints kept; None keeps all."}
+    )
+    report_to: str | list[str] | None = field(
+        default="none", metadata={"help": "Trackers of transformers (wandb, tensorboard, ...)."}
+    )
+    bf16: bool | None = field(  # type: ignore[assignment] # None until the machine is known
+        default=None,
+        metadata={"help": "bfloat16 mixed precision; unset: on where a GPU supports it."},
+    )
+    beta: float = field(
+        default=0.1, metadata={"help": "Strength of the tie to the reference (paper, eq. 20)."}
+    )
+    loss_type: Literal["sigmoid", "ipo", "hinge", "simpo"] = field(
+        default="sigmoid", metadata={"help": "Preference loss."}
+    )
+    label_smoothing: float = field(
+        default=0.0, metadata={"help": "Assumed share of flipped labels, in [0, 0.5)."}
+    )
+    sft_weight: float = field(
+        default=0.0,
+        metadata={"help": "Factor of an added mean negative log-likelihood of chosen tokens."},
+    )
+    simpo_gamma: float = field(default=0.5, metadata={"help": "Target margin of the simpo loss."})
+    max_length: int = field(
+        default=2048, metadata={"help": "Most tokens of prompt and response; longer ends are cut."}
+    )
+    max_prompt_length: int | None = field(
+        default=None, metadata={"help": "Most tokens of a prompt; longer beginnings are cut."}
+    )
+    on_bad_row: Literal["error", "skip"] = field(
+        default="error", metadata={"help": "What a row that cannot be used does."}
+    )
+    store_path: str | None = field(
+        default=None,
+        metadata={"help": "Folder of stored per-token values; unset: $TGDPO_STORE or the cache."},
+    )
+    overwrite: bool = field(
+        default=False, metadata={"help": "Replace the run that the output folder holds."}
+    )
+
+    def __post_init__(self) -> None:
+        """Resolve what depends on the machine."""
+        import torch
+
+        has_gpu = torch.cuda.is_available()
+        if self.bf16 is None:
+            self.bf16 = has_gpu and torch.cuda.is_bf16_supported()
+        self.dataloader_pin_memory = self.dataloader_pin_memory and has_gpu
+        self.remove_unused_columns = False  # the collator takes whole pairs, not columns
+        super().__post_init__()

@@ -1,0 +1,103 @@
+"""The model card of a run, and what else it leaves to read."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tgdpo_core.training.config import TGDPOConfig
+from tgdpo_core.training.run_folder import environment
+
+_SHOWN = ("loss", "rewards/accuracies", "rewards/margins", "weighted/margins", "eval_loss")
+
+_TEMPLATE = """\
+---
+{{ metadata }}
+---
+
+# {{ name }}
+
+{% if sources == ["none"] %}Trained with DPO (all token weights equal){% else -%}
+Trained with TGDPO, token-level reward guided DPO{% endif %} by
+[tgdpo](https://pypi.org/project/tgdpo/) {{ version }} from `{{ base_model }}` on
+`{{ dataset }}` ({{ num_pairs }} pairs).
+
+| setting | value |
+|---|---|
+{% for key, value in settings.items() -%}
+| {{ key }} | {{ value }} |
+{% endfor %}
+| last logged metric | value |
+|---|---|
+{% for key, value in metrics.items() -%}
+| {{ key }} | {{ "%.4g" | format(value) }} |
+{% endfor %}
+Method: TGDPO, arXiv 2506.14574. The full settings are in `config.yaml`, versions and fingerprints
+in `run.json`, metrics of every step in `logs/train.jsonl`.
+"""
+
+
+def model_card(
+    name: str, args: TGDPOConfig, facts: Mapping[str, Any], metrics: Mapping[str, float]
+) -> str:
+    """Return the README.md of a run folder.
+
+    Args:
+        name: of the run.
+        args: its settings.
+        facts: what run.json says about model, data, rewards and shaping.
+        metrics: last value of every logged metric.
+    """
+    import jinja2
+    from huggingface_hub import ModelCardData
+
+    base_model = facts.get("model", "")
+    sources = [source["name"] for source in facts["reward_sources"]]
+    data = ModelCardData(
+        library_name="transformers",
+        # The Hub knows models by id; a local folder means nothing there.
+        base_model=None if Path(base_model).exists() else base_model,
+        tags=["tgdpo", "dpo", "preference-optimization"],
+        model_name=name,
+    )
+    settings = {
+        "token reward": ", ".join(sources),
+        "shaping": json.dumps(facts["shaping"]),
+        "loss": args.loss_type,
+        "beta": args.beta,
+        "learning rate": args.learning_rate,
+        "epochs": args.num_train_epochs,
+        "seed": args.seed,
+    }
+    environment_ = jinja2.Environment(undefined=jinja2.StrictUndefined)
+    return (
+        environment_.from_string(_TEMPLATE).render(
+            metadata=data.to_yaml(),
+            name=name,
+            version=environment()["versions"].get("tgdpo", ""),
+            base_model=Path(base_model).name if Path(base_model).exists() else base_model,
+            dataset=facts.get("dataset", "preference pairs given in Python"),
+            num_pairs=facts["summary"]["num_pairs"],
+            sources=sources,
+            settings=settings,
+            metrics={key: metrics[key] for key in _SHOWN if key in metrics},
+        )
+        + "\n"
+    )
+
+
+def settings_yaml(args: TGDPOConfig) -> str:
+    """Return the trainer's settings as YAML, tokens left out."""
+    import yaml
+
+    values = json.loads(args.to_json_string())
+    kept = {name: value for name, value in values.items() if not name.endswith("token")}
+    return yaml.safe_dump({"training": kept}, sort_keys=False)
+
+
+def last_metrics(log_history: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return the last value of every logged metric."""
+    merged: dict[str, float] = {}
+    for row in log_history:
+        merged |= {name: value for name, value in row.items() if isinstance(value, int | float)}
+    return merged

@@ -1,0 +1,96 @@
+"""What a recipe names, found and checked, without loading a model or torch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tgdpo_core.data.formats import parse_rows
+from tgdpo_core.data.pairs import PreferencePair
+from tgdpo_core.data.report import DataReport
+from tgdpo_core.data.sources import load_rows
+from tgdpo_core.errors import RecipeError
+from tgdpo_core.plugin_api.manager import PluginManager
+from tgdpo_core.plugin_api.shapings import Shaping
+from tgdpo_core.recipe.schema import Recipe
+from tgdpo_core.scoring.fingerprints import resolve_model_path
+from tgdpo_core.scoring.sources import RewardSource, resolve_shaping, source_of_entry
+
+
+@dataclass(frozen=True)
+class ParsedData:
+    """The pairs of one data set with what was found wrong."""
+
+    pairs: Sequence[PreferencePair]
+    report: DataReport
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A recipe with everything it names found.
+
+    Attributes:
+        recipe: the checked recipe.
+        plugins: where names were found.
+        model: folder or Hub id of the policy.
+        train: training pairs.
+        evaluation: evaluation pairs, or None.
+        sources: reward sources.
+        shaping: the shaping with its name.
+    """
+
+    recipe: Recipe
+    plugins: PluginManager
+    model: str
+    train: ParsedData
+    evaluation: ParsedData | None
+    sources: Sequence[RewardSource]
+    shaping: tuple[str, Shaping]
+
+
+def make_plan(recipe: Recipe, plugins: PluginManager) -> Plan:
+    """Return the plan of a recipe.
+
+    Raises:
+        TgdpoError: something it names does not exist, or a row cannot be used.
+    """
+    model = policy_name(recipe, plugins)
+    sources = [source_of_entry(entry.model_dump(), plugins) for entry in recipe.reward]
+    shaping = resolve_shaping(recipe.shaping.name, plugins, recipe.shaping.args)
+    data = recipe.data
+    train = _parse(data.path, data.split, recipe, plugins)
+    evaluation = None
+    if data.eval_path:
+        is_registered = plugins.has("dataset", data.eval_path)
+        split = "test" if is_registered else data.split
+        evaluation = _parse(data.eval_path, split, recipe, plugins)
+    return Plan(recipe, plugins, model, train, evaluation, sources, shaping)
+
+
+def policy_name(recipe: Recipe, plugins: PluginManager) -> str:
+    """Return the folder or Hub id of the policy; a registered data set's name is its model.
+
+    Raises:
+        RecipeError: none is given and the data set brings none.
+    """
+    bundled = registered_model(recipe.model.name_or_path or recipe.data.path, plugins)
+    if bundled:
+        return bundled
+    if recipe.model.name_or_path is None:
+        raise RecipeError(
+            "model.name_or_path: required (give --model): the data set brings no model of its own."
+        )
+    return str(resolve_model_path(recipe.model.name_or_path))
+
+
+def registered_model(name: str, plugins: PluginManager) -> str | None:
+    """Return the folder of the model that comes with a registered data set, if it is one."""
+    if not plugins.has("dataset", name):
+        return None
+    bundled: str | None = plugins.find("dataset", name).factory.model
+    return bundled
+
+
+def _parse(path: str, split: str, recipe: Recipe, plugins: PluginManager) -> ParsedData:
+    report = DataReport(path)
+    pairs = parse_rows(load_rows(path, split=split, plugins=plugins), report)
+    report.raise_if_unusable(recipe.data.on_bad_row)
+    return ParsedData(pairs, report)

@@ -1,0 +1,214 @@
+"""Runs from a plan: train, fill the store, or only say what would happen."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from tgdpo_core.data.pairs import TokenizedPair
+from tgdpo_core.data.tokenization import LengthLimits, layout, tokenize_pairs
+from tgdpo_core.errors import RecipeError
+from tgdpo_core.recipe.loading import to_yaml
+from tgdpo_core.recipe.schema import Recipe
+from tgdpo_core.scoring.context import Precision
+from tgdpo_core.scoring.scored import Scorer
+from tgdpo_core.training.config import TGDPOConfig
+from tgdpo_core.training.inputs import (
+    load_policy,
+    load_tokenizer,
+    make_reference,
+    make_scorer,
+    with_lora,
+)
+from tgdpo_core.training.plan import ParsedData, Plan
+from tgdpo_core.training.run_folder import RunFolder
+from tgdpo_core.training.trainer import TGDPOTrainer
+
+
+@dataclass(frozen=True)
+class TokenizedData:
+    """Training and evaluation pairs with token ids, and the tokenizer that gave them."""
+
+    tokenizer: Any
+    train: Sequence[TokenizedPair]
+    evaluation: Sequence[TokenizedPair] | None
+    layout: str
+
+
+def train(plan: Plan, *, resume: bool = False, overwrite: bool = False) -> RunFolder:
+    """Train by a plan and return the finished run folder.
+
+    Args:
+        plan: see ``make_plan``.
+        resume: continue from the newest checkpoint, if there is one.
+        overwrite: replace a run that the folder holds.
+    """
+    recipe = plan.recipe
+    folder = RunFolder(recipe.output_dir)
+    folder.require_free(resume=resume, overwrite=overwrite)
+    args = training_config(recipe, overwrite=overwrite)
+    data = tokenize(plan)
+    trainer = TGDPOTrainer(
+        policy(plan),
+        ref_model=recipe.reference.name_or_path,
+        args=args,
+        train_dataset=data.train,
+        eval_dataset=data.evaluation,
+        processing_class=data.tokenizer,
+        token_reward=list(plan.sources),
+        shaping=plan.shaping,
+        plugins=plan.plugins,
+        policy_name=plan.model,
+        precision=precision(recipe, args),
+        facts=facts(plan, data),
+        config_yaml=to_yaml(recipe),
+    )
+    trainer.train(resume_from_checkpoint=resume or None)
+    return folder
+
+
+def score(plan: Plan) -> Scorer:
+    """Fill the store by a plan, without training; return what was computed and reused."""
+    recipe = plan.recipe
+    args = training_config(recipe)
+    data = tokenize(plan)
+    formats = precision(recipe, args)
+    model = policy(plan)
+    scorer = make_scorer(
+        make_reference(model, plan.model, recipe.reference.name_or_path, formats),
+        plan.sources,
+        data.tokenizer,
+        precision=formats,
+        device=args.device,
+        store_path=args.store_path,
+        trust_remote_code=recipe.model.trust_remote_code,
+    )
+    scorer.score(data.train)
+    if data.evaluation:
+        scorer.score(data.evaluation, label="evaluation: ")
+    return scorer
+
+
+def dry_run(plan: Plan) -> dict[str, Any]:
+    """Return what a run would do, as JSON: pairs, tokens, steps, layout, devices."""
+    args = training_config(plan.recipe)
+    data = tokenize(plan)
+    pairs_per_step = (
+        args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
+    )
+    steps_per_epoch = math.ceil(len(data.train) / pairs_per_step)
+    steps = args.max_steps if args.max_steps > 0 else steps_per_epoch * args.num_train_epochs
+    lengths = sorted(
+        len(p.prompt_ids) + max(len(p.chosen.ids), len(p.rejected.ids)) for p in data.train
+    )
+    return {
+        "model": plan.model,
+        "device": str(args.device),
+        "layout": data.layout,
+        "data": plan.train.report.as_dict(),
+        "evaluation": plan.evaluation.report.as_dict() if plan.evaluation else None,
+        "longest_sequence": lengths[-1],
+        "median_sequence": lengths[len(lengths) // 2],
+        "pairs_per_step": pairs_per_step,
+        "steps": math.ceil(steps),
+        "reward_sources": [source.describe() for source in plan.sources],
+        "shaping": {"name": plan.shaping[0], "options": plan.shaping[1].options()},
+        "store_bytes": 4 * (1 + len(plan.sources)) * sum(p.num_response_tokens for p in data.train),
+    }
+
+
+def training_config(recipe: Recipe, *, overwrite: bool = False) -> TGDPOConfig:
+    """Return the trainer's settings of a recipe.
+
+    Raises:
+        RecipeError: a combination that transformers refuses.
+    """
+    values: dict[str, Any] = {
+        "output_dir": recipe.output_dir,
+        "beta": recipe.loss.beta,
+        "loss_type": recipe.loss.name,
+        "label_smoothing": recipe.loss.label_smoothing,
+        "sft_weight": recipe.loss.sft_weight,
+        "simpo_gamma": recipe.loss.simpo_gamma,
+        "max_length": recipe.data.max_length,
+        "max_prompt_length": recipe.data.max_prompt_length,
+        "on_bad_row": recipe.data.on_bad_row,
+        "overwrite": overwrite,
+        **recipe.training,
+    }
+    if recipe.data.eval_path:
+        values.setdefault("eval_strategy", "epoch")
+    try:
+        return TGDPOConfig(**values)
+    except (ValueError, TypeError) as error:
+        raise RecipeError(f"training: {error}") from error
+
+
+def tokenize(plan: Plan) -> TokenizedData:
+    """Return the plan's pairs with token ids."""
+    tokenizer = load_tokenizer(plan.model, revision=plan.recipe.model.revision)
+    evaluation = _tokenize(plan.evaluation, tokenizer, plan.recipe) if plan.evaluation else None
+    return TokenizedData(
+        tokenizer,
+        _tokenize(plan.train, tokenizer, plan.recipe),
+        evaluation,
+        layout(tokenizer, plan.train.pairs),
+    )
+
+
+def _tokenize(data: ParsedData, tokenizer: Any, recipe: Recipe) -> list[TokenizedPair]:
+    limits = LengthLimits(recipe.data.max_length, recipe.data.max_prompt_length)
+    pairs = tokenize_pairs(data.pairs, tokenizer, limits, data.report)
+    data.report.raise_if_unusable(recipe.data.on_bad_row)
+    return pairs
+
+
+def policy(plan: Plan) -> Any:
+    """Return the model to train."""
+    section = plan.recipe.model
+    model = load_policy(
+        plan.model,
+        dtype=torch.float32 if section.dtype == "auto" else getattr(torch, section.dtype),
+        revision=section.revision,
+        attn_implementation=_attention(plan.recipe),
+        trust_remote_code=section.trust_remote_code,
+    )
+    return with_lora(model, section.lora.model_dump()) if section.lora else model
+
+
+def precision(recipe: Recipe, args: TGDPOConfig) -> Precision:
+    """Return the number formats of frozen models: those of the policy."""
+    name = recipe.model.dtype
+    return Precision(
+        dtype=torch.float32 if name == "auto" else getattr(torch, name),
+        autocast=torch.bfloat16 if args.bf16 else None,
+        attn_implementation=_attention(recipe),
+    )
+
+
+def facts(plan: Plan, data: TokenizedData) -> Mapping[str, Any]:
+    """Return what run.json says about the plan."""
+    return {
+        "model": plan.model,
+        "dataset": plan.recipe.data.path,
+        "data": plan.train.report.as_dict(),
+        "evaluation_data": plan.evaluation.report.as_dict() if plan.evaluation else None,
+        "layout": data.layout,
+        "plugins": [
+            {
+                "kind": item.kind,
+                "name": item.name,
+                "origin": item.origin,
+                "source": item.source_hash,
+            }
+            for item in plan.plugins
+        ],
+        "broken_plugins": [str(broken) for broken in plan.plugins.broken],
+    }
+
+
+def _attention(recipe: Recipe) -> str | None:
+    named = recipe.model.attn_implementation
+    return None if named == "auto" else named

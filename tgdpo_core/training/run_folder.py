@@ -1,0 +1,156 @@
+"""The run folder: what a run leaves behind, and whether another run is in the way.
+
+run.json  config.yaml  README.md  checkpoints/checkpoint-N/  model/ (only when done)
+logs/train.jsonl
+"""
+
+import contextlib
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tgdpo_core.errors import CheckpointError, TgdpoError, UsageError
+
+_PACKAGES = ("tgdpo", "torch", "transformers", "accelerate", "datasets", "safetensors", "pluggy")
+_OURS = ("run.json", "config.yaml", "README.md", "checkpoints", "model", "logs")
+
+
+class RunFolder:
+    """Paths and record of one run.
+
+    Args:
+        path: the run folder; made when the run starts.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.checkpoints = self.path / "checkpoints"
+        self.model = self.path / "model"
+        self.log = self.path / "logs" / "train.jsonl"
+        self._record = self.path / "run.json"
+
+    def require_free(self, *, resume: bool, overwrite: bool) -> None:
+        """Make sure that starting here destroys nothing unasked.
+
+        Raises:
+            UsageError: the folder holds another run.
+        """
+        if not self._record.exists() or resume or overwrite:
+            return
+        status = self.read().get("status", "unknown")
+        raise UsageError(
+            f"{self.path} holds a run already (status: {status}). Continue it with --resume, "
+            "replace it with --overwrite, or choose another --output-dir."
+        )
+
+    def read(self) -> dict[str, Any]:
+        """Return run.json; empty where there is none.
+
+        Raises:
+            CheckpointError: the file is damaged.
+        """
+        if not self._record.exists():
+            return {}
+        try:
+            record: dict[str, Any] = json.loads(self._record.read_text())
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{self._record} cannot be read: {error}") from error
+        return record
+
+    def last_checkpoint(self) -> Path | None:
+        """Return the newest checkpoint, or None."""
+        found = {
+            int(path.name.removeprefix("checkpoint-")): path
+            for path in self.checkpoints.glob("checkpoint-*")
+            if (path / "trainer_state.json").is_file()
+        }
+        return found[max(found)] if found else None
+
+    def clear(self) -> None:
+        """Remove what an earlier run left here, and nothing else."""
+        for name in _OURS:
+            target = self.path / name
+            if target.is_dir() and not target.is_symlink():
+                shutil.rmtree(target)
+            else:
+                target.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def running(self, facts: Mapping[str, Any]) -> Iterator[Callable[..., None]]:
+        """Keep run.json while a run goes on; yield a function that adds facts to it.
+
+        The status is ``running``, then ``done``, ``failed`` or ``interrupted``.
+        """
+        record: dict[str, Any] = {"status": "running", "exit_code": None, "started": _now()}
+        record |= facts
+
+        def note(**more: Any) -> None:
+            record.update(more)
+            self._write(record)
+
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        note()
+        try:
+            yield note
+        except KeyboardInterrupt:
+            note(status="interrupted", exit_code=130, finished=_now())
+            raise
+        except BaseException as error:
+            code = error.exit_code if isinstance(error, TgdpoError) else 1
+            message = f"{type(error).__name__}: {error}"
+            note(status="failed", exit_code=code, finished=_now(), error=message)
+            raise
+        note(status="done", exit_code=0, finished=_now())
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a file of the run folder in one step."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        staged = self.path / f".{name}.part"
+        staged.write_text(text, encoding="utf-8")
+        staged.replace(self.path / name)
+
+    @contextlib.contextmanager
+    def writing_model(self) -> Iterator[Path]:
+        """Yield a folder that becomes ``model/`` only when everything in it is written."""
+        staged = self.path / ".model.part"
+        shutil.rmtree(staged, ignore_errors=True)
+        yield staged
+        shutil.rmtree(self.model, ignore_errors=True)
+        os.replace(staged, self.model)
+
+    def _write(self, record: Mapping[str, Any]) -> None:
+        self.write_text("run.json", json.dumps(record, indent=1, default=str) + "\n")
+
+
+def environment() -> dict[str, Any]:
+    """Return versions, platform and git commit, for run.json."""
+    versions = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return {"versions": versions, "platform": platform.platform(), "git_commit": _git_commit()}
+
+
+def _git_commit() -> str | None:
+    """Return the commit of the working folder, ``+`` added where tracked files are modified."""
+    try:
+        head = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=5
+        ).stdout.strip()
+        changed = subprocess.run(
+            ["git", "status", "--porcelain", "-uno"], capture_output=True, text=True, timeout=5
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return head + ("+" if changed else "")
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -1,0 +1,349 @@
+"""The trainer: transformers' loop around the engine, one forward and one backward a step."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from transformers import Trainer
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+from tgdpo_core.data.pairs import TokenizedPair, data_fingerprint
+from tgdpo_core.engine.losses import preference_loss, sft_loss
+from tgdpo_core.engine.policy import attach
+from tgdpo_core.errors import NumericError, UsageError
+from tgdpo_core.plugin_api.manager import PluginManager
+from tgdpo_core.plugin_api.rewards import TokenReward
+from tgdpo_core.plugin_api.shapings import Shaping
+from tgdpo_core.plugin_api.transforms import Transform
+from tgdpo_core.scoring.context import Precision
+from tgdpo_core.scoring.fingerprints import tokenizer_fingerprint
+from tgdpo_core.scoring.scored import ScoredPairs, scored_datasets
+from tgdpo_core.scoring.sources import RewardSource, resolve_shaping
+from tgdpo_core.training.batches import PairBatch, collate
+from tgdpo_core.training.callbacks import JsonlLog, ProgressLine, StepClock
+from tgdpo_core.training.config import TGDPOConfig
+from tgdpo_core.training.inputs import (
+    TrainData,
+    disable_dropout,
+    load_policy,
+    load_tokenizer,
+    make_reference,
+    make_scorer,
+    resolve_sources,
+    tokenized,
+)
+from tgdpo_core.training.metrics import MetricBuffer, pair_metrics
+from tgdpo_core.training.model_card import last_metrics, model_card, settings_yaml
+from tgdpo_core.training.run_folder import RunFolder, environment
+
+
+class TGDPOTrainer(Trainer):
+    """Trains a causal language model with TGDPO (arXiv 2506.14574, eq. 20).
+
+    Building it validates and tokenizes the data and runs the scoring pass, so that nothing but
+    the policy is in memory when ``train`` is called.
+
+    Args:
+        model: the policy, or the name or folder it is loaded from.
+        ref_model: the reference, or its name or folder; None is the policy as it is now.
+        args: settings; ``args.output_dir`` is the run folder.
+        train_dataset: preference pairs: rows in one of the known formats (``datasets.Dataset`` or
+            a list of dicts), or tokenized pairs.
+        eval_dataset: the same for evaluation, or None.
+        processing_class: the tokenizer; None loads the one beside the model.
+        token_reward: a registered name, a recipe entry (``{"plugin": ..., "args": ...}``), a
+            ``TokenReward``, a list of these (summed), or None for plain DPO.
+        transforms: applied in order to the token rewards, where ``token_reward`` is a single one.
+        shaping: a registered name, a ``Shaping``, or one with its name: rewards to weights.
+        plugins: where names are found; None loads what is installed.
+        policy_name: what a model given as object was loaded from, so that its files (and not its
+            tensors) name it in the store.
+        precision: number formats of frozen models; None takes those of the policy.
+        facts: JSON that the caller wants in run.json (data report, recipe).
+        config_yaml: the resolved recipe, kept as config.yaml.
+        kwargs: passed to ``transformers.Trainer`` (callbacks, optimizers).
+
+    Raises:
+        TgdpoError: whatever is wrong with data, plugins or settings, before anything is trained.
+    """
+
+    args: TGDPOConfig
+    model: Any  # a PreTrainedModel, or one wrapped by peft
+    processing_class: Any
+    train_dataset: Any
+    eval_dataset: Any
+
+    loss_is_scaled_for_ga = True  # compute_loss divides by the pairs of the whole optimizer step
+
+    def __init__(  # noqa: PLR0913 - the public contract
+        self,
+        model: Any,
+        ref_model: Any = None,
+        args: TGDPOConfig | None = None,
+        train_dataset: TrainData | None = None,
+        eval_dataset: TrainData | None = None,
+        processing_class: Any = None,
+        token_reward: str | TokenReward | Mapping[str, Any] | Sequence[Any] | None = None,
+        transforms: Sequence[Transform] = (),
+        shaping: str | Shaping | tuple[str, Shaping] = "linear",
+        *,
+        plugins: PluginManager | None = None,
+        policy_name: str | None = None,
+        precision: Precision | None = None,
+        facts: Mapping[str, Any] | None = None,
+        config_yaml: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        args = args or TGDPOConfig(output_dir="runs/tgdpo")
+        if train_dataset is None:
+            raise UsageError("TGDPOTrainer needs a train_dataset.")
+        if ref_model is not None and ref_model is model:
+            raise UsageError("ref_model is the policy itself; leave it out to mean that.")
+        plugins = plugins or PluginManager()
+        self._facts: dict[str, Any] = dict(facts or {})
+        self._config_yaml = config_yaml
+        self._folder = RunFolder(str(args.output_dir))
+        self._shaping = resolve_shaping(shaping, plugins)
+        sources = resolve_sources(token_reward, transforms, plugins)
+        tokenizer = processing_class or load_tokenizer(model)
+        train_pairs = tokenized(train_dataset, tokenizer, args, "train_dataset")
+        eval_pairs = (
+            tokenized(eval_dataset, tokenizer, args, "eval_dataset") if eval_dataset else None
+        )
+        policy = load_policy(model)
+        self._precision = precision or Precision(
+            dtype=policy.dtype, autocast=torch.bfloat16 if args.bf16 else None
+        )
+        disable_dropout(policy)
+        super().__init__(
+            model=policy,
+            args=args,
+            data_collator=collate,
+            train_dataset=train_pairs,
+            eval_dataset=eval_pairs,
+            processing_class=tokenizer,
+            **kwargs,
+        )
+        self.model_accepts_loss_kwargs = True  # so that the pairs of a step are counted
+        if args.n_gpu > 1:
+            raise UsageError(
+                "Several GPUs in one process (DataParallel) are not supported. Start with "
+                "`accelerate launch`, or set CUDA_VISIBLE_DEVICES to one GPU."
+            )
+        self.train_dataset, self.eval_dataset = self._score(
+            policy_name or model, ref_model, sources, train_pairs, eval_pairs
+        )
+        engine = attach(self.model)
+        self._facts["engine"] = {"logps": engine.route, "reason": engine.reason}
+        self._buffers = {"train": MetricBuffer(), "eval": MetricBuffer()}
+        self._clock = StepClock()
+        self.add_callback(self._clock)
+        self.add_callback(JsonlLog(self._folder.log))
+        self._replace_progress_bar()
+
+    # -- scoring ----------------------------------------------------------------------------------
+
+    def _score(
+        self,
+        named: Any,
+        ref_model: Any,
+        sources: Sequence[RewardSource],
+        train_pairs: Sequence[TokenizedPair],
+        eval_pairs: Sequence[TokenizedPair] | None,
+    ) -> tuple[ScoredPairs, ScoredPairs | None]:
+        """Run the scoring pass and note in the facts what it did."""
+        scorer = make_scorer(
+            make_reference(self.model, named, ref_model, self._precision),
+            sources,
+            self.processing_class,
+            precision=self._precision,
+            device=self.args.device,
+            store_path=self.args.store_path,
+        )
+        train, evaluation = scored_datasets(
+            scorer, train_pairs, eval_pairs, shaping=self._shaping, beta=self.args.beta
+        )
+        self._facts |= {
+            "store": scorer.totals(),
+            "reward_sources": [source.describe() for source in sources],
+            "shaping": {"name": self._shaping[0], "options": self._shaping[1].options()},
+            "transform_states": train.transform_states(),
+            "fingerprints": {
+                "data": data_fingerprint(train_pairs),
+                "tokenizer": tokenizer_fingerprint(self.processing_class),
+                "reference": dict(scorer.reference.identity),
+            },
+            "summary": train.summary(),
+        }
+        return train, evaluation
+
+    # -- the step ---------------------------------------------------------------------------------
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        """Return the batch's share of the step's loss: sum over its pairs / pairs of the step."""
+        batch: PairBatch = inputs["batch"].to(self.args.device)
+        row = batch.row
+        policy_logps = model(row=row)
+        loss = preference_loss(
+            policy_logps,
+            batch.reference_logps,
+            batch.weights,
+            row.pair_ids,
+            row.is_chosen,
+            num_pairs=row.num_pairs,
+            beta=self.args.beta,
+            loss=self.args.loss_type,
+            label_smoothing=self.args.label_smoothing,
+            simpo_gamma=self.args.simpo_gamma,
+        )
+        losses = loss.losses
+        if self.args.sft_weight:
+            sft = sft_loss(policy_logps, row.pair_ids, row.is_chosen, num_pairs=row.num_pairs)
+            losses = losses + self.args.sft_weight * sft
+        _require_finite(losses, batch, self.state.global_step)
+        buffer = self._buffers["train" if self.model.training else "eval"]
+        metrics = pair_metrics(batch, policy_logps.detach(), loss, losses)
+        if self.model.training:
+            buffer.add(metrics)
+        else:
+            # Gathered at once: only here is it known which rows of a last batch are repeats.
+            buffer.add(self.accelerator.gather_for_metrics(metrics))
+        pairs = num_items_in_batch if num_items_in_batch is not None else row.num_pairs
+        # Data parallelism averages gradients over processes; the pairs were counted over all.
+        processes = self.accelerator.num_processes if num_items_in_batch is not None else 1
+        total = losses.sum() * processes / pairs
+        return (total, None) if return_outputs else total
+
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> Any:
+        """Return the number of pairs in an optimizer step, over micro-batches and processes."""
+        count = torch.tensor(
+            sum(sample["batch"].row.num_pairs for sample in batch_samples), device=device
+        )
+        return self.accelerator.gather(count).sum() if self.args.world_size > 1 else count
+
+    def prediction_step(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,
+    ) -> tuple[Any, None, None]:
+        """Return the mean loss of an evaluation batch; the metrics go into the buffer."""
+        with torch.no_grad(), self.compute_loss_context_manager():
+            loss = self.compute_loss(model, self._prepare_inputs(inputs))
+        return loss.detach(), None, None
+
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
+        """Return transformers' output with our metrics in place of its batch-weighted loss."""
+        output = super().evaluation_loop(*args, **kwargs)
+        prefix = kwargs.get("metric_key_prefix", "eval")
+        metrics = self._buffers["eval"].pop().metrics
+        ours = {f"{prefix}_{name}": value for name, value in metrics.items()}
+        return output._replace(metrics={**(output.metrics or {}), **ours})
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log a row; training rows get the metrics of the pairs since the last one."""
+        if "loss" in logs:
+            gather = self._gather_rows if self.args.world_size > 1 else None
+            since = self._buffers["train"].pop(gather)
+            logs = {**logs, **since.metrics}
+            if seconds := self._clock.pop_seconds():
+                logs["tokens_per_second"] = since.num_tokens / seconds
+                logs["pairs_per_second"] = since.num_pairs / seconds
+        super().log(logs, start_time)
+
+    def _gather_rows(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return the metric rows of all processes, which may have different numbers of them."""
+        padded = self.accelerator.pad_across_processes(rows, dim=0, pad_index=torch.nan)
+        joined: torch.Tensor = self.accelerator.gather(padded)
+        return joined[~joined[:, 0].isnan()]
+
+    # -- the run ----------------------------------------------------------------------------------
+
+    def train(
+        self,
+        resume_from_checkpoint: str | bool | None = None,
+        trial: Any = None,
+        ignore_keys_for_eval: list[str] | None = None,
+    ) -> Any:
+        """Train, and leave a complete run folder; return transformers' output.
+
+        Args:
+            resume_from_checkpoint: True for the newest checkpoint of the run folder (from the start
+                if it has none), or the folder of one.
+            trial: as in ``transformers.Trainer``.
+            ignore_keys_for_eval: as in ``transformers.Trainer``.
+
+        Raises:
+            UsageError: the output folder holds another run.
+            NumericError: the loss is not finite.
+        """
+        self._folder.require_free(
+            resume=bool(resume_from_checkpoint), overwrite=self.args.overwrite
+        )
+        if resume_from_checkpoint is True:
+            resume_from_checkpoint = str(self._folder.last_checkpoint() or "") or None
+        if not self.is_world_process_zero():
+            return super().train(resume_from_checkpoint, trial, ignore_keys_for_eval)
+        if self.args.overwrite and not resume_from_checkpoint:
+            self._folder.clear()
+        with self._folder.running({**environment(), **self._facts, **self._seeds()}) as note:
+            self._folder.write_text("config.yaml", self._config_yaml or settings_yaml(self.args))
+            output = super().train(resume_from_checkpoint, trial, ignore_keys_for_eval)
+            metrics = last_metrics(self.state.log_history)
+            note(metrics=metrics, global_step=self.state.global_step)
+            with self._folder.writing_model() as staged:
+                self.save_model(str(staged))
+            self._folder.write_text(
+                "README.md", model_card(self._folder.path.name, self.args, self._facts, metrics)
+            )
+        return output
+
+    def _get_output_dir(self, trial: Any) -> str:
+        """Return where checkpoints are written."""
+        return str(self._folder.checkpoints)
+
+    def _save(
+        self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None
+    ) -> None:
+        """Write model and tokenizer; no pickle of the settings, which may hold a token."""
+        if not self.args.should_save:
+            return
+        target = output_dir or str(self._folder.model)
+        model: Any = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
+        model.save_pretrained(target, state_dict=state_dict)
+        self.processing_class.save_pretrained(target)
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        """Return 6 x parameters x tokens, the usual estimate of forward and backward."""
+        return int(6 * self.model.num_parameters() * inputs["batch"].row.num_tokens)
+
+    def _seeds(self) -> dict[str, Any]:
+        return {"seeds": {"seed": self.args.seed, "data_seed": self.args.data_seed}}
+
+    def _replace_progress_bar(self) -> None:
+        """Show our progress line where transformers would show its own bar or print rows."""
+        if self.args.disable_tqdm:
+            self.remove_callback(PrinterCallback)
+        else:
+            self.remove_callback(ProgressCallback)
+            self.add_callback(ProgressLine())
+
+
+def _require_finite(losses: torch.Tensor, batch: PairBatch, step: int) -> None:
+    finite = torch.isfinite(losses.detach())
+    if bool(finite.all()):
+        return
+    first = int(torch.nonzero(~finite).flatten()[0])
+    weights = batch.weights
+    raise NumericError(
+        f"The loss of {batch.where[first]} is {losses[first].item()} at step {step}; training "
+        f"stops before the update. Token weights of the batch: {weights.min().item():.3g} to "
+        f"{weights.max().item():.3g}. Look at the learning rate, beta and the token rewards."
+    )
