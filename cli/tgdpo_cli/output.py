@@ -64,5 +64,5 @@ def quiet_libraries() -> None:
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.set_verbosity_warning()  # type: ignore[no-untyped-call]
     datasets.disable_progress_bars()

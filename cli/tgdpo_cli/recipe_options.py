@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from tgdpo_core.recipe import Recipe
 
 _OPTIONS = [
-    click.option("--config", type=click.Path(exists=True, dir_okay=False), help="Recipe (YAML)."),
+    click.option("--config", help="Recipe: a YAML file, or a name of `tgdpo recipes list`."),
     click.option("--model", help="Policy: Hub id, folder, or run folder."),
     click.option("--reference", help="Reference model; default: the policy before training."),
     click.option("--dataset", help="Preference pairs: Hub id, file, folder, or registered name."),
@@ -60,10 +60,11 @@ def recipe_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def recipe_from(values: Mapping[str, Any], *, needs_output: bool = True) -> "Recipe":
     """Return the checked recipe of a command's option values."""
+    from tgdpo_cli.shipped_recipes import recipe_path
     from tgdpo_core.recipe import load_recipe, resolve_recipe
 
     config = values["config"]
-    content = load_recipe(config) if config else {}
+    content = load_recipe(recipe_path(config)) if config else {}
     settings = {
         "model.name_or_path": values["model"],
         "reference.name_or_path": values["reference"],

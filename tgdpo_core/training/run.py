@@ -167,7 +167,10 @@ def _tokenize(data: ParsedData, tokenizer: Any, recipe: Recipe) -> list[Tokenize
 
 def policy(plan: Plan) -> Any:
     """Return the model to train."""
+    from transformers import set_seed
+
     section = plan.recipe.model
+    set_seed(int(plan.recipe.training.get("seed", 42)))  # a LoRA adapter is drawn at random
     model = load_policy(
         plan.model,
         dtype=torch.float32 if section.dtype == "auto" else getattr(torch, section.dtype),

@@ -7,7 +7,7 @@ import torch
 from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-from tgdpo_core.data.pairs import TokenizedPair, data_fingerprint
+from tgdpo_core.data.pairs import data_fingerprint
 from tgdpo_core.engine.losses import preference_loss, sft_loss
 from tgdpo_core.engine.policy import attach
 from tgdpo_core.errors import NumericError, UsageError
@@ -17,8 +17,8 @@ from tgdpo_core.plugin_api.shapings import Shaping
 from tgdpo_core.plugin_api.transforms import Transform
 from tgdpo_core.scoring.context import Precision
 from tgdpo_core.scoring.fingerprints import tokenizer_fingerprint
-from tgdpo_core.scoring.scored import ScoredPairs, scored_datasets
-from tgdpo_core.scoring.sources import RewardSource, resolve_shaping
+from tgdpo_core.scoring.scored import scored_datasets
+from tgdpo_core.scoring.sources import resolve_shaping
 from tgdpo_core.training.batches import PairBatch, collate
 from tgdpo_core.training.callbacks import JsonlLog, ProgressLine, StepClock
 from tgdpo_core.training.config import TGDPOConfig
@@ -95,6 +95,11 @@ class TGDPOTrainer(Trainer):
         **kwargs: Any,
     ) -> None:
         args = args or TGDPOConfig(output_dir="runs/tgdpo")
+        if args.n_gpu > 1:
+            raise UsageError(
+                "Several GPUs in one process (DataParallel) are not supported. Start with "
+                "`accelerate launch`, or set CUDA_VISIBLE_DEVICES to one GPU."
+            )
         if train_dataset is None:
             raise UsageError("TGDPOTrainer needs a train_dataset.")
         if ref_model is not None and ref_model is model:
@@ -111,28 +116,43 @@ class TGDPOTrainer(Trainer):
             tokenized(eval_dataset, tokenizer, args, "eval_dataset") if eval_dataset else None
         )
         policy = load_policy(model)
-        self._precision = precision or Precision(
+        disable_dropout(policy)
+        precision = precision or Precision(
             dtype=policy.dtype, autocast=torch.bfloat16 if args.bf16 else None
         )
-        disable_dropout(policy)
+        scorer = make_scorer(
+            make_reference(policy.to(args.device), policy_name or model, ref_model, precision),
+            sources,
+            tokenizer,
+            precision=precision,
+            device=args.device,
+            store_path=args.store_path,
+        )
+        train_data, eval_data = scored_datasets(
+            scorer, train_pairs, eval_pairs, shaping=self._shaping, beta=args.beta
+        )
+        self._facts |= {
+            "store": scorer.totals(),
+            "reward_sources": [source.describe() for source in sources],
+            "shaping": {"name": self._shaping[0], "options": self._shaping[1].options()},
+            "transform_states": train_data.transform_states(),
+            "fingerprints": {
+                "data": data_fingerprint(train_pairs),
+                "tokenizer": tokenizer_fingerprint(tokenizer),
+                "reference": dict(scorer.reference.identity),
+            },
+            "summary": train_data.summary(),
+        }
         super().__init__(
             model=policy,
             args=args,
             data_collator=collate,
-            train_dataset=train_pairs,
-            eval_dataset=eval_pairs,
+            train_dataset=train_data,
+            eval_dataset=eval_data,
             processing_class=tokenizer,
             **kwargs,
         )
         self.model_accepts_loss_kwargs = True  # so that the pairs of a step are counted
-        if args.n_gpu > 1:
-            raise UsageError(
-                "Several GPUs in one process (DataParallel) are not supported. Start with "
-                "`accelerate launch`, or set CUDA_VISIBLE_DEVICES to one GPU."
-            )
-        self.train_dataset, self.eval_dataset = self._score(
-            policy_name or model, ref_model, sources, train_pairs, eval_pairs
-        )
         engine = attach(self.model)
         self._facts["engine"] = {"logps": engine.route, "reason": engine.reason}
         self._buffers = {"train": MetricBuffer(), "eval": MetricBuffer()}
@@ -140,42 +160,6 @@ class TGDPOTrainer(Trainer):
         self.add_callback(self._clock)
         self.add_callback(JsonlLog(self._folder.log))
         self._replace_progress_bar()
-
-    # -- scoring ----------------------------------------------------------------------------------
-
-    def _score(
-        self,
-        named: Any,
-        ref_model: Any,
-        sources: Sequence[RewardSource],
-        train_pairs: Sequence[TokenizedPair],
-        eval_pairs: Sequence[TokenizedPair] | None,
-    ) -> tuple[ScoredPairs, ScoredPairs | None]:
-        """Run the scoring pass and note in the facts what it did."""
-        scorer = make_scorer(
-            make_reference(self.model, named, ref_model, self._precision),
-            sources,
-            self.processing_class,
-            precision=self._precision,
-            device=self.args.device,
-            store_path=self.args.store_path,
-        )
-        train, evaluation = scored_datasets(
-            scorer, train_pairs, eval_pairs, shaping=self._shaping, beta=self.args.beta
-        )
-        self._facts |= {
-            "store": scorer.totals(),
-            "reward_sources": [source.describe() for source in sources],
-            "shaping": {"name": self._shaping[0], "options": self._shaping[1].options()},
-            "transform_states": train.transform_states(),
-            "fingerprints": {
-                "data": data_fingerprint(train_pairs),
-                "tokenizer": tokenizer_fingerprint(self.processing_class),
-                "reference": dict(scorer.reference.identity),
-            },
-            "summary": train.summary(),
-        }
-        return train, evaluation
 
     # -- the step ---------------------------------------------------------------------------------
 

@@ -1,12 +1,11 @@
 """``tgdpo recipes``: ready-made runs."""
 
-import importlib.resources
-from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import click
 
 from tgdpo_cli.output import table
+from tgdpo_cli.shipped_recipes import find_recipe, shipped_recipes
 
 
 @click.group("recipes", invoke_without_command=True)
@@ -21,7 +20,7 @@ def command(ctx: click.Context) -> None:
 def list_recipes() -> None:
     """List the recipes; the first comment line of each says what it is."""
     rows = []
-    for name, file in sorted(_recipes().items()):
+    for name, file in sorted(shipped_recipes().items()):
         first = file.read_text(encoding="utf-8").partition("\n")[0]
         rows.append((name, first.lstrip("# ")))
     table(("recipe", "what"), rows)
@@ -31,7 +30,7 @@ def list_recipes() -> None:
 @click.argument("name")
 def show(name: str) -> None:
     """Print a recipe."""
-    click.echo(_find(name).read_text(encoding="utf-8"), nl=False)
+    click.echo(find_recipe(name).read_text(encoding="utf-8"), nl=False)
 
 
 @command.command("copy")
@@ -43,24 +42,5 @@ def copy(name: str, file: str) -> None:
     if target.exists():
         raise click.UsageError(f"{file} exists already; choose another name.")
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(_find(name).read_text(encoding="utf-8"), encoding="utf-8")
+    target.write_text(find_recipe(name).read_text(encoding="utf-8"), encoding="utf-8")
     click.echo(f"Wrote {file}. Use it with: tgdpo train --config {file}")
-
-
-def _recipes() -> dict[str, Traversable]:
-    folder = importlib.resources.files("tgdpo_cli") / "recipes"
-    return {
-        file.name.removesuffix(".yaml"): file
-        for file in folder.iterdir()
-        if file.name.endswith(".yaml")
-    }
-
-
-def _find(name: str) -> Traversable:
-    from tgdpo_core.errors import UsageError, did_you_mean
-
-    recipes = _recipes()
-    bare = name.removesuffix(".yaml")
-    if bare not in recipes:
-        raise UsageError(f"Unknown recipe '{name}'. {did_you_mean(bare, recipes)}")
-    return recipes[bare]

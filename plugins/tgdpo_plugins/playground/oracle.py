@@ -6,6 +6,7 @@ from tgdpo_core import Example, TokenReward, option
 from tgdpo_plugins.playground.task import (
     DIGITS,
     END,
+    EQUALS,
     FILLERS,
     OPERATORS,
     Label,
@@ -13,7 +14,8 @@ from tgdpo_plugins.playground.task import (
     parse_prompt,
 )
 
-_PIECES = frozenset((*FILLERS, *OPERATORS, *DIGITS, END))
+# The whole vocabulary: a model may write '=' in an answer, which is an error like any other.
+_PIECES = frozenset((*FILLERS, *OPERATORS, *DIGITS, EQUALS, END))
 
 
 class PlaygroundOracle(TokenReward):
@@ -57,7 +59,7 @@ def _pieces(example: Example) -> list[str]:
         if piece not in _PIECES:
             raise ValueError(
                 "playground-oracle scores answers made by the playground's tokenizer only. "
-                f"Response token {position} is {piece!r} (in {example.response!r}). Allowed: one "
-                f"of the digits, one of {' '.join(OPERATORS)}, one of {list(FILLERS)}, and EOS."
+                f"Response token {position} is {piece!r} (in {example.response!r}). Allowed: a "
+                f"digit, one of {' '.join(OPERATORS)} {EQUALS}, one of {list(FILLERS)}, and EOS."
             )
     return pieces

@@ -21,6 +21,7 @@ DIGITS = tuple("0123456789")
 OPERATORS = ("+", "-", "*")
 FILLERS = (" so ", " then ", " now ", " next ", " and ", " thus ", " well ", " here ")
 MAX_FILLERS = 2
+EQUALS = "="
 END = ""
 """The piece of the end-of-sequence token, which has no text."""
 
