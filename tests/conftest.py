@@ -1,4 +1,4 @@
-"""What many tests share: small models, tokenizers trained on real text, and a store of their own."""
+"""What many tests share: small models, tokenizers trained on real text, an own store."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def _few_threads() -> Iterator[None]:
     import torch
 
     torch.set_num_threads(1)
-    yield
+    return
 
 
 def require_shared(path: Path) -> Path:

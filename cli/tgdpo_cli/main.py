@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "train": "Train a model on preference pairs, with token rewards from a plugin.",
     "score": "Fill the store of per-token values, without training.",
+    "inspect": "Show tokens coloured by reward and by weight.",
     "evaluate": "Generate answers with models or runs and judge them.",
     "validate": "Check recipe, paths, plugins and data rows; load no model.",
     "plugins": "List and explain what is installed.",

@@ -9,6 +9,9 @@ import click
 
 if TYPE_CHECKING:
     from tgdpo_core.data.report import DataReport
+    from tgdpo_core.reports.diagnostics import Diagnostics
+
+_QUANTILE_NAMES = {0.0: "min", 0.5: "median", 1.0: "max"}
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -55,7 +58,50 @@ def show_plan(report: Mapping[str, Any]) -> None:
             value = json.dumps(value, default=str)
         rows.append((name, str(value)))
     table(("what", "value"), rows)
-    click.echo("Dry run: nothing was trained or written.")
+
+
+def show_diagnostics(diagnostics: "Diagnostics") -> None:
+    """Print statistics of token rewards and weights, and the failure signs they show."""
+    rewards = diagnostics.rewards
+    click.echo(
+        f"\nToken rewards of {diagnostics.num_pairs} training pairs "
+        f"({rewards[0].num_tokens} response tokens)"
+    )
+    table(
+        ("reward", "mean", "sd", "rms", "mean chosen", "mean rejected", "non-zero", "correlation"),
+        [
+            (
+                r.name,
+                *(f"{v:.3g}" for v in (r.mean, r.std, r.rms, r.mean_chosen, r.mean_rejected)),
+                f"{r.nonzero_fraction:.1%}",
+                "-" if r.pair_correlation is None else f"{r.pair_correlation:.2f}",
+            )
+            for r in rewards
+        ],
+    )
+    click.echo("Quantiles")
+    names = [_QUANTILE_NAMES.get(q, f"{q:.0%}") for q in rewards[0].quantiles]
+    table(
+        ("reward", *names),
+        [(r.name, *(f"{value:.3g}" for value in r.quantiles.values())) for r in rewards],
+    )
+    click.echo("\nToken weights")
+    table(
+        ("side", "mean f", "sd f", "min", "max", "negative", "effective"),
+        [
+            (
+                side,
+                *(f"{v:.4g}" for v in (w.mean, w.std, w.min, w.max)),
+                f"{w.negative_fraction:.1%}",
+                f"{w.effective_fraction:.1%}",
+            )
+            for side, w in (("chosen", diagnostics.chosen), ("rejected", diagnostics.rejected))
+        ],
+    )
+    if diagnostics.weight_ratio is not None:
+        click.echo(f"mean f_w / mean f_l: {diagnostics.weight_ratio:.4g}")
+    for warning in diagnostics.warnings:
+        click.echo(f"Warning: {warning.message}")
 
 
 def quiet_libraries() -> None:

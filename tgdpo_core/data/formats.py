@@ -54,11 +54,14 @@ def parse_row(row: Mapping[str, Any], *, where: str) -> PreferencePair:
     Raises:
         RowProblem: a field is missing, empty or of the wrong type, or the responses are equal.
     """
+    if not isinstance(row, Mapping):
+        raise RowProblem("not_a_row", f"a row must be a mapping of columns, found {_kind(row)}")
     parse, used = _format_of(row)
     prompt, chosen, rejected = parse(row)
     for name, value in (("prompt", prompt), ("chosen", chosen), ("rejected", rejected)):
         if not value:
             raise RowProblem("empty", f"'{name}' is empty")
+        _require_unicode(value, name)
     if chosen == rejected:
         raise RowProblem("identical", "'chosen' and 'rejected' are equal: nothing to prefer")
     columns = {name: value for name, value in row.items() if name not in used}
@@ -74,7 +77,7 @@ def _format_of(row: Mapping[str, Any]) -> tuple[Parser, set[str]]:
     both = {"chosen", "rejected"}
     if missing := sorted(both - row.keys()):
         raise RowProblem(
-            "missing_field", f"no field '{missing[0]}'. {did_you_mean(missing[0], row)}"
+            "missing_field", f"no field '{missing[0]}'. {did_you_mean(missing[0], map(str, row))}"
         )
     if "conversations" in row:
         return _sharegpt, both | {"conversations", "system"}
@@ -124,9 +127,13 @@ def _implicit(row: Mapping[str, Any]) -> Parsed:
             raise RowProblem("empty", f"'{'rejected' if chosen else 'chosen'}' is empty")
         cut = _transcript_boundary(chosen, rejected)
         return chosen[:cut], chosen[cut:], rejected[cut:]
+    if isinstance(chosen, str) and isinstance(rejected, list | Mapping):
+        raise RowProblem("mixed_formats", "'chosen' is text, 'rejected' is messages")
+    if isinstance(chosen, str):
+        _text(row, "rejected")
     turns_w, turns_l = _messages(row, "chosen"), _messages(row, "rejected")
     # Each side keeps at least its last message as response.
-    limit = min(len(turns_w), len(turns_l)) - 1
+    limit = max(min(len(turns_w), len(turns_l)) - 1, 0)
     same = (a == b for a, b in zip(turns_w[:limit], turns_l[:limit], strict=True))
     shared = next((i for i, equal in enumerate(same) if not equal), limit)
     return turns_w[:shared], turns_w[shared:], turns_l[shared:]
@@ -159,7 +166,7 @@ def _sharegpt(row: Mapping[str, Any]) -> Parsed:
 
 
 def _instruction(row: Mapping[str, Any]) -> Parsed:
-    system = [{"role": "system", "content": row["system"]}] if row.get("system") else []
+    system = [{"role": "system", "content": _text(row, "system")}] if row.get("system") else []
     question = _text(row, "instruction")
     if row.get("input"):
         question = f"{question}\n{_text(row, 'input')}"
@@ -179,6 +186,17 @@ def _text(row: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, str):
         raise RowProblem("not_text", f"'{name}' must be text, found {_kind(value)}")
     return value
+
+
+def _require_unicode(value: Text, name: str) -> None:
+    """Refuse lone surrogates (half an emoji escaped in JSON): no tokenizer takes them."""
+    texts = [value] if isinstance(value, str) else [message["content"] for message in value]
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            found = text[error.start]
+            raise RowProblem("not_text", f"'{name}' holds the lone surrogate {found!a}") from error
 
 
 def _response(row: Mapping[str, Any], name: str) -> str:

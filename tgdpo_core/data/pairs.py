@@ -107,6 +107,8 @@ class TokenizedPair:
             response_ids=response.ids.tolist(),
             offsets=[(int(a), int(b)) for a, b in response.offsets],
             num_untruncated=response.num_untruncated,
+            raw_response=self.pair.response(side),
+            tools=self.pair.tools,
             columns=columns or {},
             shared=shared or {},
         )

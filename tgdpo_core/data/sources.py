@@ -2,11 +2,12 @@
 
 import csv
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tgdpo_core.errors import DataError, did_you_mean
+from tgdpo_core.errors import DataError, PluginError, TgdpoError, did_you_mean
 from tgdpo_core.plugin_api.manager import PluginManager
 
 Row = tuple[str, Mapping[str, Any]]
@@ -41,11 +42,15 @@ def load_rows(path: str, *, split: str, plugins: PluginManager) -> list[Row]:
 
 
 def _registered(name: str, split: str, plugins: PluginManager) -> list[Row]:
-    dataset = plugins.find("dataset", name).create()
+    found = plugins.find("dataset", name)
     try:
-        rows = list(dataset.rows(split))
+        rows = list(found.create().rows(split))
     except ValueError as error:
         raise DataError(f"Data set '{name}': {error}") from error
+    except TgdpoError:
+        raise
+    except Exception as error:
+        raise PluginError(f"{found} failed: {type(error).__name__}: {error}") from error
     return [(f"{name}[{split}] row {i}", row) for i, row in enumerate(rows, 1)]
 
 
@@ -57,6 +62,7 @@ def _file_rows(path: Path) -> Iterator[Row]:
             rows = pyarrow.parquet.read_table(path).to_pylist()
             yield from ((f"{path.name} row {i}", row) for i, row in enumerate(rows, 1))
         elif path.suffix == ".csv":
+            csv.field_size_limit(sys.maxsize)  # responses may be longer than 128 KiB
             with path.open(encoding="utf-8-sig", newline="") as file:
                 reader = csv.DictReader(file)
                 yield from ((f"{path.name}:{reader.line_num}", row) for row in reader)
@@ -67,7 +73,7 @@ def _file_rows(path: Path) -> Iterator[Row]:
                 f"{path}: unknown file type '{path.suffix}' (data.path). "
                 f"Known: {', '.join(_FILE_TYPES)}."
             )
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError, csv.Error) as error:  # ValueError: not UTF-8, not Parquet
         raise DataError(f"{path} cannot be read: {error}") from error
 
 

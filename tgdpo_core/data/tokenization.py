@@ -17,9 +17,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tgdpo_core.data.pairs import PreferencePair, TokenizedPair, TokenizedResponse
+from tgdpo_core.data.offsets import offsets_cover, offsets_from_bytes
+from tgdpo_core.data.pairs import SIDES, PreferencePair, TokenizedPair, TokenizedResponse
 from tgdpo_core.data.report import DataReport, RowProblem
 from tgdpo_core.errors import DataError
+from tgdpo_core.plugin_api.rewards import Side
 
 _BATCH = 512  # pairs tokenized together: the Rust tokenizer works in parallel
 
@@ -43,7 +45,9 @@ class LengthLimits:
     max_prompt_length: int | None = None
 
 
-class _Encoded(NamedTuple):
+class EncodedText(NamedTuple):
+    """A text with its token ids [T] int64 and their character ranges [T, 2] int64."""
+
     text: str
     ids: _Array
     offsets: _Array
@@ -96,32 +100,62 @@ def check_tokenizer(tokenizer: Any) -> None:
 
 def _encode(
     batch: Sequence[PreferencePair], tokenizer: Any
-) -> Iterator[tuple[_Encoded, _Encoded, _Encoded]]:
+) -> Iterator[tuple[EncodedText, EncodedText, EncodedText]]:
     """Yield prompt, prompt + chosen and prompt + rejected of each pair, encoded."""
-    texts = [text for pair in batch for text in _texts(pair, tokenizer)]
-    # A chat template writes the special tokens itself; plain text gets the tokenizer's.
-    output = tokenizer(
-        texts, add_special_tokens=not batch[0].is_chat, return_offsets_mapping=True, verbose=False
-    )
-    encoded = [
-        _Encoded(text, np.asarray(ids, np.int64), np.asarray(offsets, np.int64).reshape(-1, 2))
-        for text, ids, offsets in zip(
-            texts, output["input_ids"], output["offset_mapping"], strict=True
+    texts = [
+        text
+        for pair in batch
+        for text in (
+            prompt_text(pair, tokenizer),
+            *(text_with_response(pair, side, tokenizer) for side in SIDES),
         )
     ]
-    triples = iter(encoded)
+    special = adds_special_tokens(tokenizer, batch[0])
+    triples = iter(encode_texts(texts, tokenizer, add_special_tokens=special))
     yield from zip(triples, triples, triples, strict=True)
 
 
-def _texts(pair: PreferencePair, tokenizer: Any) -> tuple[str, str, str]:
-    if not pair.is_chat:
-        prompt = str(pair.prompt)
-        return prompt, prompt + str(pair.chosen), prompt + str(pair.rejected)
-    return (
-        render_messages(pair, [*pair.prompt], tokenizer, add_generation_prompt=True),
-        render_messages(pair, [*pair.prompt, *pair.chosen], tokenizer),
-        render_messages(pair, [*pair.prompt, *pair.rejected], tokenizer),
+def encode_texts(
+    texts: Sequence[str], tokenizer: Any, *, add_special_tokens: bool
+) -> list[EncodedText]:
+    """Return texts with ids and offsets that are known to cover them.
+
+    Raises:
+        DataError: offsets that leave out text and cannot be made from the tokens' bytes.
+    """
+    output = tokenizer(
+        list(texts),
+        add_special_tokens=add_special_tokens,
+        return_offsets_mapping=True,
+        verbose=False,
     )
+    encoded = []
+    for text, ids, found in zip(texts, output["input_ids"], output["offset_mapping"], strict=True):
+        offsets = np.asarray(found, np.int64).reshape(-1, 2)
+        if not offsets_cover(offsets, text, tokenizer):
+            offsets = offsets_from_bytes(text, tokenizer, add_special_tokens=add_special_tokens)
+        encoded.append(EncodedText(text, np.asarray(ids, np.int64), offsets))
+    return encoded
+
+
+def adds_special_tokens(tokenizer: Any, pair: PreferencePair) -> bool:
+    """Return whether BOS and EOS are added to a pair's text: a chat template writes its own."""
+    return not (pair.is_chat and tokenizer.chat_template)
+
+
+def prompt_text(pair: PreferencePair, tokenizer: Any) -> str:
+    """Return the prompt as the model sees it."""
+    if not pair.is_chat:
+        return str(pair.prompt)
+    return render_messages(pair, [*pair.prompt], tokenizer, add_generation_prompt=True)
+
+
+def text_with_response(pair: PreferencePair, side: Side, tokenizer: Any) -> str:
+    """Return prompt and response as the model sees them."""
+    response = pair.response(side)
+    if not pair.is_chat:
+        return f"{pair.prompt}{response}"
+    return render_messages(pair, [*pair.prompt, *response], tokenizer)
 
 
 def render_messages(
@@ -142,13 +176,13 @@ def render_messages(
 
 def _assemble(
     pair: PreferencePair,
-    encoded: tuple[_Encoded, _Encoded, _Encoded],
+    encoded: tuple[EncodedText, EncodedText, EncodedText],
     tokenizer: Any,
     limits: LengthLimits,
     report: DataReport,
 ) -> TokenizedPair:
     prompt, chosen, rejected = encoded
-    boundary = min(_common_prefix(prompt.ids, full.ids) for full in (chosen, rejected))
+    boundary = min(common_prefix(prompt.ids, full.ids) for full in (chosen, rejected))
     if boundary == 0:
         raise RowProblem("no_prompt_token", "the prompt has no token that both responses keep")
     prompt_ids = _shorten_prompt(prompt.ids[:boundary], limits)
@@ -160,8 +194,8 @@ def _assemble(
             "a response. Raise data.max_length, or set data.max_prompt_length",
         )
     start = int(prompt.offsets[:boundary, 1].max())
-    eos = None if pair.is_chat else int(tokenizer.eos_token_id)
-    responses = [_response(full, boundary, start, eos, room) for full in (chosen, rejected)]
+    eos = int(tokenizer.eos_token_id) if adds_special_tokens(tokenizer, pair) else None
+    responses = [response_part(full, boundary, start, eos, room) for full in (chosen, rejected)]
     if np.array_equal(responses[0].ids, responses[1].ids):
         raise RowProblem(
             "identical_after_truncation",
@@ -186,7 +220,8 @@ def _changes(
     return names
 
 
-def _common_prefix(a: _Array, b: _Array) -> int:
+def common_prefix(a: _Array, b: _Array) -> int:
+    """Return how many ids two texts share at their beginning."""
     length = min(len(a), len(b))
     different = np.flatnonzero(a[:length] != b[:length])
     return int(different[0]) if len(different) else length
@@ -197,8 +232,8 @@ def _shorten_prompt(ids: _Array, limits: LengthLimits) -> _Array:
     return ids if keep is None or len(ids) <= keep else ids[-keep:]
 
 
-def _response(
-    full: _Encoded, boundary: int, start: int, eos: int | None, room: int
+def response_part(
+    full: EncodedText, boundary: int, start: int, eos: int | None, room: int
 ) -> TokenizedResponse:
     """Return the response's part of an encoded text, its offsets counted from its first character.
 

@@ -1,24 +1,29 @@
 """Log-probabilities of target tokens from hidden states, without a [N, V] tensor.
 
-The head (``hidden @ weight.T``, scale, bias, soft-cap) is applied to a chunk of tokens at a time
-and again in the backward pass, so that memory is ``chunk_size * V`` whatever N is.
+The head (``hidden @ weight.T``, scale, bias, soft-cap) is applied to one tile of the logits at a
+time, some tokens by some of the vocabulary, and again in the backward pass. A tile reads its part
+of the weight once and writes its part of the weight's gradient once.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-_CHUNK_BYTES = 64 * 2**20  # logits of one chunk in float32: fits caches and any GPU
+# Size of one tile of logits in float32: what a CPU's caches like, and what keeps a GPU busy.
+_TILE_BYTES = {"cpu": 16 * 2**20, "cuda": 256 * 2**20}
+_SMALLEST_TILE = 1024  # vocabulary entries; below it the products become inefficient
 
 
 @dataclass(frozen=True)
 class _Head:
-    """What turns a hidden state into logits, beside the weight."""
+    """What turns a hidden state into logits, beside the weight, and how large a tile is."""
 
     softcap: float | None
     scale: float
-    chunk_size: int
+    tokens: int
+    vocabulary: int
 
 
 def token_logps(  # noqa: PLR0913 - the public contract
@@ -46,7 +51,8 @@ def token_logps(  # noqa: PLR0913 - the public contract
         bias: [V] or None.
         logit_softcap: Gemma's ``final_logit_softcapping``.
         logit_scale: Cohere's ``logit_scale``, Granite's ``1 / logits_scaling``.
-        chunk_size: tokens whose logits exist at once; None chooses about 64 MiB of them.
+        chunk_size: tokens whose logits exist at once; None takes as many as leave tiles of a good
+            shape (16 MiB of logits on a CPU, 256 MiB on a GPU).
 
     Returns:
         [N] float32 (float64 for float64 input).
@@ -55,13 +61,25 @@ def token_logps(  # noqa: PLR0913 - the public contract
         ValueError: shapes that do not fit, or a chunk size below 1.
     """
     _check_shapes(hidden, weight, targets, chunk_size)
-    chunk = chunk_size or max(1, _CHUNK_BYTES // (4 * weight.shape[0]))
-    head = _Head(logit_softcap, logit_scale, chunk)
+    head = _tiling(hidden, weight.shape[0], chunk_size, logit_softcap, logit_scale)
     hidden, weight, bias = _autocast_inputs(hidden, weight, bias)
     # Forward and backward must use the same dtype; autocast would act on the forward alone.
     with torch.autocast(hidden.device.type, enabled=False):
         result: torch.Tensor = _TokenLogps.apply(hidden, weight, bias, targets, head)
     return result
+
+
+def _tiling(
+    hidden: torch.Tensor,
+    vocabulary: int,
+    chunk_size: int | None,
+    softcap: float | None,
+    scale: float,
+) -> _Head:
+    """Return the tile's shape: all tokens by part of the vocabulary, as far as that stays wide."""
+    elements = _TILE_BYTES.get(hidden.device.type, _TILE_BYTES["cpu"]) // 4
+    tokens = chunk_size or max(1, min(len(hidden), elements // min(_SMALLEST_TILE, vocabulary)))
+    return _Head(softcap, scale, tokens, max(1, min(vocabulary, elements // tokens)))
 
 
 def _autocast_inputs(
@@ -87,22 +105,8 @@ def _check_shapes(
         raise ValueError(f"chunk_size must be at least 1 or None, got {chunk_size}.")
 
 
-def _logits(
-    hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, head: _Head
-) -> torch.Tensor:
-    """Return [n, V] logits in float32 (float64 for float64)."""
-    z = hidden @ weight.t() if bias is None else torch.addmm(bias, hidden, weight.t())
-    if z.dtype != torch.float64:
-        z = z.float()
-    if head.scale != 1.0:
-        z = z * head.scale
-    if head.softcap:
-        z = head.softcap * torch.tanh(z / head.softcap)
-    return z
-
-
 class _TokenLogps(torch.autograd.Function):
-    """Chunked forward that keeps only the log-sum-exp; the backward computes each chunk again."""
+    """Tiled forward that keeps only the log-sum-exp; the backward computes each tile again."""
 
     @staticmethod
     def forward(
@@ -114,61 +118,99 @@ class _TokenLogps(torch.autograd.Function):
         head: _Head,
     ) -> torch.Tensor:
         dtype = torch.float64 if hidden.dtype == torch.float64 else torch.float32
-        logps = torch.empty(hidden.shape[0], dtype=dtype, device=hidden.device)
-        lse = torch.empty_like(logps)
-        for part in _chunks(hidden.shape[0], head.chunk_size):
-            z = _logits(hidden[part], weight, bias, head)
-            lse[part] = torch.logsumexp(z, dim=-1)
-            logps[part] = z.gather(1, targets[part, None]).squeeze(1) - lse[part]
+        lse = hidden.new_full((len(hidden),), -torch.inf, dtype=dtype)
+        found = torch.zeros_like(lse)
+        for part in _parts(len(hidden), head.tokens):
+            for tile in _parts(len(weight), head.vocabulary):
+                z = _logits(hidden[part], weight[tile], _of(bias, tile), head)
+                lse[part] = torch.logaddexp(lse[part], torch.logsumexp(z, dim=-1))
+                index, inside = _inside(targets[part], tile)
+                found[part] += z.gather(1, index[:, None]).squeeze(1) * inside
         ctx.save_for_backward(hidden, weight, bias, targets, lse)
         ctx.head = head
-        return logps
+        return found - lse
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> Any:
         hidden, weight, bias, targets, lse = ctx.saved_tensors
-        (grad,) = grads
-        head: _Head = ctx.head
+        grad, head = grads[0].to(lse.dtype), ctx.head
         wants_hidden, wants_weight, wants_bias, *_ = ctx.needs_input_grad
-        grad_hidden = torch.empty_like(hidden) if wants_hidden else None
-        # Sums over many chunks are kept in float32: bfloat16 would lose the small ones.
+        # Sums over tiles are kept in float32: bfloat16 would lose the small ones.
+        grad_hidden = torch.zeros_like(hidden, dtype=lse.dtype) if wants_hidden else None
         grad_weight = torch.zeros_like(weight, dtype=lse.dtype) if wants_weight else None
         grad_bias = torch.zeros_like(bias, dtype=lse.dtype) if wants_bias else None
-        for part in _chunks(hidden.shape[0], head.chunk_size):
-            z = _logits(hidden[part], weight, bias, head)
-            dz = _logit_gradient(z, targets[part], lse[part], grad[part].to(lse.dtype), head)
-            dz_low = dz.to(hidden.dtype)
-            if grad_hidden is not None:
-                torch.mm(dz_low, weight, out=grad_hidden[part])
-            if grad_weight is not None:
-                _add_product(grad_weight, dz_low.t(), hidden[part])
-            if grad_bias is not None:
-                grad_bias += dz.sum(0)
-        return grad_hidden, _cast(grad_weight, weight), _cast(grad_bias, bias), None, None
+        for part in _parts(len(hidden), head.tokens):
+            for tile in _parts(len(weight), head.vocabulary):
+                z = _logits(hidden[part], weight[tile], _of(bias, tile), head)
+                dz = _logit_gradient(z, _inside(targets[part], tile), lse[part], grad[part], head)
+                if grad_bias is not None:
+                    grad_bias[tile] += dz.sum(0)
+                dz = dz.to(hidden.dtype)
+                if grad_hidden is not None:
+                    _add_product(grad_hidden[part], dz, weight[tile])
+                if grad_weight is not None:
+                    _add_product(grad_weight[tile], dz.t(), hidden[part])
+        return (
+            _cast(grad_hidden, hidden),
+            _cast(grad_weight, weight),
+            _cast(grad_bias, bias),
+            None,
+            None,
+        )
+
+
+def _logits(
+    hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, head: _Head
+) -> torch.Tensor:
+    """Return a tile of logits in float32 (float64 for float64)."""
+    z = hidden @ weight.t() if bias is None else torch.addmm(bias, hidden, weight.t())
+    if z.dtype != torch.float64:
+        z = z.float()
+    if head.scale != 1.0:
+        z = z * head.scale
+    if head.softcap:
+        z = head.softcap * torch.tanh(z / head.softcap)
+    return z
 
 
 def _logit_gradient(
-    z: torch.Tensor, targets: torch.Tensor, lse: torch.Tensor, grad: torch.Tensor, head: _Head
+    z: torch.Tensor,
+    target: tuple[torch.Tensor, torch.Tensor],
+    lse: torch.Tensor,
+    grad: torch.Tensor,
+    head: _Head,
 ) -> torch.Tensor:
-    """Return d loss / d (raw logits) [n, V], given d loss / d logps = ``grad`` [n]."""
+    """Return d loss / d (raw logits) of a tile, given d loss / d logps = ``grad``."""
     slope = 1 - (z / head.softcap) ** 2 if head.softcap else None
-    z = z.sub_(lse[:, None]).exp_().mul_(-grad[:, None])
-    z.scatter_add_(1, targets[:, None], grad[:, None])
+    dz = z.sub_(lse[:, None]).exp_().mul_(-grad[:, None])
+    index, inside = target
+    dz.scatter_add_(1, index[:, None], (grad * inside)[:, None])
     if slope is not None:
-        z = z.mul_(slope)
-    return z.mul_(head.scale) if head.scale != 1.0 else z
+        dz = dz.mul_(slope)
+    return dz.mul_(head.scale) if head.scale != 1.0 else dz
+
+
+def _inside(targets: torch.Tensor, tile: slice) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return each target's index in a tile of the vocabulary (0 if elsewhere), and whether it is
+    there."""
+    inside = (targets >= tile.start) & (targets < tile.stop)
+    return (targets - tile.start).where(inside, 0), inside
 
 
 def _add_product(total: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> None:
-    """Add ``left @ right`` to a float32 total, multiplying in the low dtype where there is one."""
+    """Add ``left @ right`` to a total that may be of a higher dtype, in place."""
     if left.dtype == total.dtype:
         total.addmm_(left, right)
     else:
         total.add_(left @ right)
 
 
-def _chunks(length: int, size: int) -> list[slice]:
-    return [slice(start, min(start + size, length)) for start in range(0, length, size)]
+def _parts(length: int, size: int) -> Iterator[slice]:
+    return (slice(start, min(start + size, length)) for start in range(0, length, size))
+
+
+def _of(bias: torch.Tensor | None, tile: slice) -> torch.Tensor | None:
+    return None if bias is None else bias[tile]
 
 
 def _cast(grad: torch.Tensor | None, like: torch.Tensor | None) -> torch.Tensor | None:

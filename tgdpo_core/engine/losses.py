@@ -80,7 +80,7 @@ def preference_loss(  # noqa: PLR0913 - the public contract: three vectors, two 
     Raises:
         ValueError: an unknown loss, or a setting outside its range.
     """
-    _check_settings(loss, beta, label_smoothing)
+    check_settings(loss, beta=beta, label_smoothing=label_smoothing)
     logratios = policy_logps - reference_logps
 
     def sums(values: torch.Tensor) -> _PairSums:
@@ -105,7 +105,8 @@ def preference_loss(  # noqa: PLR0913 - the public contract: three vectors, two 
     )
 
 
-def _check_settings(loss: str, beta: float, label_smoothing: float) -> None:
+def check_settings(loss: str, *, beta: float, label_smoothing: float) -> None:
+    """Raise ``ValueError`` for an unknown loss, or a setting outside its range."""
     if loss not in LOSSES:
         raise ValueError(f"Unknown loss '{loss}'. Available: {', '.join(LOSSES)}.")
     if not beta > 0:

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from tgdpo_core.engine.layout import Layout, pair_segments
+
 Ids = Sequence[int] | np.ndarray[Any, Any]
 
 
@@ -17,32 +19,65 @@ class PairIds(NamedTuple):
     chosen: Ids
     rejected: Ids
 
+    @property
+    def shared_length(self) -> int:
+        """Positions of the pair in a row that holds the prompt once."""
+        return len(self.prompt) + len(self.chosen) + len(self.rejected)
+
+    @property
+    def longest_sequence(self) -> int:
+        """Positions of prompt and longer response."""
+        return len(self.prompt) + max(len(self.chosen), len(self.rejected))
+
 
 @dataclass(frozen=True)
 class PackedRow:
     """Pairs ready for the model; everything after it is a flat vector over N response tokens.
 
     The tokens of pair 0's chosen response come first, then those of its rejected one, then pair 1.
+    Either sequences are padded to equal length (B = 2P, a mask, no layout), or all pairs lie in one
+    sequence that holds every prompt once (B = 1, positions and a layout, no mask).
 
     Attributes:
         input_ids: [B, T] int64.
-        attention_mask: [B, T] int64, 1 on real tokens.
+        attention_mask: [B, T] int64, 1 on real tokens; None with a layout.
+        position_ids: [B, T] int64; None with a mask (the model counts by itself).
+        layout: who sees whom; None with a mask.
         source: [N] int64, index into the B*T positions of the hidden state that predicts a token.
         targets: [N] int64, the response tokens.
         pair_ids: [N] int64 in [0, P).
         is_chosen: [N] bool.
         num_pairs: P.
-        num_tokens: real tokens in the row (padding not counted).
+        num_tokens: tokens in the row, padding not counted.
+        num_separate: tokens of all prompts and responses, a prompt counted for each response.
     """
 
     input_ids: torch.Tensor
-    attention_mask: torch.Tensor
+    attention_mask: torch.Tensor | None
+    position_ids: torch.Tensor | None
+    layout: Layout | None
     source: torch.Tensor
     targets: torch.Tensor
     pair_ids: torch.Tensor
     is_chosen: torch.Tensor
     num_pairs: int
     num_tokens: int
+    num_separate: int
+
+    def inputs(self) -> dict[str, Any]:
+        """Return the keyword arguments of the model's forward."""
+        if self.layout is None:
+            return {
+                "input_ids": self.input_ids,
+                "attention_mask": self.attention_mask,
+                "use_cache": False,
+            }
+        return {
+            "input_ids": self.input_ids,
+            "position_ids": self.position_ids,
+            "tgdpo_layout": self.layout,
+            "use_cache": False,
+        }
 
     def to(self, device: Any, **kwargs: Any) -> "PackedRow":
         """Return the row with its tensors on a device."""
@@ -54,40 +89,125 @@ class PackedRow:
         return replace(self, **moved)
 
 
+def share_pairs(pairs: Sequence[PairIds]) -> PackedRow:
+    """Return a row of one sequence that holds every prompt once: prompt, chosen, rejected, ...
+
+    T is the sum of the pairs' ``shared_length``; nothing is padded.
+    """
+    ids: list[torch.Tensor] = []
+    positions: list[torch.Tensor] = []
+    source: list[torch.Tensor] = []
+    segments = []
+    start = 0
+    for pair in pairs:
+        prompt, chosen, rejected = (len(part) for part in pair)
+        ids += [torch.as_tensor(part, dtype=torch.int64) for part in pair]
+        positions += [torch.arange(prompt + chosen), torch.arange(prompt, prompt + rejected)]
+        segments += pair_segments(start, prompt, chosen, rejected)
+        # The hidden state at position t predicts the token at t + 1; the last one of the prompt
+        # predicts the first token of both responses.
+        last = start + prompt - 1
+        middle = last + 1 + chosen
+        source.append(torch.arange(last, last + chosen))
+        if rejected:
+            source += [torch.tensor([last]), torch.arange(middle, middle + rejected - 1)]
+        start = middle + rejected
+    return PackedRow(
+        input_ids=torch.cat(ids)[None],
+        attention_mask=None,
+        position_ids=torch.cat(positions)[None],
+        layout=Layout(segments),
+        source=torch.cat(source),
+        **_flat_indices(pairs),
+        num_tokens=start,
+        num_separate=_num_separate(pairs),
+    )
+
+
 def pad_pairs(pairs: Sequence[PairIds], *, pad_token_id: int = 0) -> PackedRow:
     """Return a row of 2P sequences (prompt + response each), padded on the right.
 
     The pad token's id is never looked at: the mask hides it and no response token reads it.
     """
     sequences = [
-        (pair.prompt, response, index, chosen)
-        for index, pair in enumerate(pairs)
-        for response, chosen in ((pair.chosen, True), (pair.rejected, False))
+        (pair.prompt, response)
+        for pair in pairs
+        for response in (pair.chosen, pair.rejected)
         if len(response)
     ]
-    longest = max(len(prompt) + len(response) for prompt, response, *_ in sequences)
+    longest = max(len(prompt) + len(response) for prompt, response in sequences)
     input_ids = torch.full((len(sequences), longest), pad_token_id, dtype=torch.int64)
     mask = torch.zeros_like(input_ids)
-    flat: dict[str, list[torch.Tensor]] = {"source": [], "targets": [], "pairs": [], "chosen": []}
-    for b, (prompt, response, index, chosen) in enumerate(sequences):
+    source = []
+    for b, (prompt, response) in enumerate(sequences):
         length = len(prompt) + len(response)
-        targets = torch.as_tensor(response, dtype=torch.int64)
         input_ids[b, : len(prompt)] = torch.as_tensor(prompt, dtype=torch.int64)
-        input_ids[b, len(prompt) : length] = targets
+        input_ids[b, len(prompt) : length] = torch.as_tensor(response, dtype=torch.int64)
         mask[b, :length] = 1
-        # The hidden state at position t predicts the token at t + 1.
         first = b * longest + len(prompt) - 1
-        flat["source"].append(torch.arange(first, first + len(response)))
-        flat["targets"].append(targets)
-        flat["pairs"].append(torch.full((len(response),), index))
-        flat["chosen"].append(torch.full((len(response),), chosen))
+        source.append(torch.arange(first, first + len(response)))
     return PackedRow(
         input_ids=input_ids,
         attention_mask=mask,
-        source=torch.cat(flat["source"]),
-        targets=torch.cat(flat["targets"]),
-        pair_ids=torch.cat(flat["pairs"]),
-        is_chosen=torch.cat(flat["chosen"]),
-        num_pairs=len(pairs),
+        position_ids=None,
+        layout=None,
+        source=torch.cat(source),
+        **_flat_indices(pairs),
         num_tokens=int(mask.sum()),
+        num_separate=_num_separate(pairs),
     )
+
+
+def _flat_indices(pairs: Sequence[PairIds]) -> dict[str, Any]:
+    """Return what does not depend on the layout: targets, whose they are, and how many pairs."""
+    responses = [
+        (torch.as_tensor(response, dtype=torch.int64), index, chosen)
+        for index, pair in enumerate(pairs)
+        for response, chosen in ((pair.chosen, True), (pair.rejected, False))
+    ]
+    return {
+        "targets": torch.cat([ids for ids, *_ in responses]),
+        "pair_ids": torch.cat([torch.full((len(ids),), index) for ids, index, _ in responses]),
+        "is_chosen": torch.cat([torch.full((len(ids),), chosen) for ids, _, chosen in responses]),
+        "num_pairs": len(pairs),
+    }
+
+
+def _num_separate(pairs: Sequence[PairIds]) -> int:
+    return sum(2 * len(p.prompt) + len(p.chosen) + len(p.rejected) for p in pairs)
+
+
+def plan_rows(sizes: Sequence[int], budget: int) -> list[list[int]]:
+    """Return which items share a row, first-fit-decreasing: indices, rows of at most ``budget``.
+
+    An item larger than the budget gets a row of its own.
+    """
+    rows: list[list[int]] = []
+    room: list[int] = []
+    for index in sorted(range(len(sizes)), key=lambda i: (-sizes[i], i)):
+        fits = (row for row, free in enumerate(room) if free >= sizes[index])
+        row = next(fits, None)
+        if row is None:
+            rows.append([index])
+            room.append(budget - sizes[index])
+        else:
+            rows[row].append(index)
+            room[row] -= sizes[index]
+    return rows
+
+
+def plan_padded_rows(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Return which pairs are padded together: runs of similar length, at most ``budget`` tokens.
+
+    Args:
+        lengths: longest sequence of each pair; its padded row holds two of them.
+        budget: tokens of a row, padding counted; a pair larger than it gets a row of its own.
+    """
+    rows: list[list[int]] = []
+    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        longest = lengths[rows[-1][0]] if rows else 0
+        if rows and 2 * longest * (len(rows[-1]) + 1) <= budget:
+            rows[-1].append(index)
+        else:
+            rows.append([index])
+    return rows

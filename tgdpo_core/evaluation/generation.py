@@ -8,7 +8,7 @@ import torch
 from tqdm.auto import tqdm
 
 from tgdpo_core.data.pairs import PreferencePair
-from tgdpo_core.data.tokenization import render_messages
+from tgdpo_core.data.tokenization import adds_special_tokens, render_messages
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def _encode(tokenizer: Any, pairs: Sequence[PreferencePair]) -> Any:
     ]
     return tokenizer(
         texts,
-        add_special_tokens=not pairs[0].is_chat,
+        add_special_tokens=adds_special_tokens(tokenizer, pairs[0]),
         padding=True,
         padding_side="left",
         return_tensors="pt",

@@ -25,8 +25,12 @@ import pluggy
 
 from tgdpo_core.errors import PluginError, did_you_mean
 from tgdpo_core.plugin_api import hookspecs
+from tgdpo_core.plugin_api.datasets import NamedDataset
+from tgdpo_core.plugin_api.judges import Judge
 from tgdpo_core.plugin_api.options import Options, build
 from tgdpo_core.plugin_api.rewards import Example, TokenReward
+from tgdpo_core.plugin_api.shapings import Shaping
+from tgdpo_core.plugin_api.transforms import Transform
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +43,13 @@ HOOK_OF_KIND = {
     "shaping": "register_shapings",
     "dataset": "register_datasets",
     "judge": "register_judges",
+}
+_BASE_OF_KIND: dict[str, type] = {
+    "token-reward": TokenReward,
+    "transform": Transform,
+    "shaping": Shaping,
+    "dataset": NamedDataset,
+    "judge": Judge,
 }
 _COMMANDS_HOOK = "register_commands"
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
@@ -136,15 +147,11 @@ class PluginManager:
         Raises:
             PluginError: unknown or ambiguous; the message suggests names and lists broken plugins.
         """
-        distribution, _, bare = name.rpartition(":")
-        found = [
-            item
-            for item in self._items.get((kind, bare), [])
-            if not distribution or item.distribution == _normalised(distribution)
-        ]
+        found = self._matching(kind, name)
         if len(found) == 1:
             return found[0]
         if found:
+            bare = found[0].name
             options = " or ".join(f"{item.distribution}:{bare}" for item in found)
             raise PluginError(
                 f"The {kind} '{name}' is registered by {' and by '.join(i.origin for i in found)}. "
@@ -154,13 +161,21 @@ class PluginManager:
         lines += [f"  Not available: {broken}" for broken in self.broken]
         raise PluginError("\n".join([*lines, "  See: tgdpo plugins list"]))
 
+    def _matching(self, kind: str, name: str) -> list[Registered]:
+        distribution, _, bare = name.rpartition(":")
+        return [
+            item
+            for item in self._items.get((kind, bare), [])
+            if not distribution or item.distribution == _normalised(distribution)
+        ]
+
     def names(self, kind: str) -> list[str]:
         """Return the registered names of a kind, sorted."""
         return sorted(name for k, name in self._items if k == kind)
 
     def has(self, kind: str, name: str) -> bool:
-        """Return whether something is registered under a bare name."""
-        return (kind, name) in self._items
+        """Return whether something is registered under ``NAME`` or ``DISTRIBUTION:NAME``."""
+        return bool(self._matching(kind, name))
 
     def __iter__(self) -> Iterator[Registered]:
         """Iterate over everything registered, sorted by kind and name."""
@@ -208,6 +223,7 @@ class PluginManager:
 
             def register(name: str, factory: Any, kind: str = kind) -> None:
                 factory = _as_class(factory) if kind == "token-reward" else factory
+                _require_base(kind, name, factory)
                 if not _NAME.fullmatch(name):
                     raise PluginError(f"{kind} name {name!r}: use a-z, 0-9 and '-'.")
                 items.append(
@@ -288,6 +304,13 @@ def _refuse_unknown_hooks(module: ModuleType) -> None:
 def _implementations(hooks: pluggy.PluginManager, hook: str, module: ModuleType) -> list[Any]:
     """Return the module's own implementations of a hook, so that one plugin is called alone."""
     return [impl for impl in getattr(hooks.hook, hook).get_hookimpls() if impl.plugin is module]
+
+
+def _require_base(kind: str, name: str, factory: Any) -> None:
+    base = _BASE_OF_KIND[kind]
+    if not (isinstance(factory, type) and issubclass(factory, base)):
+        found = getattr(factory, "__name__", type(factory).__name__)
+        raise PluginError(f"{kind} '{name}': {found} is not a subclass of {base.__name__}.")
 
 
 def _as_class(factory: Any) -> type[TokenReward]:

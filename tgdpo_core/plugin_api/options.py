@@ -11,7 +11,7 @@ import dataclasses
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any, TypeVar, dataclass_transform
+from typing import Any, Literal, TypeVar, dataclass_transform
 
 from tgdpo_core.errors import PluginError, did_you_mean
 
@@ -106,7 +106,7 @@ def _convert(value: Any, annotation: Any, field: dataclasses.Field[Any], who: st
             result = adapter.validate_python(value)
         elif value.lower() in ("none", "null") and _allows_none(annotation):
             result = None
-        elif value.lstrip()[:1] in ("[", "{"):
+        elif _is_json(value, annotation):
             result = adapter.validate_json(value)
         else:
             result = adapter.validate_strings(value)
@@ -121,6 +121,14 @@ def _convert(value: Any, annotation: Any, field: dataclasses.Field[Any], who: st
         listed = ", ".join(map(str, choices))
         raise PluginError(f"{who}: option {field.name}={value!r} is not one of: {listed}.")
     return result
+
+
+def _is_json(value: str, annotation: Any) -> bool:
+    """Whether a string is read as JSON: lists, mappings, and choices that are not all text."""
+    if annotation in (str, str | None):
+        return False
+    choices = typing.get_args(annotation) if typing.get_origin(annotation) is Literal else ()
+    return value.lstrip()[:1] in ("[", "{") or any(not isinstance(c, str) for c in choices)
 
 
 def _allows_none(annotation: Any) -> bool:

@@ -52,6 +52,9 @@ class Example:
         response_ids: token ids of the response, as trained (after truncation, EOS included).
         offsets: one ``(start, end)`` character range of ``response`` per response token.
         num_untruncated: how many response tokens there were before truncation.
+        raw_response: the response as the data set has it, not truncated: text, or a list of
+            messages.
+        tools: tool descriptions for a chat template, or None.
         columns: the data-set columns that the plugin asked for with ``column:NAME``.
         shared: per-token values that the core computed because the plugin asked for them;
             ``shared["reference_logps"][t]`` belongs to ``response_ids[t]``.
@@ -65,6 +68,8 @@ class Example:
     response_ids: Sequence[int]
     offsets: Sequence[tuple[int, int]]
     num_untruncated: int = 0
+    raw_response: Any = ""
+    tools: Sequence[Any] | None = None
     columns: Mapping[str, Any] = field(default_factory=dict)
     shared: "Mapping[str, torch.Tensor]" = field(default_factory=dict)
 
@@ -83,8 +88,33 @@ class ScoringContext(Protocol):
         ``name_or_path`` is a finished run folder, a local model folder or a Hub id.
         """
 
-    def require_same_tokenizer(self, name_or_path: str, *, revision: str | None = None) -> None:
-        """Raise ``PluginError`` unless that model's tokenizer gives the policy's token ids."""
+    def load_tokenizer(self, name_or_path: str, *, revision: str | None = None) -> Any:
+        """Return a model's own fast tokenizer; ``PluginError`` if it has none with EOS."""
+
+    def require_same_tokenizer(
+        self,
+        name_or_path: str,
+        *,
+        revision: str | None = None,
+        tokenizer: Any = None,
+        next_step: str = "Use a model with the same tokenizer.",
+    ) -> None:
+        """Raise ``PluginError`` unless a model's tokenizer gives the token ids of another one.
+
+        Args:
+            name_or_path: the model.
+            revision: its Hub revision.
+            tokenizer: the other one; None is the policy's.
+            next_step: what the message advises.
+        """
+
+    def retokenize(self, batch: Sequence[Example], tokenizer: Any) -> list[Example]:
+        """Return the examples in another tokenizer's tokens, laid out by its chat template.
+
+        ``response`` stays the policy's text and ``offsets`` index into it, so values of the new
+        tokens go back to the policy's as ``Spans`` on those offsets. ``prompt_ids`` and
+        ``response_ids`` fit ``token_logps`` of a model with that tokenizer.
+        """
 
     def token_logps(self, model: Any, batch: Sequence[Example]) -> "list[torch.Tensor]":
         """Return log-probabilities of the response tokens under ``model``.

@@ -102,6 +102,20 @@ class LossSection(Section):
     simpo_gamma: float = Field(0.5, ge=0, description="target margin of the simpo loss")
 
 
+class EngineSection(Section):
+    """How pairs are laid out for the model; no choice here changes a loss."""
+
+    layout: Literal["auto", "pad"] = Field(
+        "auto", description="auto: every prompt once where the model allows it; pad: never"
+    )
+    tokens_per_row: int | None = Field(
+        None, gt=0, description="most tokens of a row; null: 1024 on a CPU, 8192 on a GPU"
+    )
+    logits_chunk_size: int | None = Field(
+        None, gt=0, description="tokens whose logits exist at once; null: by memory"
+    )
+
+
 class Recipe(Section):
     """Everything that decides a run."""
 
@@ -113,6 +127,7 @@ class Recipe(Section):
     )
     shaping: ShapingSection = Field(default_factory=ShapingSection)
     loss: LossSection = Field(default_factory=LossSection)
+    engine: EngineSection = Field(default_factory=EngineSection)
     training: dict[str, Any] = Field(default_factory=dict)
     output_dir: str = Field(description="the run folder")
 

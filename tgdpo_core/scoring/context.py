@@ -7,9 +7,11 @@ from typing import Any
 
 import torch
 
+from tgdpo_core.data.retokenization import retokenize
+from tgdpo_core.data.tokenization import check_tokenizer
 from tgdpo_core.engine.policy import TokenLogps
-from tgdpo_core.engine.rows import PairIds, pad_pairs
-from tgdpo_core.errors import PluginError, UsageError
+from tgdpo_core.engine.rows import PairIds
+from tgdpo_core.errors import DataError, PluginError, UsageError
 from tgdpo_core.plugin_api.rewards import Example
 from tgdpo_core.scoring.fingerprints import resolve_model_path, vocabulary_fingerprint
 
@@ -96,32 +98,60 @@ class FrozenModels:
             ).to(self.device)
         return self._models[key]
 
-    def require_same_tokenizer(self, name_or_path: str, *, revision: str | None = None) -> None:
-        """Raise ``PluginError`` unless the model's tokenizer has the policy's token ids."""
+    def load_tokenizer(self, name_or_path: str, *, revision: str | None = None) -> Any:
+        """Return a model's own tokenizer, one that gives offsets and has an EOS token."""
+        tokenizer = self._tokenizer_of(name_or_path, revision)
+        try:
+            check_tokenizer(tokenizer)
+        except DataError as error:
+            raise PluginError(f"{self._who}, tokenizer of '{name_or_path}': {error}") from error
+        return tokenizer
+
+    def require_same_tokenizer(
+        self,
+        name_or_path: str,
+        *,
+        revision: str | None = None,
+        tokenizer: Any = None,
+        next_step: str = "Use a model with the same tokenizer.",
+    ) -> None:
+        """Raise ``PluginError`` unless a model's tokenizer has the ids of another one."""
+        other = self._tokenizer_of(name_or_path, revision)
+        whose = "the policy's" if tokenizer is None else f"that of '{tokenizer.name_or_path}'"
+        expected = self.tokenizer if tokenizer is None else tokenizer
+        if vocabulary_fingerprint(other) != vocabulary_fingerprint(expected):
+            raise PluginError(
+                f"{self._who}: the tokenizer of '{name_or_path}' ({len(other)} tokens) differs "
+                f"from {whose} ({len(expected)} tokens), so its log-probs belong to other tokens. "
+                f"{next_step}"
+            )
+
+    def retokenize(self, batch: Sequence[Example], tokenizer: Any) -> list[Example]:
+        """Return the examples in another tokenizer's tokens, offsets in the policy's text."""
+        return retokenize(batch, tokenizer)
+
+    def token_logps(self, model: Any, batch: Sequence[Example]) -> list[torch.Tensor]:
+        """Return [len(response_ids)] float32 log-probs of each example under ``model``."""
+        if id(model) not in self._engines:
+            self._engines[id(model)] = TokenLogps(model)
+        engine = self._engines[id(model)]
+        with self._precision.active(self.device):
+            flat = engine(engine.row(_as_pairs(batch)).to(self.device)).float().cpu()
+        return list(flat.split([len(e.response_ids) for e in batch]))
+
+    def _tokenizer_of(self, name_or_path: str, revision: str | None) -> Any:
         from transformers import AutoTokenizer
 
         path = str(resolve_model_path(name_or_path))
         try:
-            other = AutoTokenizer.from_pretrained(path, revision=revision)
+            return AutoTokenizer.from_pretrained(
+                path, revision=revision, trust_remote_code=self._trust_remote_code
+            )
         except (OSError, ValueError) as error:
             raise PluginError(
-                f"{self._who}: the model '{name_or_path}' has no tokenizer to compare with the "
-                f"policy's ({error}). Save the tokenizer beside the model."
+                f"{self._who}: the model '{name_or_path}' has no tokenizer that can be loaded "
+                f"({error}). Save the tokenizer beside the model."
             ) from error
-        if vocabulary_fingerprint(other) != vocabulary_fingerprint(self.tokenizer):
-            raise PluginError(
-                f"{self._who}: the tokenizer of '{name_or_path}' ({len(other)} tokens) differs "
-                f"from the policy's ({len(self.tokenizer)} tokens), so its log-probs belong to "
-                "other tokens. Use a model with the policy's tokenizer."
-            )
-
-    def token_logps(self, model: Any, batch: Sequence[Example]) -> list[torch.Tensor]:
-        """Return [len(response_ids)] float32 log-probs of each example under ``model``."""
-        engine = self._engines.setdefault(id(model), TokenLogps(model))
-        rows = [PairIds(e.prompt_ids, e.response_ids, ()) for e in batch]
-        with self._precision.active(self.device):
-            flat = engine(pad_pairs(rows).to(self.device)).float().cpu()
-        return list(flat.split([len(e.response_ids) for e in batch]))
 
     def release(self) -> None:
         """Free every model, so that none is in memory during training."""
@@ -129,6 +159,18 @@ class FrozenModels:
         self._models.clear()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def _as_pairs(batch: Sequence[Example]) -> list[PairIds]:
+    """Return the examples in their order, neighbours with one prompt joined to a pair."""
+    pairs: list[PairIds] = []
+    for example in batch:
+        last = pairs[-1] if pairs else None
+        if last and not len(last.rejected) and list(last.prompt) == list(example.prompt_ids):
+            pairs[-1] = last._replace(rejected=example.response_ids)
+        else:
+            pairs.append(PairIds(example.prompt_ids, example.response_ids, ()))
+    return pairs
 
 
 def load_frozen(

@@ -17,6 +17,7 @@ from tgdpo_core.errors import UsageError
 _BLOCK = 16 * 2**20
 _WEIGHTS = ("*.safetensors", "*.bin")
 _CONFIGS = ("config.json", "adapter_config.json")
+_TOKENIZERS = ("tokenizer*", "*.jinja", "vocab*", "merges.txt", "*_tokens*.json")
 # Entries of a config that say who wrote it, not what the model computes.
 _NOT_IDENTITY = ("_name_or_path", "transformers_version", "use_cache")
 
@@ -31,19 +32,26 @@ def canonical_hash(document: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
-def model_fingerprint(name_or_path: str, *, revision: str | None = None) -> dict[str, Any]:
+def model_fingerprint(
+    name_or_path: str, *, revision: str | None = None, with_tokenizer: bool = False
+) -> dict[str, Any]:
     """Return JSON that identifies a model's weights: file hashes, or a Hub id with its commit.
 
     Args:
         name_or_path: a finished run folder, a local model folder, or a Hub id.
         revision: a Hub branch, tag or commit.
+        with_tokenizer: whether the files of the model's own tokenizer count (a commit names them).
 
     Raises:
         UsageError: the folder holds no model, or the Hub id cannot be resolved.
     """
     folder = resolve_model_path(name_or_path)
     if isinstance(folder, Path):
-        return {"files": _hash_folder(folder)}
+        files = _hash_folder(folder)
+        if with_tokenizer:
+            found = (path for name in _TOKENIZERS for path in sorted(folder.glob(name)))
+            files |= {path.name: file_hash(path) for path in found if path.is_file()}
+        return {"files": files}
     return {"hub": folder, "commit": _hub_commit(folder, revision)}
 
 

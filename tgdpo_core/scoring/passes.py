@@ -11,8 +11,8 @@ from accelerate import PartialState
 from tqdm.auto import tqdm
 
 from tgdpo_core.data.pairs import SIDES, TokenizedPair, response_uid
-from tgdpo_core.engine.policy import TokenLogps
-from tgdpo_core.engine.rows import PairIds, pad_pairs
+from tgdpo_core.engine.policy import engine_of
+from tgdpo_core.engine.rows import PairIds
 from tgdpo_core.errors import DataError, did_you_mean
 from tgdpo_core.scoring.checks import call_plugin, checked_rewards
 from tgdpo_core.scoring.context import FrozenModels, Precision
@@ -76,12 +76,12 @@ def fill(
 
 def reference_logps(model: Any, precision: Precision) -> Compute:
     """Return a function that gives log-probs of the response tokens under a frozen model."""
-    engine = TokenLogps(model)
+    engine = engine_of(model)
     was_training = model.training
     model.eval()
 
     def compute(pairs: Sequence[TokenizedPair]) -> Sequence[torch.Tensor]:
-        row = pad_pairs([pair_ids(pair) for pair in pairs]).to(model.device)
+        row = engine.row([pair_ids(pair) for pair in pairs]).to(model.device)
         model.eval()
         with precision.active(row.input_ids.device):
             flat = engine(row).float().cpu()
@@ -104,7 +104,8 @@ def token_rewards(source: RewardSource, context: FrozenModels, reference: Stored
         examples, where = [], []
         for pair in pairs:
             columns = {name: _column(source, pair, name) for name in source.columns}
-            shared = split_sides(reference(pair), pair) if source.needs_reference else None
+            # A copy: what a plugin does to it must not reach the stored values.
+            shared = split_sides(reference(pair).clone(), pair) if source.needs_reference else None
             for i, side in enumerate(SIDES):
                 logps = {"reference_logps": shared[i]} if shared else {}
                 examples.append(pair.example(side, columns=columns, shared=logps))
@@ -121,7 +122,7 @@ def reward_entry(source: RewardSource, pair: TokenizedPair) -> bytes:
     may read."""
     columns = {name: _column(source, pair, name) for name in source.columns}
     seen = [[response_uid(pair.pair, side), pair.response(side).text] for side in SIDES]
-    text = json.dumps([seen, columns], sort_keys=True, default=str)
+    text = json.dumps([seen, columns, pair.pair.tools], sort_keys=True, default=str)
     digest = hashlib.blake2b(pair.ids_hash(), digest_size=16)
     digest.update(text.encode("utf-8", "surrogatepass"))
     return digest.digest()

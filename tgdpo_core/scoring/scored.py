@@ -12,7 +12,7 @@ from tgdpo_core.data.pairs import TokenizedPair
 from tgdpo_core.plugin_api.shapings import Shaping
 from tgdpo_core.scoring.checks import call_plugin
 from tgdpo_core.scoring.context import FrozenModels, Precision
-from tgdpo_core.scoring.fingerprints import tokenizer_fingerprint
+from tgdpo_core.scoring.fingerprints import canonical_hash, tokenizer_fingerprint
 from tgdpo_core.scoring.passes import (
     Compute,
     PassCounts,
@@ -247,7 +247,7 @@ class Scorer:
                 collection, pairs, entries, compute, label=f"{label}{source.name} rewards"
             )
         finally:
-            source.reward.teardown()
+            call_plugin(str(source), "teardown", source.reward.teardown)
             context.release()
         self._note(f"token_reward:{source.name}", collection, counts)
         return lambda pair: collection[reward_entry(source, pair)]
@@ -260,7 +260,8 @@ class Scorer:
         }
 
     def _reward_document(self, source: RewardSource) -> dict[str, Any]:
-        document = source_document(source)
+        document = call_plugin(str(source), "its fingerprint", source_document, source)
+        call_plugin(str(source), "its fingerprint", canonical_hash, document)  # JSON or an error
         document["tokenizer"] = tokenizer_fingerprint(self.tokenizer)
         if source.needs_models:
             document["precision"] = self.settings.precision.document()

@@ -14,7 +14,7 @@ import itertools
 import json
 import logging
 import os
-import tempfile
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from tgdpo_core.scoring.fingerprints import canonical_hash
 logger = logging.getLogger(__name__)
 
 FORMAT = 1
+_TENSORS = ("values", "bounds", "entries")
 
 
 def default_store_path() -> Path:
@@ -93,13 +94,12 @@ class Collection:
         flat = torch.cat([v.detach().to("cpu", torch.float32) for v in values])
         bounds = torch.tensor([0, *(len(v) for v in values)]).cumsum(0)
         names = torch.frombuffer(bytearray(b"".join(entries)), dtype=torch.uint8).view(-1, 16)
-        checksum = _checksum(flat)
+        tensors = {"values": flat, "bounds": bounds, "entries": names.contiguous()}
         name = hashlib.blake2b(b"".join(sorted(entries)), digest_size=12).hexdigest()
         path = self._folder / f"{name}.safetensors"
-        staged = Path(tempfile.mkstemp(dir=self._folder, suffix=".part")[1])
+        staged = path.with_suffix(f".{uuid.uuid4().hex}.part")
         try:
-            tensors = {"values": flat, "bounds": bounds, "entries": names.contiguous()}
-            save_file(tensors, staged, metadata={"checksum": checksum})
+            save_file(tensors, staged, metadata={"checksum": _checksum(tensors)})
             staged.chmod(0o644)  # save_file leaves 0600: a group could not share the store
             staged.replace(path)
         except (OSError, SafetensorError) as error:
@@ -112,18 +112,21 @@ class Collection:
 
 def _read_shard(path: Path) -> dict[bytes, torch.Tensor]:
     with safe_open(path, framework="pt") as file:
-        values = file.get_tensor("values")  # a view of the mapped file, not a copy
-        bounds = file.get_tensor("bounds").tolist()
-        names = file.get_tensor("entries").numpy()
+        # Views of the mapped file, not copies.
+        tensors = {name: file.get_tensor(name) for name in _TENSORS}
         checksum = (file.metadata() or {}).get("checksum")
-    if checksum != _checksum(values):
+    if checksum != _checksum(tensors):
         raise ValueError("its checksum does not match")
-    slices = itertools.pairwise(bounds)
+    values, names = tensors["values"], tensors["entries"].numpy()
+    slices = itertools.pairwise(tensors["bounds"].tolist())
     return {bytes(n): values[a:b] for n, (a, b) in zip(names, slices, strict=True)}
 
 
-def _checksum(values: torch.Tensor) -> str:
-    return xxhash.xxh3_64_hexdigest(values.contiguous().numpy().tobytes())
+def _checksum(tensors: Mapping[str, torch.Tensor]) -> str:
+    digest = xxhash.xxh3_64()
+    for name in _TENSORS:
+        digest.update(tensors[name].contiguous().numpy().data)
+    return digest.hexdigest()
 
 
 def _write(path: Path, text: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from tgdpo_core.data.pairs import SIDES, TokenizedPair
+from tgdpo_core.errors import PluginError
 from tgdpo_core.plugin_api.rewards import Example
 from tgdpo_core.plugin_api.shapings import Shaping
 from tgdpo_core.plugin_api.transforms import Transform
@@ -71,7 +72,7 @@ def fit_source(
         stored: a pair's stored values, [n] float32.
     """
     fitted: list[FittedTransform] = []
-    scale = source.reward.scale(beta)
+    scale = call_plugin(str(source), "scale", source.reward.scale, beta)
     for name, transform in source.transforms:
         so_far = WeightedSource(source, scale, fitted)
         state: Mapping[str, Any] = {}
@@ -79,6 +80,8 @@ def fit_source(
             rewards, examples = _all_responses(so_far, pairs, stored)
             who = f"transform '{name}' of {source}"
             state = call_plugin(who, "the training set", transform.fit, rewards, examples)
+            if not isinstance(state, Mapping):
+                raise PluginError(f"{who}: fit must return a dict, got {type(state).__name__}.")
         fitted.append(FittedTransform(str(source), name, transform, state))
     return WeightedSource(source, scale, fitted)
 
@@ -103,7 +106,12 @@ def token_weights(shaping: Shaping, name: str, rewards: PairValues, where: str) 
         PluginError: the shaping failed or returned another shape or values that are not finite.
     """
     who = f"shaping '{name}'"
-    f_w, f_l = call_plugin(who, where, shaping, *rewards)
+    result = call_plugin(who, where, shaping, *rewards)
+    if not isinstance(result, Sequence) or len(result) != 2:
+        raise PluginError(
+            f"{who}, {where}: expected the weights (f_w, f_l), got {type(result).__name__}."
+        )
+    f_w, f_l = result
     return (
         checked_shape(f"{who}, {where} (chosen)", f_w, rewards[0]),
         checked_shape(f"{who}, {where} (rejected)", f_l, rewards[1]),

@@ -1,4 +1,4 @@
-"""Scored pairs to the batch of one forward pass."""
+"""Scored pairs to the rows of one optimizer step."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from tgdpo_core.engine.rows import PackedRow, pad_pairs
+from tgdpo_core.engine.policy import TokenLogps
+from tgdpo_core.engine.rows import PackedRow
 from tgdpo_core.scoring.passes import pair_ids
 from tgdpo_core.scoring.scored import ScoredPair
 
@@ -40,13 +41,28 @@ class PairBatch:
         )
 
 
-def collate(pairs: Sequence[ScoredPair]) -> dict[str, PairBatch]:
-    """Return the batch of several scored pairs, under the one name that the trainer reads."""
-    batch = PairBatch(
-        row=pad_pairs([pair_ids(scored.pair) for scored in pairs]),
+def collate(pairs: Sequence[ScoredPair]) -> dict[str, list[ScoredPair]]:
+    """Return the pairs of a micro-batch as they are: rows are made for a whole optimizer step."""
+    return {"pairs": list(pairs)}
+
+
+def make_rows(
+    pairs: Sequence[ScoredPair], engine: TokenLogps, tokens_per_row: int
+) -> tuple[list[PairBatch], list[int]]:
+    """Return rows of at most ``tokens_per_row`` tokens, and the index of each pair in their order.
+
+    Which pairs share a row changes no number: the loss is a sum over pairs.
+    """
+    plan = engine.plan([pair_ids(scored.pair) for scored in pairs], tokens_per_row)
+    rows = [_batch([pairs[i] for i in members], engine) for members in plan]
+    return rows, [i for members in plan for i in members]
+
+
+def _batch(pairs: Sequence[ScoredPair], engine: TokenLogps) -> PairBatch:
+    return PairBatch(
+        row=engine.row([pair_ids(scored.pair) for scored in pairs]),
         reference_logps=torch.cat([scored.reference_logps for scored in pairs]),
         token_rewards=torch.cat([scored.token_rewards for scored in pairs]),
         weights=torch.cat([scored.weights for scored in pairs]),
         where=[scored.pair.pair.where for scored in pairs],
     )
-    return {"batch": batch}

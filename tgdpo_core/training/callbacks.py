@@ -1,6 +1,7 @@
 """What happens beside the training loop: the log file, the progress line, the clock."""
 
 import json
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ class JsonlLog(TrainerCallback):
         if not state.is_world_process_zero or not self._path.exists():
             return
         lines = self._path.read_text().splitlines()
-        kept = [line for line in lines if json.loads(line)["step"] <= state.global_step]
+        kept = [line for line in lines if _step(line) <= state.global_step]
         self._path.write_text("".join(f"{line}\n" for line in kept))
 
     def on_log(
@@ -35,8 +36,17 @@ class JsonlLog(TrainerCallback):
     ) -> None:
         """Append the row."""
         if state.is_world_process_zero and logs:
+            self._path.parent.mkdir(parents=True, exist_ok=True)  # evaluate() without train()
             with self._path.open("a") as file:
                 file.write(json.dumps({"step": state.global_step, **logs}, default=float) + "\n")
+
+
+def _step(line: str) -> float:
+    """Return the step of a log row; infinity for one that a killed process left unfinished."""
+    try:
+        return float(json.loads(line)["step"])
+    except json.JSONDecodeError:
+        return math.inf
 
 
 class ProgressLine(ProgressCallback):

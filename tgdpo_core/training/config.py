@@ -5,6 +5,8 @@ from typing import Literal
 
 from transformers import TrainingArguments
 
+from tgdpo_core.engine.losses import check_settings
+
 
 @dataclass
 class TGDPOConfig(TrainingArguments):
@@ -54,14 +56,30 @@ class TGDPOConfig(TrainingArguments):
         default=None,
         metadata={"help": "Folder of stored per-token values; unset: $TGDPO_STORE or the cache."},
     )
+    layout: Literal["auto", "pad"] = field(
+        default="auto",
+        metadata={"help": "auto: rows hold every prompt once where the model allows; pad: never."},
+    )
+    tokens_per_row: int | None = field(
+        default=None,
+        metadata={"help": "Most tokens of a row; unset: 1024 on a CPU, 8192 on a GPU."},
+    )
+    logits_chunk_size: int | None = field(
+        default=None, metadata={"help": "Tokens whose logits exist at once; unset: by memory."}
+    )
     overwrite: bool = field(
         default=False, metadata={"help": "Replace the run that the output folder holds."}
     )
 
     def __post_init__(self) -> None:
-        """Resolve what depends on the machine."""
+        """Resolve what depends on the machine; refuse settings that the loss does not take.
+
+        Raises:
+            ValueError: an unknown loss, or a setting outside its range.
+        """
         import torch
 
+        check_settings(self.loss_type, beta=self.beta, label_smoothing=self.label_smoothing)
         has_gpu = torch.cuda.is_available()
         if self.bf16 is None:
             self.bf16 = has_gpu and torch.cuda.is_bf16_supported()

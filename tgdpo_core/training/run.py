@@ -135,6 +135,9 @@ def training_config(recipe: Recipe, *, overwrite: bool = False) -> TGDPOConfig:
         "max_length": recipe.data.max_length,
         "max_prompt_length": recipe.data.max_prompt_length,
         "on_bad_row": recipe.data.on_bad_row,
+        "layout": recipe.engine.layout,
+        "tokens_per_row": recipe.engine.tokens_per_row,
+        "logits_chunk_size": recipe.engine.logits_chunk_size,
         "overwrite": overwrite,
         **recipe.training,
     }

@@ -19,7 +19,7 @@ from typing import Any
 from tgdpo_core.errors import CheckpointError, TgdpoError, UsageError
 
 _PACKAGES = ("tgdpo", "torch", "transformers", "accelerate", "datasets", "safetensors", "pluggy")
-_OURS = ("run.json", "config.yaml", "README.md", "checkpoints", "model", "logs")
+_OURS = ("run.json", "config.yaml", "README.md", "checkpoints", "model", ".model.part", "logs")
 
 
 class RunFolder:
@@ -33,6 +33,7 @@ class RunFolder:
         self.path = Path(path)
         self.checkpoints = self.path / "checkpoints"
         self.model = self.path / "model"
+        self.staged_model = self.path / ".model.part"
         self.log = self.path / "logs" / "train.jsonl"
         self._record = self.path / "run.json"
 
@@ -116,14 +117,10 @@ class RunFolder:
         staged.write_text(text, encoding="utf-8")
         staged.replace(self.path / name)
 
-    @contextlib.contextmanager
-    def writing_model(self) -> Iterator[Path]:
-        """Yield a folder that becomes ``model/`` only when everything in it is written."""
-        staged = self.path / ".model.part"
-        shutil.rmtree(staged, ignore_errors=True)
-        yield staged
+    def commit_model(self) -> None:
+        """Turn what was written to ``staged_model`` into ``model/``, in one step."""
         shutil.rmtree(self.model, ignore_errors=True)
-        os.replace(staged, self.model)
+        os.replace(self.staged_model, self.model)
 
     def _write(self, record: Mapping[str, Any]) -> None:
         self.write_text("run.json", json.dumps(record, indent=1, default=str) + "\n")

@@ -1,6 +1,9 @@
 """The trainer: transformers' loop around the engine, one forward and one backward a step."""
 
+import contextlib
+import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -10,7 +13,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from tgdpo_core.data.pairs import data_fingerprint
 from tgdpo_core.engine.losses import preference_loss, sft_loss
 from tgdpo_core.engine.policy import attach
-from tgdpo_core.errors import NumericError, UsageError
+from tgdpo_core.errors import UsageError
 from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.plugin_api.rewards import TokenReward
 from tgdpo_core.plugin_api.shapings import Shaping
@@ -19,7 +22,7 @@ from tgdpo_core.scoring.context import Precision
 from tgdpo_core.scoring.fingerprints import tokenizer_fingerprint
 from tgdpo_core.scoring.scored import scored_datasets
 from tgdpo_core.scoring.sources import resolve_shaping
-from tgdpo_core.training.batches import PairBatch, collate
+from tgdpo_core.training.batches import PairBatch, collate, make_rows
 from tgdpo_core.training.callbacks import JsonlLog, ProgressLine, StepClock
 from tgdpo_core.training.config import TGDPOConfig
 from tgdpo_core.training.inputs import (
@@ -31,6 +34,14 @@ from tgdpo_core.training.inputs import (
     make_scorer,
     resolve_sources,
     tokenized,
+)
+from tgdpo_core.training.limits import (
+    default_tokens_per_row,
+    out_of_memory,
+    packing_summary,
+    peak_memory_mib,
+    require_finite,
+    require_positions,
 )
 from tgdpo_core.training.metrics import MetricBuffer, pair_metrics
 from tgdpo_core.training.model_card import last_metrics, model_card, settings_yaml
@@ -73,7 +84,7 @@ class TGDPOTrainer(Trainer):
     train_dataset: Any
     eval_dataset: Any
 
-    loss_is_scaled_for_ga = True  # compute_loss divides by the pairs of the whole optimizer step
+    loss_is_scaled_for_ga = True  # training_step divides by the pairs of the optimizer step
 
     def __init__(  # noqa: PLR0913 - the public contract
         self,
@@ -102,7 +113,7 @@ class TGDPOTrainer(Trainer):
             )
         if train_dataset is None:
             raise UsageError("TGDPOTrainer needs a train_dataset.")
-        if ref_model is not None and ref_model is model:
+        if ref_model is not None and ref_model is model and not isinstance(ref_model, str):
             raise UsageError("ref_model is the policy itself; leave it out to mean that.")
         plugins = plugins or PluginManager()
         self._facts: dict[str, Any] = dict(facts or {})
@@ -152,9 +163,14 @@ class TGDPOTrainer(Trainer):
             processing_class=tokenizer,
             **kwargs,
         )
-        self.model_accepts_loss_kwargs = True  # so that the pairs of a step are counted
-        engine = attach(self.model)
-        self._facts["engine"] = {"logps": engine.route, "reason": engine.reason}
+        self._engine = attach(self.model, layout=args.layout, chunk_size=args.logits_chunk_size)
+        self._tokens_per_row = args.tokens_per_row or default_tokens_per_row(args.device)
+        require_positions(self.model, [*train_pairs, *(eval_pairs or ())])
+        self._facts["engine"] = {
+            **asdict(self._engine.choice),
+            "tokens_per_row": self._tokens_per_row,
+            "packing": packing_summary(train_pairs, args.per_device_train_batch_size),
+        }
         self._buffers = {"train": MetricBuffer(), "eval": MetricBuffer()}
         self._clock = StepClock()
         self.add_callback(self._clock)
@@ -163,15 +179,51 @@ class TGDPOTrainer(Trainer):
 
     # -- the step ---------------------------------------------------------------------------------
 
-    def compute_loss(
-        self,
-        model: Any,
-        inputs: dict[str, Any],
-        return_outputs: bool = False,
-        num_items_in_batch: Any = None,
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> Any:
+        """Return the rows of an optimizer step, and the number of its pairs over all processes.
+
+        The pairs of all micro-batches are packed together, so that accumulation costs nothing; the
+        rows go to the last micro-batch, where gradients are synchronised, and the others are empty.
+        """
+        batches = list(itertools.islice(epoch_iterator, num_batches))
+        pairs = [pair for batch in batches for pair in batch["pairs"]]
+        if not pairs:
+            return [], None
+        rows, _ = make_rows(pairs, self._engine, self._tokens_per_row)
+        empty: list[dict[str, list[PairBatch]]] = [{"rows": []} for _ in batches[1:]]
+        count = torch.tensor(len(pairs), device=device)
+        total = self.accelerator.gather(count).sum() if self.args.world_size > 1 else count
+        return [*empty, {"rows": rows}], total
+
+    def training_step(
+        self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None
     ) -> Any:
-        """Return the batch's share of the step's loss: sum over its pairs / pairs of the step."""
-        batch: PairBatch = inputs["batch"].to(self.args.device)
+        """Return the loss of a micro-batch: one forward and one backward for each of its rows."""
+        model.train()
+        total = torch.zeros((), device=self.args.device)
+        for i, batch in enumerate(inputs["rows"]):
+            is_last = i == len(inputs["rows"]) - 1
+            # Processes have different numbers of rows, so gradients may meet only at the last one.
+            with contextlib.nullcontext() if is_last else self.accelerator.no_sync(model):
+                total += self._row_step(model, batch, num_items_in_batch)
+        return total
+
+    def _row_step(self, model: Any, batch: PairBatch, num_pairs: Any) -> torch.Tensor:
+        """Return a row's share of the step's loss, its gradient accumulated."""
+        try:
+            with self.compute_loss_context_manager():
+                loss, metrics = self._row_loss(model, batch)
+            self._buffers["train"].add(metrics)
+            # Data parallelism averages gradients over processes; the pairs were counted over all.
+            loss = loss * self.accelerator.num_processes / num_pairs
+            self.accelerator.backward(loss)
+        except torch.OutOfMemoryError as error:
+            raise out_of_memory(batch, self._tokens_per_row) from error
+        return loss.detach()
+
+    def _row_loss(self, model: Any, batch: PairBatch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the summed loss of a row's pairs, and their metrics [P, K]."""
+        batch = batch.to(self.args.device)
         row = batch.row
         policy_logps = model(row=row)
         loss = preference_loss(
@@ -190,26 +242,21 @@ class TGDPOTrainer(Trainer):
         if self.args.sft_weight:
             sft = sft_loss(policy_logps, row.pair_ids, row.is_chosen, num_pairs=row.num_pairs)
             losses = losses + self.args.sft_weight * sft
-        _require_finite(losses, batch, self.state.global_step)
-        buffer = self._buffers["train" if self.model.training else "eval"]
-        metrics = pair_metrics(batch, policy_logps.detach(), loss, losses)
-        if self.model.training:
-            buffer.add(metrics)
-        else:
-            # Gathered at once: only here is it known which rows of a last batch are repeats.
-            buffer.add(self.accelerator.gather_for_metrics(metrics))
-        pairs = num_items_in_batch if num_items_in_batch is not None else row.num_pairs
-        # Data parallelism averages gradients over processes; the pairs were counted over all.
-        processes = self.accelerator.num_processes if num_items_in_batch is not None else 1
-        total = losses.sum() * processes / pairs
-        return (total, None) if return_outputs else total
+        require_finite(losses, batch, self.state.global_step)
+        return losses.sum(), pair_metrics(batch, policy_logps.detach(), loss, losses)
 
-    def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> Any:
-        """Return the number of pairs in an optimizer step, over micro-batches and processes."""
-        count = torch.tensor(
-            sum(sample["batch"].row.num_pairs for sample in batch_samples), device=device
-        )
-        return self.accelerator.gather(count).sum() if self.args.world_size > 1 else count
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        """Return the mean loss of a batch of scored pairs (``{"pairs": [...]}``)."""
+        rows, _ = make_rows(inputs["pairs"], self._engine, self._tokens_per_row)
+        total = torch.stack([self._row_loss(model, batch)[0] for batch in rows]).sum()
+        mean = total / len(inputs["pairs"])
+        return (mean, None) if return_outputs else mean
 
     def prediction_step(
         self,
@@ -219,9 +266,15 @@ class TGDPOTrainer(Trainer):
         ignore_keys: list[str] | None = None,
     ) -> tuple[Any, None, None]:
         """Return the mean loss of an evaluation batch; the metrics go into the buffer."""
+        rows, order = make_rows(inputs["pairs"], self._engine, self._tokens_per_row)
         with torch.no_grad(), self.compute_loss_context_manager():
-            loss = self.compute_loss(model, self._prepare_inputs(inputs))
-        return loss.detach(), None, None
+            parts = [self._row_loss(model, batch) for batch in rows]
+        metrics = torch.cat([metrics for _, metrics in parts])
+        # Back in the order of the data, and gathered at once: only here is it known which rows at
+        # the end of the last batch are repeats.
+        metrics = metrics[torch.tensor(order, device=metrics.device).argsort()]
+        self._buffers["eval"].add(self.accelerator.gather_for_metrics(metrics))
+        return torch.stack([loss for loss, _ in parts]).sum() / len(order), None, None
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
         """Return transformers' output with our metrics in place of its batch-weighted loss."""
@@ -240,6 +293,7 @@ class TGDPOTrainer(Trainer):
             if seconds := self._clock.pop_seconds():
                 logs["tokens_per_second"] = since.num_tokens / seconds
                 logs["pairs_per_second"] = since.num_pairs / seconds
+            logs["peak_memory_mib"] = peak_memory_mib(self.args.device)
         super().log(logs, start_time)
 
     def _gather_rows(self, rows: torch.Tensor) -> torch.Tensor:
@@ -273,20 +327,25 @@ class TGDPOTrainer(Trainer):
         )
         if resume_from_checkpoint is True:
             resume_from_checkpoint = str(self._folder.last_checkpoint() or "") or None
+        arguments = (resume_from_checkpoint, trial, ignore_keys_for_eval)
         if not self.is_world_process_zero():
-            return super().train(resume_from_checkpoint, trial, ignore_keys_for_eval)
+            return self._train_and_save(*arguments)
         if self.args.overwrite and not resume_from_checkpoint:
             self._folder.clear()
         with self._folder.running({**environment(), **self._facts, **self._seeds()}) as note:
             self._folder.write_text("config.yaml", self._config_yaml or settings_yaml(self.args))
-            output = super().train(resume_from_checkpoint, trial, ignore_keys_for_eval)
+            output = self._train_and_save(*arguments)
+            self._folder.commit_model()
             metrics = last_metrics(self.state.log_history)
             note(metrics=metrics, global_step=self.state.global_step)
-            with self._folder.writing_model() as staged:
-                self.save_model(str(staged))
-            self._folder.write_text(
-                "README.md", model_card(self._folder.path.name, self.args, self._facts, metrics)
-            )
+            card = model_card(self._folder.path.name, self.args, self._facts, metrics)
+            self._folder.write_text("README.md", card)
+        return output
+
+    def _train_and_save(self, *arguments: Any) -> Any:
+        """Train and write the model; every process takes part, sharded weights are gathered."""
+        output = super().train(*arguments)
+        self.save_model(str(self._folder.staged_model))
         return output
 
     def _get_output_dir(self, trial: Any) -> str:
@@ -306,7 +365,8 @@ class TGDPOTrainer(Trainer):
 
     def floating_point_ops(self, inputs: Any) -> int:
         """Return 6 x parameters x tokens, the usual estimate of forward and backward."""
-        return int(6 * self.model.num_parameters() * inputs["batch"].row.num_tokens)
+        num_tokens = sum(batch.row.num_tokens for batch in inputs["rows"])
+        return int(6 * self.model.num_parameters() * num_tokens)
 
     def _seeds(self) -> dict[str, Any]:
         return {"seeds": {"seed": self.args.seed, "data_seed": self.args.data_seed}}
@@ -318,16 +378,3 @@ class TGDPOTrainer(Trainer):
         else:
             self.remove_callback(ProgressCallback)
             self.add_callback(ProgressLine())
-
-
-def _require_finite(losses: torch.Tensor, batch: PairBatch, step: int) -> None:
-    finite = torch.isfinite(losses.detach())
-    if bool(finite.all()):
-        return
-    first = int(torch.nonzero(~finite).flatten()[0])
-    weights = batch.weights
-    raise NumericError(
-        f"The loss of {batch.where[first]} is {losses[first].item()} at step {step}; training "
-        f"stops before the update. Token weights of the batch: {weights.min().item():.3g} to "
-        f"{weights.max().item():.3g}. Look at the learning rate, beta and the token rewards."
-    )

@@ -5,15 +5,16 @@ from typing import Any
 import click
 
 from tgdpo_cli.main import Session
-from tgdpo_cli.output import print_json, quiet_libraries, show_data
+from tgdpo_cli.output import print_json, quiet_libraries, show_data, show_diagnostics
 from tgdpo_cli.recipe_options import recipe_from, recipe_options
 
 
 @click.command("score")
 @recipe_options
+@click.option("--describe", is_flag=True, help="Then print statistics of the rewards and weights.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
-def command(session: Session, /, as_json: bool, **options: Any) -> None:
+def command(session: Session, /, describe: bool, as_json: bool, **options: Any) -> None:
     """Fill the store of per-token values, without training.
 
     Takes the options of `tgdpo train`; what is stored already is not computed again, so that an
@@ -28,13 +29,23 @@ def command(session: Session, /, as_json: bool, **options: Any) -> None:
     if not as_json:
         show_data(plan.train.report, plan.evaluation.report if plan.evaluation else None)
     from tgdpo_core.training import run
+    from tgdpo_core.training.scoring_run import scoring_run
 
-    totals = run.score(plan).totals()
+    diagnostics = None
+    if describe:
+        scoring = scoring_run(plan)
+        diagnostics = scoring.diagnostics()
+        totals = scoring.scorer.totals()
+    else:
+        totals = run.score(plan).totals()
     if as_json:
-        print_json(totals)
+        extra = {"diagnostics": diagnostics.as_dict()} if diagnostics else {}
+        print_json({**totals, **extra})
         return
     for name, counts in totals["passes"].items():
         click.echo(
             f"{name}: {counts['computed']} pairs computed, {counts['reused']} reused "
             f"(key {counts['key']})"
         )
+    if diagnostics:
+        show_diagnostics(diagnostics)

@@ -1,19 +1,32 @@
 """``tgdpo train``: the main job."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tgdpo_cli.main import Session
-from tgdpo_cli.output import print_json, quiet_libraries, show_data, show_plan
+from tgdpo_cli.output import (
+    print_json,
+    quiet_libraries,
+    show_data,
+    show_diagnostics,
+    show_plan,
+)
 from tgdpo_cli.recipe_options import recipe_from, recipe_options
+
+if TYPE_CHECKING:
+    from tgdpo_core.training.plan import Plan
 
 
 @click.command("train")
 @recipe_options
 @click.option("--resume", is_flag=True, help="Continue from the newest checkpoint of the run.")
 @click.option("--overwrite", is_flag=True, help="Replace a run that the folder holds.")
-@click.option("--dry-run", is_flag=True, help="Say what would happen; load no model.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Score (what is stored is reused) and describe; train nothing, write no run folder.",
+)
 @click.option("--json", "as_json", is_flag=True, help="With --dry-run: print JSON.")
 @click.pass_obj
 def command(
@@ -40,9 +53,24 @@ def command(
     from tgdpo_core.training import run
 
     if dry_run:
-        report = run.dry_run(plan)
-        print_json(report) if as_json else show_plan(report)
+        _dry_run(plan, as_json)
         return
     show_data(plan.train.report, plan.evaluation.report if plan.evaluation else None)
     folder = run.train(plan, resume=resume, overwrite=overwrite)
     click.echo(f"Done: {folder.path} (model in {folder.model}, metrics in {folder.log})")
+
+
+def _dry_run(plan: "Plan", as_json: bool) -> None:
+    """Print the plan, then what its token rewards and weights look like."""
+    from tgdpo_core.training import run
+    from tgdpo_core.training.scoring_run import scoring_run
+
+    report = run.dry_run(plan)
+    if not as_json:
+        show_plan(report)
+    diagnostics = scoring_run(plan).diagnostics()
+    if as_json:
+        print_json({**report, "diagnostics": diagnostics.as_dict()})
+        return
+    show_diagnostics(diagnostics)
+    click.echo("\nDry run: nothing was trained; no run folder was written.")

@@ -1,11 +1,10 @@
 """Random token rewards: the control that every other source must beat."""
 
-import hashlib
-import random
 from collections.abc import Sequence
 from typing import Literal
 
 from tgdpo_core import Example, TokenReward, option
+from tgdpo_plugins.seeding import example_generator
 
 
 class RandomReward(TokenReward):
@@ -26,8 +25,7 @@ class RandomReward(TokenReward):
         return [self._noise(example) for example in batch]
 
     def _noise(self, example: Example) -> list[float]:
-        digest = hashlib.blake2b(f"{self.seed}\0{example.uid}".encode(), digest_size=8).digest()
-        generator = random.Random(int.from_bytes(digest, "big"))
+        generator = example_generator(example, stream="random", seed=self.seed)
         if self.distribution == "normal":
             return [generator.gauss(self.mean, self.std) for _ in example.response_ids]
         half_width = self.std * 3**0.5

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tgdpo_core import Example, Transform, option
+from tgdpo_plugins.transforms.token_statistics import token_rms
 
 if TYPE_CHECKING:
     import torch
@@ -17,13 +18,16 @@ class Rms(Transform):
 
     target: float = option(1.0, help="root mean square after scaling")
 
+    def __post_init__(self) -> None:
+        """Refuse what no root mean square can be."""
+        if self.target <= 0:
+            raise ValueError(f"target must be above 0, got {self.target}")
+
     def fit(
         self, rewards: "Sequence[torch.Tensor]", examples: Sequence[Example]
     ) -> Mapping[str, Any]:
         """Return the root mean square over all response tokens of the training set."""
-        squares = sum(float((r.double() ** 2).sum()) for r in rewards)
-        count = sum(len(r) for r in rewards)
-        rms = (squares / count) ** 0.5
+        rms = token_rms(rewards)
         if rms == 0:
             raise ValueError("all rewards are zero: there is no scale to match")
         return {"rms": rms}

@@ -1,0 +1,164 @@
+"""``tgdpo inspect``: token rewards and weights of some pairs, coloured."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tgdpo_cli.main import Session
+from tgdpo_cli.output import quiet_libraries, table
+from tgdpo_cli.recipe_options import recipe_from, recipe_options
+
+if TYPE_CHECKING:
+    from tgdpo_core.reports.heatmap import Heatmap
+    from tgdpo_core.training.plan import Plan
+
+
+@click.command("inspect")
+@click.argument("run", required=False, metavar="[RUN]")
+@recipe_options
+@click.option("--rows", metavar="I,J,...", help="Training pairs to show, counted from 0.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=3, show_default=True, help="The first N pairs."
+)
+@click.option(
+    "--html",
+    "html_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write one self-contained HTML file instead.",
+)
+@click.pass_obj
+def command(
+    session: Session,
+    /,
+    run: str | None,
+    rows: str | None,
+    limit: int,
+    html_path: Path | None,
+    **options: Any,
+) -> None:
+    """Show training pairs with their tokens coloured by reward and by weight.
+
+    Takes a run folder (its config.yaml), or the options of `tgdpo train`. Only the pairs shown are
+    scored, unless a transform needs the whole training set; what is stored is not computed again.
+    Where the output is no terminal, the values are printed as a table.
+
+    \b
+      tgdpo inspect runs/tgdpo --rows 0,5
+      tgdpo inspect --dataset playground --reward-plugin playground-oracle --html tokens.html
+    """
+    wanted = _row_numbers(rows)
+    recipe = recipe_from(_with_run(run, options), needs_output=False)
+    quiet_libraries()
+    from tgdpo_core.reports.heatmap import heatmap
+    from tgdpo_core.training.plan import make_plan
+    from tgdpo_core.training.scoring_run import scoring_run
+
+    plan = make_plan(recipe, session.plugins)
+    scoring = scoring_run(plan)
+    if wanted is None:
+        wanted = list(range(min(limit, len(scoring.data.train))))
+    shown = heatmap(
+        scoring.pairs(wanted),
+        facts=_facts(plan),
+        token_name=scoring.data.tokenizer.convert_ids_to_tokens,
+    )
+    if html_path:
+        _write_html(shown, html_path)
+    else:
+        _print(shown)
+
+
+def _row_numbers(rows: str | None) -> list[int] | None:
+    if rows is None:
+        return None
+    parts = [part.strip() for part in rows.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        raise click.UsageError(f"--rows {rows}: expected numbers such as 0,5.")
+    return [int(part) for part in parts]
+
+
+def _with_run(run: str | None, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options with the recipe of a run folder."""
+    from tgdpo_core.errors import UsageError
+
+    if run is None:
+        return options
+    if options["config"]:
+        raise click.UsageError("Give a run folder or --config, not both.")
+    config = Path(run) / "config.yaml"
+    if not config.is_file():
+        raise UsageError(f"{run} is no run folder: it holds no config.yaml.")
+    return {**options, "config": str(config)}
+
+
+def _facts(plan: "Plan") -> list[tuple[str, str]]:
+    recipe = plan.recipe
+    name, shaping = plan.shaping
+    sources = [
+        " ".join(
+            (
+                source.name + _options(source.reward.options()),
+                *(f"| {n}{_options(t.options())}" for n, t in source.transforms),
+                *([f"* {source.weight:g}"] if source.weight != 1 else []),
+            )
+        )
+        for source in plan.sources
+    ]
+    return [
+        ("model", recipe.model.name_or_path or f"that of {recipe.data.path}"),
+        ("data", f"{recipe.data.path} ({recipe.data.split})"),
+        ("reward", " + ".join(sources)),
+        ("shaping", name + _options(shaping.options())),
+        ("beta", f"{recipe.loss.beta:g}"),
+    ]
+
+
+def _options(values: dict[str, Any]) -> str:
+    listed = ", ".join(f"{key}={value}" for key, value in values.items() if value is not None)
+    return f"({listed})" if listed else ""
+
+
+def _write_html(shown: "Heatmap", path: Path) -> None:
+    from tgdpo_core.errors import UsageError
+    from tgdpo_core.reports.heatmap_html import heatmap_html
+
+    try:
+        path.write_text(heatmap_html(shown), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"--html {path}: cannot be written: {error}") from error
+    click.echo(f"{path}: {len(shown.pairs)} pairs. Open it in any browser.")
+
+
+def _print(shown: "Heatmap") -> None:
+    from rich.console import Console
+
+    from tgdpo_core.reports.heatmap_terminal import print_heatmap
+
+    console = Console(highlight=False)
+    if console.is_terminal and console.color_system:
+        print_heatmap(shown, console)
+        return
+    for label, value in shown.facts:
+        click.echo(f"{label}: {value}")
+    table(("pair", "side", "token", "text", "reward", "weight"), _value_rows(shown))
+
+
+def _value_rows(shown: "Heatmap") -> Sequence[tuple[str, ...]]:
+    from tgdpo_core.reports.heatmap import number
+    from tgdpo_core.reports.visible import escaped
+
+    return [
+        (
+            escaped(pair.where),
+            response.side,
+            str(position),
+            "".join(piece.text for piece in token.pieces),
+            number(token.reward),
+            number(token.weight),
+        )
+        for pair in shown.pairs
+        for response in pair.responses
+        for position, token in enumerate(response.tokens)
+    ]

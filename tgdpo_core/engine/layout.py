@@ -1,0 +1,147 @@
+"""Which positions of a shared row see which others.
+
+A row is ``prompt, chosen, rejected, prompt, chosen, rejected, ...``. A response sees its prompt and
+itself; rejected does not see chosen; pairs do not see each other. Positions of a rejected response
+continue after its prompt, so that every token has the position it would have alone.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import torch
+
+Span = tuple[int, int]  # first and one-past-last index in the row
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A run of queries and the keys it sees.
+
+    Attributes:
+        queries: the positions that ask.
+        keys: spans of positions, joined in this order; the queries are the last of them, and a
+            query sees the keys up to itself (causal, aligned at the lower right).
+    """
+
+    queries: Span
+    keys: tuple[Span, ...]
+
+    @property
+    def num_queries(self) -> int:
+        """How many positions ask."""
+        return self.queries[1] - self.queries[0]
+
+    @property
+    def num_keys(self) -> int:
+        """How many positions are seen by the last of them."""
+        return sum(end - start for start, end in self.keys)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The segments of a row; together their queries are the row, in order."""
+
+    segments: Sequence[Segment]
+    _made: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    @cached_property
+    def query_sizes(self) -> list[int]:
+        """Lengths to split the queries by."""
+        return [segment.num_queries for segment in self.segments]
+
+    @cached_property
+    def key_pieces(self) -> tuple[list[int], list[list[int]]]:
+        """Lengths to split the keys by, and for each segment which of the pieces it joins."""
+        edges = {edge for s in self.segments for span in (s.queries, *s.keys) for edge in span}
+        cuts = sorted(edges | {0})
+        index = {cut: i for i, cut in enumerate(cuts)}
+        members = [
+            [i for start, end in s.keys for i in range(index[start], index[end])]
+            for s in self.segments
+        ]
+        return [end - start for start, end in pairwise(cuts)], members
+
+    def varlen(self, device: torch.device) -> "VarlenPlan":
+        """Return the layout in the form of variable-length attention kernels."""
+        return self._once(("varlen", device), lambda: self._varlen(device))
+
+    def mask(self, index: int, window: int | None, device: torch.device) -> torch.Tensor | None:
+        """Return [queries, keys] bool, what a segment's queries see; None where it is causal.
+
+        Args:
+            index: of the segment.
+            window: number of last keys that a query sees; None is all.
+            device: where the mask is needed.
+        """
+        segment = self.segments[index]
+        queries, keys = segment.num_queries, segment.num_keys
+        if window is not None and window >= keys:
+            window = None
+        if queries == keys and window is None:
+            return None
+        key = ("mask", index, window, device)
+        return self._once(key, lambda: lower_right(queries, keys, window, device))
+
+    def _once(self, key: Any, make: Callable[[], Any]) -> Any:
+        """Every layer asks for the same tensors; they are made for the first."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
+    def _varlen(self, device: torch.device) -> "VarlenPlan":
+        return VarlenPlan(
+            key_index=torch.tensor(
+                [i for s in self.segments for start, end in s.keys for i in range(start, end)],
+                device=device,
+            ),
+            cu_queries=_cumulative([s.num_queries for s in self.segments], device),
+            cu_keys=_cumulative([s.num_keys for s in self.segments], device),
+            max_queries=max(s.num_queries for s in self.segments),
+            max_keys=max(s.num_keys for s in self.segments),
+        )
+
+
+@dataclass(frozen=True)
+class VarlenPlan:
+    """Index tensors of variable-length attention.
+
+    Attributes:
+        key_index: [K] int64, the keys of all segments, gathered (shared prompts twice).
+        cu_queries: [S + 1] int32, where each segment's queries begin.
+        cu_keys: [S + 1] int32, where each segment's gathered keys begin.
+        max_queries: longest segment.
+        max_keys: most keys of a segment.
+    """
+
+    key_index: torch.Tensor
+    cu_queries: torch.Tensor
+    cu_keys: torch.Tensor
+    max_queries: int
+    max_keys: int
+
+
+def lower_right(
+    num_queries: int, num_keys: int, window: int | None, device: torch.device
+) -> torch.Tensor:
+    """Return [queries, keys] bool: the queries are the last keys, each sees up to itself."""
+    positions = torch.arange(num_keys, device=device)
+    distance = positions[num_keys - num_queries :, None] - positions[None]
+    seen = distance >= 0
+    return seen if window is None else seen & (distance < window)
+
+
+def pair_segments(start: int, prompt: int, chosen: int, rejected: int) -> list[Segment]:
+    """Return the segments of one pair that begins at ``start``, from its three lengths."""
+    middle = start + prompt + chosen
+    end = middle + rejected
+    segments = [Segment((start, middle), ((start, middle),))]
+    if rejected:
+        segments.append(Segment((middle, end), ((start, start + prompt), (middle, end))))
+    return segments
+
+
+def _cumulative(sizes: Sequence[int], device: torch.device) -> torch.Tensor:
+    return torch.tensor([0, *sizes], dtype=torch.int32, device=device).cumsum(0, dtype=torch.int32)

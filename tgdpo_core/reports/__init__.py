@@ -1,0 +1,1 @@
+"""What a person looks at: statistics of rewards and weights, failure signs, token heat maps."""

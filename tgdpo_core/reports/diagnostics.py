@@ -1,0 +1,90 @@
+"""Reward diagnostics: what token rewards and weights look like before anything is trained."""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tgdpo_core.reports.failure_signs import FailureSign, failure_signs
+from tgdpo_core.reports.reward_statistics import (
+    RewardStatistics,
+    TokenValues,
+    WeightStatistics,
+    reward_statistics,
+    weight_statistics,
+)
+from tgdpo_core.scoring.scored import ScoredPair
+
+
+@dataclass(frozen=True)
+class Diagnostics:
+    """Statistics of the training pairs, and the failure signs they show.
+
+    Attributes:
+        num_pairs: pairs.
+        rewards: one entry per source, then their sum where there are several.
+        chosen: f_w.
+        rejected: f_l.
+        warnings: failure signs.
+    """
+
+    num_pairs: int
+    rewards: Sequence[RewardStatistics]
+    chosen: WeightStatistics
+    rejected: WeightStatistics
+    warnings: Sequence[FailureSign]
+
+    @property
+    def weight_ratio(self) -> float | None:
+        """Mean f_w / mean f_l; None where mean f_l is 0."""
+        return self.chosen.mean / self.rejected.mean if self.rejected.mean else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return {**dataclasses.asdict(self), "weight_ratio": self.weight_ratio}
+
+
+def diagnose(
+    scored: Iterable[ScoredPair], sources: Sequence[tuple[str, Iterable[ScoredPair]]]
+) -> Diagnostics:
+    """Return the diagnostics of a training set.
+
+    Args:
+        scored: the pairs as they will be trained: summed rewards, weights.
+        sources: name of every source with the same pairs scored by it alone; where there is only
+            one, its pairs are not read, for they are ``scored``.
+    """
+    rewards_w, rewards_l, weights_w, weights_l = _collect(scored)
+    if len(sources) == 1:
+        statistics = [reward_statistics(sources[0][0], rewards_w, rewards_l)]
+    else:
+        statistics = [reward_statistics(name, *_collect(pairs)[:2]) for name, pairs in sources]
+        statistics.append(reward_statistics("sum", rewards_w, rewards_l))
+    chosen, rejected = weight_statistics(weights_w), weight_statistics(weights_l)
+    return Diagnostics(
+        num_pairs=len(rewards_w.lengths),
+        rewards=statistics,
+        chosen=chosen,
+        rejected=rejected,
+        warnings=failure_signs(statistics, chosen, rejected),
+    )
+
+
+def _collect(
+    scored: Iterable[ScoredPair],
+) -> tuple[TokenValues, TokenValues, TokenValues, TokenValues]:
+    """Return rewards of chosen and rejected, then their weights."""
+    parts: list[list[Any]] = [[], [], [], []]
+    for pair in scored:
+        cut = len(pair.pair.chosen.ids)
+        rewards, weights = pair.token_rewards.numpy(), pair.weights.numpy()
+        sides = (rewards[:cut], rewards[cut:], weights[:cut], weights[cut:])
+        for part, values in zip(parts, sides, strict=True):
+            part.append(values)
+    rewards_w, rewards_l, weights_w, weights_l = (
+        TokenValues(np.concatenate(part), np.array([len(values) for values in part]))
+        for part in parts
+    )
+    return rewards_w, rewards_l, weights_w, weights_l

@@ -1,0 +1,123 @@
+"""The scoring pass of a plan without training: for diagnostics and for looking at tokens.
+
+Models are loaded only for what the store lacks.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tgdpo_core.data.pairs import TokenizedPair
+from tgdpo_core.errors import UsageError
+from tgdpo_core.plugin_api.transforms import Transform
+from tgdpo_core.reports.diagnostics import Diagnostics, diagnose
+from tgdpo_core.scoring.scored import (
+    Reference,
+    ScoredPair,
+    ScoredPairs,
+    Scorer,
+    scored_datasets,
+)
+from tgdpo_core.scoring.sources import RewardSource
+from tgdpo_core.training.inputs import make_reference, make_scorer
+from tgdpo_core.training.plan import Plan
+from tgdpo_core.training.run import TokenizedData, policy, precision, tokenize, training_config
+
+
+@dataclass(frozen=True)
+class ScoringRun:
+    """A plan with its tokens and with what can score them.
+
+    Attributes:
+        plan: what is scored.
+        data: its pairs with token ids.
+        scorer: fills the store.
+    """
+
+    plan: Plan
+    data: TokenizedData
+    scorer: Scorer
+
+    def diagnostics(self) -> Diagnostics:
+        """Return the diagnostics of the training pairs; evaluation pairs are scored as well."""
+        scored, _ = scored_datasets(
+            self.scorer,
+            self.data.train,
+            self.data.evaluation,
+            shaping=self.plan.shaping,
+            beta=self.plan.recipe.loss.beta,
+        )
+        sources = self.plan.sources
+        if len(sources) == 1:
+            return diagnose(scored, [(sources[0].name, scored)])
+        named = zip(_labels(sources), sources, strict=True)
+        return diagnose(scored, [(label, self._alone(source)) for label, source in named])
+
+    def pairs(self, rows: Sequence[int]) -> list[ScoredPair]:
+        """Return some scored training pairs.
+
+        Only these are scored, unless a transform is fitted on the whole training set.
+
+        Args:
+            rows: indices of training pairs, those left out not counted.
+
+        Raises:
+            UsageError: an index that no pair has.
+        """
+        pairs = self.data.train
+        outside = [row for row in rows if not 0 <= row < len(pairs)]
+        if outside:
+            raise UsageError(
+                f"There is no row {outside[0]}: training pairs are 0-{len(pairs) - 1}."
+            )
+        if any(_is_fitted(t) for source in self.plan.sources for _, t in source.transforms):
+            scored = self._scored(self.scorer, pairs)
+            return [scored[row] for row in rows]
+        return list(self._scored(self.scorer, [pairs[row] for row in rows]))
+
+    def _alone(self, source: RewardSource) -> ScoredPairs:
+        """Return the training pairs with the rewards of one source; the store has them already."""
+        scorer = dataclasses.replace(self.scorer, sources=[source], counts={}, keys={})
+        return self._scored(scorer, self.data.train)
+
+    def _scored(self, scorer: Scorer, pairs: Sequence[TokenizedPair]) -> ScoredPairs:
+        scored, _ = scored_datasets(
+            scorer, pairs, None, shaping=self.plan.shaping, beta=self.plan.recipe.loss.beta
+        )
+        return scored
+
+
+def scoring_run(plan: Plan) -> ScoringRun:
+    """Return the scoring pass of a plan; nothing is computed yet."""
+    recipe = plan.recipe
+    args = training_config(recipe)
+    data = tokenize(plan)
+    formats = precision(recipe, args)
+    scorer = make_scorer(
+        _reference(plan),
+        plan.sources,
+        data.tokenizer,
+        precision=formats,
+        device=args.device,
+        store_path=args.store_path,
+        trust_remote_code=recipe.model.trust_remote_code,
+    )
+    return ScoringRun(plan, data, scorer)
+
+
+def _reference(plan: Plan) -> Reference:
+    """Return the reference under the name it has in training, its model not yet loaded."""
+    named = plan.recipe.reference.name_or_path
+    formats = precision(plan.recipe, training_config(plan.recipe))
+    reference = make_reference(None, plan.model, named, formats)
+    return reference if named else dataclasses.replace(reference, load=lambda: policy(plan))
+
+
+def _labels(sources: Sequence[RewardSource]) -> list[str]:
+    """Return the sources' names; those that stand twice with their index in the recipe."""
+    names = [source.name for source in sources]
+    return [n if names.count(n) == 1 else f"{n} (reward.{i})" for i, n in enumerate(names)]
+
+
+def _is_fitted(transform: Transform) -> bool:
+    return type(transform).fit is not Transform.fit
