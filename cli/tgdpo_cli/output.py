@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -51,13 +51,18 @@ def show_data(train: "DataReport", evaluation: "DataReport | None") -> None:
 
 
 def show_plan(report: Mapping[str, Any]) -> None:
-    """Print the report of a dry run."""
-    rows = []
+    """Print the report of a dry run, nested values by their dotted names."""
+    table(("what", "value"), list(_flat(report)))
+
+
+def _flat(report: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     for name, value in report.items():
-        if isinstance(value, Mapping | list):
-            value = json.dumps(value, default=str)
-        rows.append((name, str(value)))
-    table(("what", "value"), rows)
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{name}.")
+        elif isinstance(value, float):
+            yield f"{prefix}{name}", f"{value:.4g}"
+        elif value not in (None, {}, []):
+            yield f"{prefix}{name}", json.dumps(value) if isinstance(value, list) else str(value)
 
 
 def show_diagnostics(diagnostics: "Diagnostics") -> None:

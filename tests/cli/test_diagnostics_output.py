@@ -73,15 +73,13 @@ def test_a_dry_run_gives_json_with_its_diagnostics(base: list[str]) -> None:
     assert [w["code"] for w in report["diagnostics"]["warnings"]] == ["no-variance"]
 
 
-def test_a_second_dry_run_loads_no_model(base: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    first = tgdpo("train", *base, "--reward-plugin", "random", "--dry-run").stdout
-
-    def refuse(*args: object, **kwargs: object) -> None:
-        raise AssertionError("a model was loaded")
-
-    monkeypatch.setattr("tgdpo_core.training.run.load_policy", refuse)
-    monkeypatch.setattr("tgdpo_core.training.inputs.load_frozen", refuse)
-    assert tgdpo("train", *base, "--reward-plugin", "random", "--dry-run").stdout == first
+def test_a_dry_run_runs_the_longest_row_and_estimates_time_and_memory(base: list[str]) -> None:
+    result = tgdpo("train", *base, "--reward-plugin", "none", "--dry-run", "--json")
+    rehearsal = json.loads(result.stdout)["rehearsal"]
+    assert rehearsal["layout"] == "share"
+    assert 0 < rehearsal["longest_row"]["tokens"] <= rehearsal["tokens_per_row"] == 1024
+    assert rehearsal["estimated_seconds_per_step"] > 0
+    assert rehearsal["peak_memory_mib"] > rehearsal["optimizer_memory_mib"] > 0
 
 
 def test_training_after_a_dry_run_computes_nothing_again(base: list[str]) -> None:

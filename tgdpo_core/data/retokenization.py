@@ -67,19 +67,22 @@ def retokenize(batch: Sequence[Example], tokenizer: Any) -> list[Example]:
 
 def _as_pair(example: Example) -> PreferencePair:
     """Return a pair of which only one response is looked at."""
-    raw, where = example.raw_response, f"response {example.uid} ({example.side})"
-    return PreferencePair(example.prompt, raw, raw, where, tools=example.tools)
+    raw = example.raw_response
+    return PreferencePair(example.prompt, raw, raw, _where(example), tools=example.tools)
+
+
+def _where(example: Example) -> str:
+    return f"the {example.side} response {example.response[:40]!r}"
 
 
 def _retokenized(
     example: Example, prompt: EncodedText, full: EncodedText, eos: int | None
 ) -> Example:
-    where = f"response {example.uid} ({example.side})"
     boundary = common_prefix(prompt.ids, full.ids)
     if boundary == 0:
         raise DataError(
-            f"{where}: no token of the prompt stays when the response follows it, so its first "
-            "token has nothing to be predicted from. Use a tokenizer with a BOS token."
+            f"{_where(example)}: no token of the prompt stays when the response follows "
+            "it, so its first token has nothing to be predicted from. Use a tokenizer with BOS."
         )
     start = int(prompt.offsets[:boundary, 1].max())
     response = response_part(full, boundary, start, eos, len(full.ids) + 1)
@@ -87,8 +90,8 @@ def _retokenized(
     anchors = _anchors(_contents(example), response.text, example.response, is_cut=is_cut)
     if anchors is None:
         raise DataError(
-            f"{where}: a chat template does not write the messages of the response as they are, "
-            "so two tokenizers' tokens cannot be aligned on them. Use pairs of plain text, or a "
+            f"{_where(example)}: a chat template does not write its messages as they are, so "
+            "two tokenizers' tokens cannot be aligned on them. Use pairs of plain text, or a "
             "model with the policy's tokenizer."
         )
     starts, ends = owned_ranges(response.offsets, len(response.text))

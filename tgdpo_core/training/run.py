@@ -22,7 +22,9 @@ from tgdpo_core.training.inputs import (
     make_scorer,
     with_lora,
 )
+from tgdpo_core.training.limits import packing_summary
 from tgdpo_core.training.plan import ParsedData, Plan
+from tgdpo_core.training.rehearsal import rehearse
 from tgdpo_core.training.run_folder import RunFolder
 from tgdpo_core.training.trainer import TGDPOTrainer
 
@@ -92,7 +94,7 @@ def score(plan: Plan) -> Scorer:
 
 
 def dry_run(plan: Plan) -> dict[str, Any]:
-    """Return what a run would do, as JSON: pairs, tokens, steps, layout, devices."""
+    """Return what a run would do, as JSON: pairs, tokens, steps, and the longest row run once."""
     args = training_config(plan.recipe)
     data = tokenize(plan)
     pairs_per_step = (
@@ -103,6 +105,7 @@ def dry_run(plan: Plan) -> dict[str, Any]:
     lengths = sorted(
         len(p.prompt_ids) + max(len(p.chosen.ids), len(p.rejected.ids)) for p in data.train
     )
+    model = policy(plan).to(args.device)
     return {
         "model": plan.model,
         "device": str(args.device),
@@ -113,6 +116,10 @@ def dry_run(plan: Plan) -> dict[str, Any]:
         "median_sequence": lengths[len(lengths) // 2],
         "pairs_per_step": pairs_per_step,
         "steps": math.ceil(steps),
+        "packing": packing_summary(data.train, args.per_device_train_batch_size),
+        "rehearsal": rehearse(
+            model, data.train, args, steps=math.ceil(steps), pairs_per_step=pairs_per_step
+        ),
         "reward_sources": [source.describe() for source in plan.sources],
         "shaping": {"name": plan.shaping[0], "options": plan.shaping[1].options()},
         "store_bytes": 4 * (1 + len(plan.sources)) * sum(p.num_response_tokens for p in data.train),

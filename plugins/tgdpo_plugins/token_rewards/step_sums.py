@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
-_Array = np.ndarray[Any, Any]
 _Offsets = Sequence[tuple[int, int]]
 
 
@@ -23,13 +23,13 @@ def step_ends(text: str, separator: str | None) -> list[int]:
 
 
 def step_sums(
-    values: Sequence[float] | _Array,
+    values: "Sequence[float] | np.ndarray[Any, Any]",
     offsets: _Offsets,
     *,
     onto: _Offsets,
     ends: Sequence[int],
     place: Literal["spread", "last"],
-) -> _Array:
+) -> "np.ndarray[Any, Any]":
     """Return [T] float64: sums of values over steps, on the tokens of each step.
 
     A token belongs to the step that holds its last character, EOS to the last one. ``spread``
@@ -43,6 +43,8 @@ def step_sums(
         ends: where each step ends, ascending.
         place: ``spread`` or ``last``.
     """
+    import numpy as np
+
     token_ends = _token_ends(onto)
     steps = np.minimum(np.searchsorted(ends, token_ends), len(ends) - 1)
     last = np.flatnonzero(np.append(np.diff(steps) > 0, True))
@@ -56,7 +58,9 @@ def step_sums(
     return np.repeat(sums / num_tokens, num_tokens)
 
 
-def _token_ends(offsets: _Offsets) -> _Array:
+def _token_ends(offsets: _Offsets) -> "np.ndarray[Any, Any]":
     """Return where each token ends; an empty one ends with the token before it."""
+    import numpy as np
+
     ends = np.asarray(offsets, dtype=np.int64).reshape(-1, 2)[:, 1]
     return np.maximum.accumulate(ends)

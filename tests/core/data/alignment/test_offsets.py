@@ -82,7 +82,7 @@ def test_offsets_made_from_bytes_own_what_the_tokenizers_own(
 ) -> None:
     tokenizer = tokenizers_by_kind[kind]
     # In front of a space, which of two spaces is the prepended one cannot be known.
-    for text in [TEXT, *(text for text in random_texts if not text.startswith(" "))]:
+    for text in [TEXT, *(text for text in random_texts[:500] if not text.startswith(" "))]:
         made = offsets_from_bytes(text, tokenizer, add_special_tokens=True)
         ranges = np.stack(owned_ranges(made, len(text)))
         expected = np.stack(owned_ranges(offsets_of(tokenizer, text), len(text)))
@@ -96,7 +96,7 @@ def test_offsets_made_from_bytes_lie_in_those_of_coarser_tokenizers(
 ) -> None:
     # RoBERTa's leave out spaces; Unigram's give all bytes of unknown characters one range.
     tokenizer = tokenizers_by_kind[kind]
-    for text in [TEXT, *random_texts]:
+    for text in [TEXT, *random_texts[:500]]:
         made = offsets_from_bytes(text, tokenizer, add_special_tokens=True)
         found = offsets_of(tokenizer, text)
         seen = found[:, 1] > found[:, 0]

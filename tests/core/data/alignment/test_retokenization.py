@@ -208,7 +208,10 @@ def test_sums_are_conserved_between_all_kinds(
 
 def test_a_template_that_rewrites_the_response_is_a_data_error(chosen: Chosen, other: Any) -> None:
     other.chat_template = BRACKETS.replace("m['content'] | trim }}</s>", "m['content'] | upper }}")
-    with pytest.raises(DataError, match=r"does not write the messages .* as they are"):
+    with pytest.raises(
+        DataError,
+        match=r"the chosen response .It is four.*does not write its messages as they are",
+    ):
         retokenize([chosen(CHAT)], other)
 
 

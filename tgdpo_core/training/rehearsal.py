@@ -1,0 +1,79 @@
+"""The longest row, run once: whether it fits, how long a step takes, what memory a run needs."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from tgdpo_core.data.pairs import TokenizedPair
+from tgdpo_core.engine.losses import preference_loss
+from tgdpo_core.engine.policy import attach
+from tgdpo_core.scoring.passes import pair_ids
+from tgdpo_core.training.config import TGDPOConfig
+from tgdpo_core.training.limits import default_tokens_per_row, peak_memory_mib
+
+_MIB = 2**20
+_ADAM_STATES = 2  # first and second moment, in the dtype of the weights
+
+
+def rehearse(
+    model: Any,
+    pairs: Sequence[TokenizedPair],
+    args: TGDPOConfig,
+    *,
+    steps: int,
+    pairs_per_step: int,
+) -> dict[str, Any]:
+    """Return what one forward and backward over the longest row cost, and what follows for a run.
+
+    Seconds are of the row's second pass (the first one warms up) and of this machine as it is now.
+    The peak holds weights and gradients; the optimizer's states come on top.
+
+    Args:
+        model: the policy, on its device; its gradients are cleared again.
+        pairs: the training pairs.
+        args: settings of the run.
+        steps: optimizer steps of the run.
+        pairs_per_step: pairs of one of them, over all processes.
+    """
+    engine = attach(model, layout=args.layout, chunk_size=args.logits_chunk_size)
+    budget = args.tokens_per_row or default_tokens_per_row(args.device)
+    ids = [pair_ids(pair) for pair in pairs]
+    rows = engine.plan(ids, budget)
+    longest = max(rows, key=lambda row: sum(ids[i].shared_length for i in row))
+    row = engine.row([ids[i] for i in longest]).to(args.device)
+    seconds = 0.0
+    for _ in range(2):
+        began = time.perf_counter()
+        logps = model(row=row)
+        loss = preference_loss(
+            logps,
+            logps.detach(),
+            torch.ones_like(logps),
+            row.pair_ids,
+            row.is_chosen,
+            num_pairs=row.num_pairs,
+            beta=args.beta,
+            loss=args.loss_type,
+        )
+        loss.losses.sum().backward()
+        if args.device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds = time.perf_counter() - began
+    tokens_per_second = row.num_tokens / seconds
+    mean_tokens = sum(pair.shared_length for pair in ids) / len(ids)
+    seconds_per_step = pairs_per_step / args.world_size * mean_tokens / tokens_per_second
+    model.zero_grad(set_to_none=True)
+    trained = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
+    return {
+        "layout": engine.choice.layout,
+        "layout_reason": engine.choice.layout_reason,
+        "longest_row": {"pairs": row.num_pairs, "tokens": row.num_tokens, "seconds": seconds},
+        "tokens_per_row": budget,
+        "tokens_per_second": tokens_per_second,
+        "estimated_seconds_per_step": seconds_per_step,
+        "estimated_hours": seconds_per_step * steps / 3600,
+        "peak_memory_mib": peak_memory_mib(args.device),
+        "optimizer_memory_mib": _ADAM_STATES * trained / _MIB,
+    }
