@@ -60,8 +60,8 @@ class LazyGroup(click.Group):
             command: click.Command = module.command
             return command
         known = super().get_command(ctx, cmd_name)
-        if known is None and isinstance(ctx.obj, Session):
-            ctx.obj.plugins.add_commands(self)
+        if known is None:
+            _session(ctx).plugins.add_commands(self)
             known = super().get_command(ctx, cmd_name)
         return known
 
@@ -82,6 +82,14 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
+def _session(ctx: click.Context) -> Session:
+    """Return the session of the global options, which are read before a command is looked for."""
+    if ctx.obj is None:
+        ctx.obj = Session(ctx.params["plugin_files"], ctx.params["debug"])
+    session: Session = ctx.obj
+    return session
+
+
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--plugin-file",
@@ -100,7 +108,7 @@ def cli(ctx: click.Context, plugin_files: Sequence[str], debug: bool) -> None:
     `tgdpo plugins list`. Plugins may add commands, too.
     """
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
-    ctx.obj = Session(plugin_files, debug)
+    _session(ctx)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
