@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 from tqdm.auto import tqdm
 
 from tgdpo_core.data.pairs import SIDES, TokenizedPair, response_uid
@@ -52,8 +53,9 @@ def fill(
         compute: called on batches of pairs of similar length.
         label: what the progress bar says.
     """
-    missing = {e: p for e, p in zip(entries, pairs, strict=True) if e not in collection}
     state = PartialState()
+    lacking = _missing(collection, entries)
+    missing = {e: p for e, p in zip(entries, pairs, strict=True) if e in lacking}
     todo = sorted(missing.items(), key=lambda item: -_padded_length(item[1]))
     mine = todo[state.process_index :: state.num_processes]
     with tqdm(total=len(mine), desc=label, unit="pair", disable=not mine) as bar:
@@ -72,6 +74,16 @@ def fill(
         collection.refresh()
     computed = sum(entry in missing for entry in entries)
     return PassCounts(computed=computed, reused=len(pairs) - computed)
+
+
+def _missing(collection: Collection, entries: Sequence[bytes]) -> set[bytes]:
+    """Return what the collection lacks, as the first process sees it.
+
+    Each for itself would see what the others have written meanwhile, and the shares would not add
+    up to the whole.
+    """
+    seen = [[entry for entry in entries if entry not in collection]]
+    return set(broadcast_object_list(seen)[0])
 
 
 def reference_logps(model: Any, precision: Precision) -> Compute:
