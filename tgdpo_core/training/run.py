@@ -13,13 +13,10 @@ from tgdpo_core.errors import RecipeError
 from tgdpo_core.recipe.loading import to_yaml
 from tgdpo_core.recipe.schema import Recipe
 from tgdpo_core.scoring.context import Precision
-from tgdpo_core.scoring.scored import Scorer
 from tgdpo_core.training.config import TGDPOConfig
 from tgdpo_core.training.inputs import (
     load_policy,
     load_tokenizer,
-    make_reference,
-    make_scorer,
     with_lora,
 )
 from tgdpo_core.training.limits import packing_summary
@@ -69,28 +66,6 @@ def train(plan: Plan, *, resume: bool = False, overwrite: bool = False) -> RunFo
     )
     trainer.train(resume_from_checkpoint=resume or None)
     return folder
-
-
-def score(plan: Plan) -> Scorer:
-    """Fill the store by a plan, without training; return what was computed and reused."""
-    recipe = plan.recipe
-    args = training_config(recipe)
-    data = tokenize(plan)
-    formats = precision(recipe, args)
-    model = policy(plan)
-    scorer = make_scorer(
-        make_reference(model, plan.model, recipe.reference.name_or_path, formats),
-        plan.sources,
-        data.tokenizer,
-        precision=formats,
-        device=args.device,
-        store_path=args.store_path,
-        trust_remote_code=recipe.model.trust_remote_code,
-    )
-    scorer.score(data.train)
-    if data.evaluation:
-        scorer.score(data.evaluation, label="evaluation: ")
-    return scorer
 
 
 def dry_run(plan: Plan) -> dict[str, Any]:

@@ -38,6 +38,12 @@ class ScoringRun:
     data: TokenizedData
     scorer: Scorer
 
+    def fill(self) -> None:
+        """Compute and store what the store lacks, of training and evaluation pairs."""
+        self.scorer.score(self.data.train)
+        if self.data.evaluation:
+            self.scorer.score(self.data.evaluation, label="evaluation: ")
+
     def diagnostics(self) -> Diagnostics:
         """Return the diagnostics of the training pairs; evaluation pairs are scored as well."""
         scored, _ = scored_datasets(

@@ -28,16 +28,12 @@ def command(session: Session, /, describe: bool, as_json: bool, **options: Any) 
     plan = make_plan(recipe, session.plugins)
     if not as_json:
         show_data(plan.train.report, plan.evaluation.report if plan.evaluation else None)
-    from tgdpo_core.training import run
     from tgdpo_core.training.scoring_run import scoring_run
 
-    diagnostics = None
-    if describe:
-        scoring = scoring_run(plan)
-        diagnostics = scoring.diagnostics()
-        totals = scoring.scorer.totals()
-    else:
-        totals = run.score(plan).totals()
+    scoring = scoring_run(plan)
+    scoring.fill()
+    totals = scoring.scorer.totals()
+    diagnostics = scoring.diagnostics() if describe else None
     if as_json:
         extra = {"diagnostics": diagnostics.as_dict()} if diagnostics else {}
         print_json({**totals, **extra})
