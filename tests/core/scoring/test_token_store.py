@@ -1,7 +1,8 @@
 """The store: what changes a value changes its key, damage is computed again, writers may meet."""
 
 import hashlib
-import multiprocessing
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -77,20 +78,23 @@ def test_a_cut_shard_is_dropped_and_the_others_stay(tmp_path: Path) -> None:
     assert (entry("a") in again, entry("b") in again) == (True, False)
 
 
-def write_many(root: str, first: int) -> None:
-    collection = Collection(Path(root), DOCUMENT)
-    for i in range(first, first + 20):
-        collection.add([entry(str(i))], [torch.full((4,), float(i))])
+WRITER = """
+import hashlib, sys, torch
+from pathlib import Path
+from tgdpo_core.scoring.store import Collection
+collection = Collection(Path(sys.argv[1]), {"kind": "logps", "model": "abc"})
+for i in range(int(sys.argv[2]), int(sys.argv[2]) + 20):
+    name = hashlib.blake2b(str(i).encode(), digest_size=16).digest()
+    collection.add([name], [torch.full((4,), float(i))])
+"""
 
 
 def test_two_processes_may_write_at_once(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    writers = [context.Process(target=write_many, args=(str(tmp_path), i)) for i in (0, 10)]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join()
-        assert writer.exitcode == 0
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), first])
+        for first in ("0", "10")
+    ]
+    assert [writer.wait() for writer in writers] == [0, 0]
     collection = Collection(tmp_path, DOCUMENT)
     for i in range(30):
         assert collection[entry(str(i))].tolist() == [float(i)] * 4
