@@ -7,6 +7,8 @@ lost when gradient checkpointing computes a layer again in another thread).
 """
 
 import contextlib
+import functools
+import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -62,7 +64,8 @@ def shared_attention(  # noqa: PLR0913 - the signature that transformers calls
     if attention_mask is not None or kwargs.get("position_bias") is not None or dropout:
         raise UnsupportedAttentionError("the layer passes a mask, a position bias or dropout")
     eager = softcap is not None or s_aux is not None
-    if query.is_cuda and not eager and query.dtype in (torch.float16, torch.bfloat16):
+    is_half = query.dtype in (torch.float16, torch.bfloat16)
+    if query.is_cuda and is_half and not eager and _has_varlen():
         output = _varlen(query, key, value, tgdpo_layout, scaling, window)
     else:
         output = _by_segments(query, key, value, tgdpo_layout, scaling, window, softcap, s_aux)
@@ -158,6 +161,16 @@ def _eager(  # noqa: PLR0913 - one attention's worth of settings
         scores = torch.cat([scores, sinks.to(scores.dtype)], -1)
     probabilities = scores.float().softmax(-1)[..., : k.shape[2]]
     return probabilities.to(v.dtype) @ v
+
+
+@functools.cache
+def _has_varlen() -> bool:
+    """Return whether this torch has variable-length attention with windows and grouped heads."""
+    try:
+        from torch.nn.attention.varlen import varlen_attn
+    except ImportError:
+        return False
+    return {"window_size", "enable_gqa"} <= inspect.signature(varlen_attn).parameters.keys()
 
 
 def _varlen(

@@ -322,9 +322,10 @@ class TGDPOTrainer(Trainer):
             UsageError: the output folder holds another run.
             NumericError: the loss is not finite.
         """
-        self._folder.require_free(
-            resume=bool(resume_from_checkpoint), overwrite=self.args.overwrite
-        )
+        if self.is_world_process_zero():  # the others may come when it has begun to write
+            self._folder.require_free(
+                resume=bool(resume_from_checkpoint), overwrite=self.args.overwrite
+            )
         if resume_from_checkpoint is True:
             resume_from_checkpoint = str(self._folder.last_checkpoint() or "") or None
         arguments = (resume_from_checkpoint, trial, ignore_keys_for_eval)
