@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from accelerate import PartialState
 
 from tgdpo_core.data.pairs import TokenizedPair
 from tgdpo_core.data.tokenization import LengthLimits, layout, tokenize_pairs
@@ -47,9 +46,9 @@ def train(plan: Plan, *, resume: bool = False, overwrite: bool = False) -> RunFo
     """
     recipe = plan.recipe
     folder = RunFolder(recipe.output_dir)
-    if PartialState().is_main_process:
-        folder.require_free(resume=resume, overwrite=overwrite)
     args = training_config(recipe, overwrite=overwrite)
+    if args.process_index == 0:
+        folder.require_free(resume=resume, overwrite=overwrite)
     data = tokenize(plan)
     trainer = TGDPOTrainer(
         policy(plan),
