@@ -127,6 +127,7 @@ class TGDPOTrainer(Trainer):
             tokenized(eval_dataset, tokenizer, args, "eval_dataset") if eval_dataset else None
         )
         policy = load_policy(model)
+        require_positions(policy, [*train_pairs, *(eval_pairs or ())])
         disable_dropout(policy)
         precision = precision or Precision(
             dtype=policy.dtype, autocast=torch.bfloat16 if args.bf16 else None
@@ -165,7 +166,6 @@ class TGDPOTrainer(Trainer):
         )
         self._engine = attach(self.model, layout=args.layout, chunk_size=args.logits_chunk_size)
         self._tokens_per_row = args.tokens_per_row or default_tokens_per_row(args.device)
-        require_positions(self.model, [*train_pairs, *(eval_pairs or ())])
         self._facts["engine"] = {
             **asdict(self._engine.choice),
             "tokens_per_row": self._tokens_per_row,
