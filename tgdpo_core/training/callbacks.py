@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback
-from transformers.trainer_callback import ProgressCallback
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 _SHOWN = {
     "loss": "loss",
@@ -82,3 +82,12 @@ class StepClock(TrainerCallback):
         """Return the seconds since the last call."""
         seconds, self._seconds = self._seconds, 0.0
         return seconds
+
+
+def replace_progress_bar(trainer: Any) -> None:
+    """Show our progress line where transformers would show its own bar or print rows."""
+    if trainer.args.disable_tqdm:
+        trainer.remove_callback(PrinterCallback)
+    else:
+        trainer.remove_callback(ProgressCallback)
+        trainer.add_callback(ProgressLine())

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tgdpo_core.training.config import TGDPOConfig
-from tgdpo_core.training.run_folder import environment
+from tgdpo_core.training.record import environment
 
 _SHOWN = ("loss", "rewards/accuracies", "rewards/margins", "weighted/margins", "eval_loss")
 

@@ -6,19 +6,15 @@ logs/train.jsonl
 
 import contextlib
 import datetime
-import importlib.metadata
 import json
 import os
-import platform
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tgdpo_core.errors import CheckpointError, TgdpoError, UsageError
 
-_PACKAGES = ("tgdpo", "torch", "transformers", "accelerate", "datasets", "safetensors", "pluggy")
 _OURS = ("run.json", "config.yaml", "README.md", "checkpoints", "model", ".model.part", "logs")
 
 
@@ -124,29 +120,6 @@ class RunFolder:
 
     def _write(self, record: Mapping[str, Any]) -> None:
         self.write_text("run.json", json.dumps(record, indent=1, default=str) + "\n")
-
-
-def environment() -> dict[str, Any]:
-    """Return versions, platform and git commit, for run.json."""
-    versions = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[name] = importlib.metadata.version(name)
-    return {"versions": versions, "platform": platform.platform(), "git_commit": _git_commit()}
-
-
-def _git_commit() -> str | None:
-    """Return the commit of the working folder, ``+`` added where tracked files are modified."""
-    try:
-        head = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=5
-        ).stdout.strip()
-        changed = subprocess.run(
-            ["git", "status", "--porcelain", "-uno"], capture_output=True, text=True, timeout=5
-        ).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return head + ("+" if changed else "")
 
 
 def _now() -> str:

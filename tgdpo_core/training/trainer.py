@@ -8,9 +8,7 @@ from typing import Any
 
 import torch
 from transformers import Trainer
-from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-from tgdpo_core.data.pairs import data_fingerprint
 from tgdpo_core.engine.losses import preference_loss, sft_loss
 from tgdpo_core.engine.policy import attach
 from tgdpo_core.errors import UsageError
@@ -19,11 +17,10 @@ from tgdpo_core.plugin_api.rewards import TokenReward
 from tgdpo_core.plugin_api.shapings import Shaping
 from tgdpo_core.plugin_api.transforms import Transform
 from tgdpo_core.scoring.context import Precision
-from tgdpo_core.scoring.fingerprints import tokenizer_fingerprint
 from tgdpo_core.scoring.scored import scored_datasets
 from tgdpo_core.scoring.sources import resolve_shaping
 from tgdpo_core.training.batches import PairBatch, collate, make_rows
-from tgdpo_core.training.callbacks import JsonlLog, ProgressLine, StepClock
+from tgdpo_core.training.callbacks import JsonlLog, StepClock, replace_progress_bar
 from tgdpo_core.training.config import TGDPOConfig
 from tgdpo_core.training.inputs import (
     TrainData,
@@ -45,7 +42,8 @@ from tgdpo_core.training.limits import (
 )
 from tgdpo_core.training.metrics import MetricBuffer, pair_metrics
 from tgdpo_core.training.model_card import last_metrics, model_card, settings_yaml
-from tgdpo_core.training.run_folder import RunFolder, environment
+from tgdpo_core.training.record import environment, scoring_facts, seeds
+from tgdpo_core.training.run_folder import RunFolder
 
 
 class TGDPOTrainer(Trainer):
@@ -143,18 +141,7 @@ class TGDPOTrainer(Trainer):
         train_data, eval_data = scored_datasets(
             scorer, train_pairs, eval_pairs, shaping=self._shaping, beta=args.beta
         )
-        self._facts |= {
-            "store": scorer.totals(),
-            "reward_sources": [source.describe() for source in sources],
-            "shaping": {"name": self._shaping[0], "options": self._shaping[1].options()},
-            "transform_states": train_data.transform_states(),
-            "fingerprints": {
-                "data": data_fingerprint(train_pairs),
-                "tokenizer": tokenizer_fingerprint(tokenizer),
-                "reference": dict(scorer.reference.identity),
-            },
-            "summary": train_data.summary(),
-        }
+        self._facts |= scoring_facts(scorer, train_data, self._shaping)
         super().__init__(
             model=policy,
             args=args,
@@ -175,7 +162,7 @@ class TGDPOTrainer(Trainer):
         self._clock = StepClock()
         self.add_callback(self._clock)
         self.add_callback(JsonlLog(self._folder.log))
-        self._replace_progress_bar()
+        replace_progress_bar(self)
 
     # -- the step ---------------------------------------------------------------------------------
 
@@ -333,7 +320,7 @@ class TGDPOTrainer(Trainer):
             return self._train_and_save(*arguments)
         if self.args.overwrite and not resume_from_checkpoint:
             self._folder.clear()
-        with self._folder.running({**environment(), **self._facts, **self._seeds()}) as note:
+        with self._folder.running({**environment(), **self._facts, **seeds(self.args)}) as note:
             self._folder.write_text("config.yaml", self._config_yaml or settings_yaml(self.args))
             output = self._train_and_save(*arguments)
             self._folder.commit_model()
@@ -368,14 +355,3 @@ class TGDPOTrainer(Trainer):
         """Return 6 x parameters x tokens, the usual estimate of forward and backward."""
         num_tokens = sum(batch.row.num_tokens for batch in inputs["rows"])
         return int(6 * self.model.num_parameters() * num_tokens)
-
-    def _seeds(self) -> dict[str, Any]:
-        return {"seeds": {"seed": self.args.seed, "data_seed": self.args.data_seed}}
-
-    def _replace_progress_bar(self) -> None:
-        """Show our progress line where transformers would show its own bar or print rows."""
-        if self.args.disable_tqdm:
-            self.remove_callback(PrinterCallback)
-        else:
-            self.remove_callback(ProgressCallback)
-            self.add_callback(ProgressLine())

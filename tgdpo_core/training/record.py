@@ -1,0 +1,61 @@
+"""What run.json says about a run: where it ran, what was scored, with which seeds."""
+
+import contextlib
+import importlib.metadata
+import platform
+import subprocess
+from typing import Any
+
+from tgdpo_core.data.pairs import data_fingerprint
+from tgdpo_core.plugin_api.shapings import Shaping
+from tgdpo_core.scoring.fingerprints import tokenizer_fingerprint
+from tgdpo_core.scoring.scored import ScoredPairs, Scorer
+from tgdpo_core.training.config import TGDPOConfig
+
+_PACKAGES = ("tgdpo", "torch", "transformers", "accelerate", "datasets", "safetensors", "pluggy")
+
+
+def scoring_facts(
+    scorer: Scorer, train: ScoredPairs, shaping: tuple[str, Shaping]
+) -> dict[str, Any]:
+    """Return what the scoring pass used, computed and found, for run.json."""
+    return {
+        "store": scorer.totals(),
+        "reward_sources": [source.describe() for source in scorer.sources],
+        "shaping": {"name": shaping[0], "options": shaping[1].options()},
+        "transform_states": train.transform_states(),
+        "fingerprints": {
+            "data": data_fingerprint(train.pairs),
+            "tokenizer": tokenizer_fingerprint(scorer.tokenizer),
+            "reference": dict(scorer.reference.identity),
+        },
+        "summary": train.summary(),
+    }
+
+
+def seeds(args: TGDPOConfig) -> dict[str, Any]:
+    """Return the seeds of a run."""
+    return {"seeds": {"seed": args.seed, "data_seed": args.data_seed}}
+
+
+def environment() -> dict[str, Any]:
+    """Return versions, platform and git commit, for run.json."""
+    versions = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return {"versions": versions, "platform": platform.platform(), "git_commit": _git_commit()}
+
+
+def _git_commit() -> str | None:
+    """Return the commit of the working folder, ``+`` added where tracked files are modified."""
+    try:
+        head = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=5
+        ).stdout.strip()
+        changed = subprocess.run(
+            ["git", "status", "--porcelain", "-uno"], capture_output=True, text=True, timeout=5
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return head + ("+" if changed else "")
