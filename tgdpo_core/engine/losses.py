@@ -62,8 +62,10 @@ def preference_loss(  # noqa: PLR0913 - the public contract: three vectors, two 
         hinge:    max(0, 1 - m)                                      SLiC
         ipo:      (mean_t |chosen - mean_t |rejected - 1/(2 beta))^2    of weighted log-ratios
         simpo:    sigmoid of beta (mean_t f_w log pi |chosen - ...) - gamma    no reference
+        sft:      -mean_t f_w log pi |chosen                         no preference: the baseline
 
-    With all weights 1 these are DPO, SLiC, IPO (length-normalised, as in TRL) and SimPO.
+    With all weights 1 these are DPO, SLiC, IPO (length-normalised, as in TRL), SimPO and supervised
+    fine-tuning on the chosen responses.
 
     Args:
         policy_logps: [N] float32, differentiable.
@@ -73,7 +75,7 @@ def preference_loss(  # noqa: PLR0913 - the public contract: three vectors, two 
         is_chosen: [N] bool.
         num_pairs: P; a pair without tokens counts with margin 0.
         beta: strength of the tie to the reference.
-        loss: ``sigmoid``, ``ipo``, ``hinge`` or ``simpo``.
+        loss: ``sigmoid``, ``ipo``, ``hinge``, ``simpo`` or ``sft``.
         label_smoothing: probability that a label is flipped, in [0, 0.5); sigmoid and simpo only.
         simpo_gamma: target margin of ``simpo``.
 
@@ -149,11 +151,16 @@ def _simpo(x: _Inputs) -> tuple[torch.Tensor, torch.Tensor]:
     return _log_sigmoid_loss(margins - x.simpo_gamma, x.label_smoothing), margins
 
 
+def _sft(x: _Inputs) -> tuple[torch.Tensor, torch.Tensor]:
+    return -x.logps.w / x.lengths.w, x.beta * (x.logratios.w - x.logratios.l)
+
+
 LOSSES: dict[str, Callable[[_Inputs], tuple[torch.Tensor, torch.Tensor]]] = {
     "sigmoid": _sigmoid,
     "ipo": _ipo,
     "hinge": _hinge,
     "simpo": _simpo,
+    "sft": _sft,
 }
 _SMOOTHED = ("sigmoid", "simpo")
 

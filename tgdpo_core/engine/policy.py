@@ -1,5 +1,6 @@
 """Per-token log-probabilities of pairs under a causal language model of transformers."""
 
+import copy
 import types
 from collections.abc import Sequence
 from typing import Any
@@ -93,6 +94,14 @@ def engine_of(model: Any, **settings: Any) -> TokenLogps:
     """Return the engine attached to a model, else a new one."""
     attached: TokenLogps | None = vars(model).get(_ENGINE)
     return attached or TokenLogps(model, **settings)
+
+
+def plain_copy(model: Any) -> Any:
+    """Return a frozen copy of a model, to be called as transformers means it."""
+    plain = attention.plain_implementation(model)
+    duplicate = copy.deepcopy(model).requires_grad_(False).eval()
+    duplicate.set_attn_implementation(plain)
+    return duplicate
 
 
 def attach(model: Any, **settings: Any) -> TokenLogps:

@@ -1,6 +1,6 @@
 """Answers of a model to prompts, through transformers' ``generate``."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,11 +38,32 @@ class Answers:
     sampled: Sequence[str]
 
 
+@dataclass(frozen=True)
+class GeneratedBatch:
+    """Random answers as token ids.
+
+    Attributes:
+        ids: [B, P + T] int64, prompts (padded on the left) and answers.
+        prompt_mask: [B, P] int64, 0 where a prompt is padded.
+    """
+
+    ids: torch.Tensor
+    prompt_mask: torch.Tensor
+
+
 @torch.no_grad()
 def answer(
-    model: Any, tokenizer: Any, pairs: Sequence[PreferencePair], sampling: Sampling, *, label: str
+    model: Any,
+    tokenizer: Any,
+    pairs: Sequence[PreferencePair],
+    sampling: Sampling,
+    *,
+    label: str,
+    observe: Callable[[GeneratedBatch], None] | None = None,
 ) -> list[Answers]:
     """Return the answers to the prompts of pairs, in their order.
+
+    The random state of the caller stays as it is.
 
     Args:
         model: a causal language model, on its device.
@@ -50,22 +71,27 @@ def answer(
         pairs: only their prompts are read.
         sampling: how answers are drawn.
         label: what the progress bar says.
+        observe: is shown every batch of random answers.
     """
     model.eval()
-    torch.manual_seed(sampling.seed)
     answers: list[Answers] = []
-    with tqdm(total=len(pairs), desc=label, unit="prompt") as bar:
+    devices = [model.device] if model.device.type == "cuda" else []
+    with (
+        torch.random.fork_rng(devices),
+        tqdm(total=len(pairs), desc=label, unit="prompt", leave=None) as bar,
+    ):
+        torch.manual_seed(sampling.seed)
         for start in range(0, len(pairs), sampling.batch_size):
             batch = pairs[start : start + sampling.batch_size]
             inputs = _encode(tokenizer, batch).to(model.device)
-            greedy = _generate(model, tokenizer, inputs, sampling, do_sample=False)
-            sampled = [
-                _generate(model, tokenizer, inputs, sampling, do_sample=True)
-                for _ in range(sampling.samples)
-            ]
-            answers += [
-                Answers(text, [draw[i] for draw in sampled]) for i, text in enumerate(greedy)
-            ]
+            greedy, _ = _generate(model, tokenizer, inputs, sampling, do_sample=False)
+            draws = []
+            for _ in range(sampling.samples):
+                texts, generated = _generate(model, tokenizer, inputs, sampling, do_sample=True)
+                draws.append(texts)
+                if observe:
+                    observe(generated)
+            answers += [Answers(text, [d[i] for d in draws]) for i, text in enumerate(greedy)]
             bar.update(len(batch))
     return answers
 
@@ -89,7 +115,7 @@ def _encode(tokenizer: Any, pairs: Sequence[PreferencePair]) -> Any:
 
 def _generate(
     model: Any, tokenizer: Any, inputs: Any, sampling: Sampling, *, do_sample: bool
-) -> list[str]:
+) -> tuple[list[str], GeneratedBatch]:
     how = {"temperature": sampling.temperature, "top_k": 0, "top_p": 1.0} if do_sample else {}
     output = model.generate(
         **inputs,
@@ -101,4 +127,4 @@ def _generate(
     )
     new = output[:, inputs["input_ids"].shape[1] :]
     texts: list[str] = tokenizer.batch_decode(new, skip_special_tokens=True)
-    return texts
+    return texts, GeneratedBatch(output, inputs["attention_mask"])

@@ -71,12 +71,24 @@ def evaluate(
     """
     model, tokenizer = load()
     answers = answer(model, tokenizer, pairs, sampling, label=name)
-    greedy = _judged(judge, pairs, [a.greedy for a in answers])
-    draws = [
-        _judged(judge, pairs, [a.sampled[i] for a in answers]) for i in range(sampling.samples)
-    ]
-    sampled = np.mean(draws, axis=0) if draws else np.full(len(pairs), np.nan)
+    greedy, sampled = judged(judge, pairs, answers)
     return Evaluation(name, len(pairs), _score(greedy), _score(sampled), answers)
+
+
+def judged(
+    judge: tuple[str, Judge], pairs: Sequence[PreferencePair], answers: Sequence[Answers]
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return the scores of the greedy and of the random answers, one per prompt each.
+
+    Random answers to a prompt are averaged; without any, their scores are NaN.
+
+    Raises:
+        PluginError: the judge failed, or returned the wrong number of scores.
+    """
+    greedy = _judged(judge, pairs, [a.greedy for a in answers])
+    num_samples = len(answers[0].sampled) if answers else 0
+    draws = [_judged(judge, pairs, [a.sampled[i] for a in answers]) for i in range(num_samples)]
+    return greedy, np.mean(draws, axis=0) if draws else np.full(len(pairs), np.nan)
 
 
 def write_evaluation(

@@ -56,6 +56,9 @@ class DataSection(Section):
     eval_path: str | None = Field(
         None, description="evaluation pairs; a registered data set gives its test split"
     )
+    eval_split: str | None = Field(
+        None, description="split of eval_path; null: test of a registered data set, else split"
+    )
     max_length: int = Field(2048, gt=1, description="most tokens of prompt and response")
     max_prompt_length: int | None = Field(None, gt=0, description="most tokens of a prompt")
     on_bad_row: Literal["error", "skip"] = Field(
@@ -95,7 +98,9 @@ class ShapingSection(Section):
 class LossSection(Section):
     """The preference loss."""
 
-    name: Literal["sigmoid", "ipo", "hinge", "simpo"] = Field("sigmoid", description="which loss")
+    name: Literal["sigmoid", "ipo", "hinge", "simpo", "sft"] = Field(
+        "sigmoid", description="which loss; sft fine-tunes on the chosen responses"
+    )
     beta: Positive = Field(0.1, description="strength of the tie to the reference")
     label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="assumed share of flipped labels")
     sft_weight: float = Field(0.0, ge=0, description="factor of an added NLL of chosen tokens")
@@ -116,6 +121,23 @@ class EngineSection(Section):
     )
 
 
+class JudgingSection(Section):
+    """Answers to the evaluation prompts, generated and judged during training."""
+
+    judge: str = Field(description="a registered judge")
+    args: dict[str, Any] = Field(default_factory=dict, description="its options")
+    every_epochs: int = Field(1, gt=0, description="epochs between two judgements")
+    num_prompts: int | None = Field(None, gt=0, description="the first N prompts; null: all")
+    samples: int = Field(1, ge=0, description="random answers per prompt, beside the greedy one")
+    temperature: Positive = Field(1.0, description="of the random answers")
+    max_new_tokens: int = Field(256, gt=0, description="longest answer")
+    batch_size: int = Field(64, gt=0, description="prompts answered together")
+    # The seed of the answers is fixed: runs are compared on the same draws.
+    kl: bool = Field(
+        False, description="also KL(policy || reference) on samples; keeps the reference in memory"
+    )
+
+
 class Recipe(Section):
     """Everything that decides a run."""
 
@@ -128,6 +150,7 @@ class Recipe(Section):
     shaping: ShapingSection = Field(default_factory=ShapingSection)
     loss: LossSection = Field(default_factory=LossSection)
     engine: EngineSection = Field(default_factory=EngineSection)
+    judging: JudgingSection | None = None
     training: dict[str, Any] = Field(default_factory=dict)
     output_dir: str = Field(description="the run folder")
 

@@ -32,7 +32,7 @@ class TGDPOConfig(TrainingArguments):
     beta: float = field(
         default=0.1, metadata={"help": "Strength of the tie to the reference (paper, eq. 20)."}
     )
-    loss_type: Literal["sigmoid", "ipo", "hinge", "simpo"] = field(
+    loss_type: Literal["sigmoid", "ipo", "hinge", "simpo", "sft"] = field(
         default="sigmoid", metadata={"help": "Preference loss."}
     )
     label_smoothing: float = field(

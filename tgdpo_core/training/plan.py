@@ -8,6 +8,7 @@ from tgdpo_core.data.pairs import PreferencePair
 from tgdpo_core.data.report import DataReport
 from tgdpo_core.data.sources import load_rows
 from tgdpo_core.errors import RecipeError
+from tgdpo_core.plugin_api.judges import Judge
 from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.plugin_api.shapings import Shaping
 from tgdpo_core.recipe.schema import Recipe
@@ -35,6 +36,7 @@ class Plan:
         evaluation: evaluation pairs, or None.
         sources: reward sources.
         shaping: the shaping with its name.
+        judge: of answers during training, or None.
     """
 
     recipe: Recipe
@@ -44,6 +46,7 @@ class Plan:
     evaluation: ParsedData | None
     sources: Sequence[RewardSource]
     shaping: tuple[str, Shaping]
+    judge: Judge | None
 
 
 def make_plan(recipe: Recipe, plugins: PluginManager) -> Plan:
@@ -60,9 +63,10 @@ def make_plan(recipe: Recipe, plugins: PluginManager) -> Plan:
     evaluation = None
     if data.eval_path:
         is_registered = plugins.has("dataset", data.eval_path)
-        split = "test" if is_registered else data.split
+        split = data.eval_split or ("test" if is_registered else data.split)
         evaluation = _parse(data.eval_path, split, recipe, plugins)
-    return Plan(recipe, plugins, model, train, evaluation, sources, shaping)
+    judge = _judge(recipe, plugins) if recipe.judging else None
+    return Plan(recipe, plugins, model, train, evaluation, sources, shaping, judge)
 
 
 def policy_name(recipe: Recipe, plugins: PluginManager) -> str:
@@ -87,6 +91,14 @@ def registered_model(name: str, plugins: PluginManager) -> str | None:
         return None
     bundled: str | None = plugins.find("dataset", name).factory.model
     return bundled
+
+
+def _judge(recipe: Recipe, plugins: PluginManager) -> Judge:
+    if not recipe.data.eval_path:
+        raise RecipeError("judging: needs evaluation prompts: give data.eval_path.")
+    assert recipe.judging
+    judge: Judge = plugins.find("judge", recipe.judging.judge).create(recipe.judging.args)
+    return judge
 
 
 def _parse(path: str, split: str, recipe: Recipe, plugins: PluginManager) -> ParsedData:

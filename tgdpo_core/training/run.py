@@ -10,6 +10,7 @@ import torch
 from tgdpo_core.data.pairs import TokenizedPair
 from tgdpo_core.data.tokenization import LengthLimits, layout, tokenize_pairs
 from tgdpo_core.errors import RecipeError
+from tgdpo_core.evaluation.generation import Sampling
 from tgdpo_core.recipe.loading import to_yaml
 from tgdpo_core.recipe.schema import Recipe
 from tgdpo_core.scoring.context import Precision
@@ -19,6 +20,7 @@ from tgdpo_core.training.inputs import (
     load_tokenizer,
     with_lora,
 )
+from tgdpo_core.training.judging import Judging
 from tgdpo_core.training.limits import packing_summary
 from tgdpo_core.training.plan import ParsedData, Plan
 from tgdpo_core.training.rehearsal import rehearse
@@ -62,6 +64,7 @@ def train(plan: Plan, *, resume: bool = False, overwrite: bool = False) -> RunFo
         plugins=plan.plugins,
         policy_name=plan.model,
         precision=precision(recipe, args),
+        judging=judging(plan),
         facts=facts(plan, data),
         config_yaml=to_yaml(recipe),
     )
@@ -174,6 +177,26 @@ def precision(recipe: Recipe, args: TGDPOConfig) -> Precision:
         dtype=torch.float32 if name == "auto" else getattr(torch, name),
         autocast=torch.bfloat16 if args.bf16 else None,
         attn_implementation=_attention(recipe),
+    )
+
+
+def judging(plan: Plan) -> Judging | None:
+    """Return what is asked and judged during training, or None."""
+    section = plan.recipe.judging
+    if not section or not plan.judge or not plan.evaluation:
+        return None
+    return Judging(
+        name=section.judge,
+        judge=plan.judge,
+        pairs=plan.evaluation.pairs[: section.num_prompts],
+        sampling=Sampling(
+            max_new_tokens=section.max_new_tokens,
+            samples=section.samples,
+            temperature=section.temperature,
+            batch_size=section.batch_size,
+        ),
+        every_epochs=section.every_epochs,
+        kl=section.kl,
     )
 
 

@@ -10,7 +10,7 @@ import torch
 from transformers import Trainer
 
 from tgdpo_core.engine.losses import preference_loss, sft_loss
-from tgdpo_core.engine.policy import attach
+from tgdpo_core.engine.policy import attach, plain_copy
 from tgdpo_core.errors import UsageError
 from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.plugin_api.rewards import TokenReward
@@ -32,6 +32,7 @@ from tgdpo_core.training.inputs import (
     resolve_sources,
     tokenized,
 )
+from tgdpo_core.training.judging import JudgeAnswers, Judging
 from tgdpo_core.training.limits import (
     default_tokens_per_row,
     out_of_memory,
@@ -68,6 +69,7 @@ class TGDPOTrainer(Trainer):
         policy_name: what a model given as object was loaded from, so that its files (and not its
             tensors) name it in the store.
         precision: number formats of frozen models; None takes those of the policy.
+        judging: answers that are generated and judged during training, or None.
         facts: JSON that the caller wants in run.json (data report, recipe).
         config_yaml: the resolved recipe, kept as config.yaml.
         kwargs: passed to ``transformers.Trainer`` (callbacks, optimizers).
@@ -99,6 +101,7 @@ class TGDPOTrainer(Trainer):
         plugins: PluginManager | None = None,
         policy_name: str | None = None,
         precision: Precision | None = None,
+        judging: Judging | None = None,
         facts: Mapping[str, Any] | None = None,
         config_yaml: str | None = None,
         **kwargs: Any,
@@ -142,6 +145,7 @@ class TGDPOTrainer(Trainer):
             scorer, train_pairs, eval_pairs, shaping=self._shaping, beta=args.beta
         )
         self._facts |= scoring_facts(scorer, train_data, self._shaping)
+        compared = plain_copy(scorer.reference.load()) if judging and judging.kl else None
         super().__init__(
             model=policy,
             args=args,
@@ -162,6 +166,8 @@ class TGDPOTrainer(Trainer):
         self._clock = StepClock()
         self.add_callback(self._clock)
         self.add_callback(JsonlLog(self._folder.log))
+        if judging:
+            self.add_callback(JudgeAnswers(judging, tokenizer, self.log, compared))
         replace_progress_bar(self)
 
     # -- the step ---------------------------------------------------------------------------------

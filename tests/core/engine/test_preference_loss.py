@@ -29,6 +29,8 @@ BY_HAND = {
     "ipo": (0.5625, 0.3125),
     # 1/4 ((-2 - 2) / 2 + 1.5 / 1) = -0.125; minus gamma 0.5
     "simpo": (math.log1p(math.exp(0.625)), -0.125),
+    # (2 * 1 + 1 * 2) / 2; the margin is that of DPO
+    "sft": (2.0, 0.5),
 }
 
 
@@ -168,6 +170,7 @@ def one_pair_at_a_time(row: Row, loss: str, beta: float) -> list[float]:
             "hinge": lambda m=m: max(0.0, 1 - m),
             "ipo": lambda d=mean_ratio: (d - 1 / (2 * beta)) ** 2,
             "simpo": lambda m=mean_logp: math.log1p(math.exp(0.5 - m)),
+            "sft": lambda total=logp[0], n=length[0]: -total / n,
         }
         losses.append(by_name[loss]())
     return losses

@@ -1,0 +1,58 @@
+"""How far a policy has moved: KL divergence to the reference on the policy's own samples."""
+
+from typing import Any
+
+import torch
+
+from tgdpo_core.evaluation.generation import GeneratedBatch
+
+_SEQUENCES = 64  # whose logits exist at once
+
+
+class SampledKL:
+    """Collects KL(pi || pi_ref) per response over batches of the policy's samples.
+
+        mean over responses of sum_t KL(pi(. | s_t) || pi_ref(. | s_t)),  in nats
+
+    Each term is exact over the vocabulary, only the states s_t are sampled, so the estimate is
+    unbiased and varies less than the mean log-ratio of the samples.
+
+    Args:
+        policy: what answered.
+        reference: what it is compared with, on the same device.
+        eos_token_id: ends a response; the choice of it is a state that counts, what follows is not.
+    """
+
+    def __init__(self, policy: Any, reference: Any, *, eos_token_id: int) -> None:
+        self._policy = policy
+        self._reference = reference
+        self._eos = eos_token_id
+        self._sums: list[torch.Tensor] = []
+
+    def add(self, batch: GeneratedBatch) -> None:
+        """Take the responses of a batch into the mean."""
+        for start in range(0, len(batch.ids), _SEQUENCES):
+            part = slice(start, start + _SEQUENCES)
+            self._sums.append(self._per_response(batch.ids[part], batch.prompt_mask[part]))
+
+    def responses(self) -> list[float]:
+        """Return the KL of every response so far."""
+        return torch.cat(self._sums).tolist() if self._sums else []
+
+    @torch.no_grad()
+    def _per_response(self, ids: torch.Tensor, prompt_mask: torch.Tensor) -> torch.Tensor:
+        """Return [B] float32 sums over the states of each response."""
+        num_prompt_tokens = prompt_mask.shape[1]
+        is_eos = ids[:, num_prompt_tokens:] == self._eos
+        counts = is_eos.cumsum(1) - is_eos.long() == 0  # up to the first EOS, that included
+        mask = torch.cat([prompt_mask, counts.to(prompt_mask.dtype)], dim=1)
+        positions = (mask.cumsum(1) - 1).clamp(min=0)
+        logs = [
+            model(input_ids=ids, attention_mask=mask, position_ids=positions)
+            .logits[:, num_prompt_tokens - 1 : -1]
+            .float()
+            .log_softmax(-1)
+            for model in (self._policy, self._reference)
+        ]
+        kl = (logs[0].exp() * (logs[0] - logs[1])).sum(-1)
+        return (kl * counts).sum(1).cpu()
