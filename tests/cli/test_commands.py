@@ -81,7 +81,7 @@ def test_dpo_then_tgdpo_on_the_reward_it_induces(
         for name in ("config.yaml", "README.md", "model/model.safetensors"):
             assert (folder / name).is_file(), name
         assert not list(folder.rglob("training_args.bin"))
-    assert json.loads((induced / "run.json").read_text())["summary"]["token_reward/std"] > 0
+    assert json.loads((induced / "run.json").read_text())["diagnostics"]["chosen"]["std"] > 0
     # Another learning rate, alpha, beta and folder: nothing is computed again.
     changed = ["--beta", "0.3", "--shaping-arg", "alpha=2", "--output-dir", str(again)]
     tgdpo("train", *common, *reward, *changed, "--set", "training.learning_rate=1e-5")

@@ -57,7 +57,8 @@ class Example:
         tools: tool descriptions for a chat template, or None.
         columns: the data-set columns that the plugin asked for with ``column:NAME``.
         shared: per-token values that the core computed because the plugin asked for them;
-            ``shared["reference_logps"][t]`` belongs to ``response_ids[t]``.
+            ``shared["reference_logps"][t]`` belongs to ``response_ids[t]``; a ``dynamic`` source
+            also gets ``shared["policy_logps"]``.
     """
 
     uid: str
@@ -138,6 +139,11 @@ class TokenReward(Options):
     needs: ClassVar[tuple[str, ...]] = ()
     """What ``score`` uses besides the text: ``reference_logps`` (in ``Example.shared``),
     ``column:NAME`` (in ``Example.columns``), ``models`` (``context.load_causal_lm``)."""
+
+    dynamic: ClassVar[bool] = False
+    """True: the reward depends on the policy as it is now. It is scored at every step, with
+    ``Example.shared["policy_logps"]`` (detached), and never stored; transforms that are fitted on
+    the training set do not go with it."""
 
     store_version: ClassVar[int] = 1
     """Raise it when scores change, so that stored ones are not used again."""

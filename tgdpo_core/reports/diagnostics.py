@@ -15,7 +15,7 @@ from tgdpo_core.reports.reward_statistics import (
     reward_statistics,
     weight_statistics,
 )
-from tgdpo_core.scoring.scored import ScoredPair
+from tgdpo_core.scoring.pairs import ScoredPair
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,11 @@ def diagnose(
     if len(sources) == 1:
         statistics = [reward_statistics(sources[0][0], rewards_w, rewards_l)]
     else:
-        statistics = [reward_statistics(name, *_collect(pairs)[:2]) for name, pairs in sources]
+        labels = _labels([name for name, _ in sources])
+        statistics = [
+            reward_statistics(label, *_collect(pairs)[:2])
+            for label, (_, pairs) in zip(labels, sources, strict=True)
+        ]
         statistics.append(reward_statistics("sum", rewards_w, rewards_l))
     chosen, rejected = weight_statistics(weights_w), weight_statistics(weights_l)
     return Diagnostics(
@@ -70,6 +74,11 @@ def diagnose(
         rejected=rejected,
         warnings=failure_signs(statistics, chosen, rejected),
     )
+
+
+def _labels(names: Sequence[str]) -> list[str]:
+    """Return the sources' names; those that stand twice with their index in the recipe."""
+    return [n if names.count(n) == 1 else f"{n} (reward.{i})" for i, n in enumerate(names)]
 
 
 def _collect(

@@ -12,6 +12,7 @@ from tgdpo_core.reports.reward_statistics import RewardStatistics, WeightStatist
 NEGLIGIBLE_STD = 0.02  # of f on both sides: below it, runs could not be told from DPO
 MANY_NEGATIVE = 0.01  # share of negative weights
 IMBALANCE = 0.01  # by how much mean f_w may stay below mean f_l: less is noise
+UNEVEN_MIXTURE = 2.0  # ratio of the RMS of two sources that are summed
 OUTLIER = 50.0  # max |r| in units of its RMS
 RMS_RANGE = (1e-4, 10.0)
 
@@ -44,9 +45,31 @@ def failure_signs(
                 "(the log-probs of the chosen fall, too).",
             )
         )
+    signs += _mixture(rewards)
     for reward in rewards:
         signs += _reward_scale(reward)
     return signs
+
+
+def _mixture(rewards: Sequence[RewardStatistics]) -> list[FailureSign]:
+    """Return a sign if one source of several drowns another; the last of ``rewards`` is the sum."""
+    sources = [reward for reward in rewards[:-1] if reward.rms]
+    if len(sources) < 2:
+        return []
+    largest = max(sources, key=lambda reward: reward.rms)
+    smallest = min(sources, key=lambda reward: reward.rms)
+    if largest.rms <= UNEVEN_MIXTURE * smallest.rms:
+        return []
+    listed = ", ".join(f"{reward.name} {reward.rms:.3g}" for reward in sources)
+    return [
+        FailureSign(
+            "uneven-mixture",
+            f"the sources of the mixture have different scales (RMS, weights included: {listed}): "
+            f"{largest.name} counts {largest.rms / smallest.rms:.1f} times as much as "
+            f"{smallest.name}. Give each the transform rms and say with its weight how much it "
+            "should count.",
+        )
+    ]
 
 
 def _variance(chosen: WeightStatistics, rejected: WeightStatistics) -> list[FailureSign]:

@@ -10,7 +10,7 @@ from tgdpo_core.data.alignment import owned_ranges
 from tgdpo_core.data.pairs import SIDES, Text, TokenizedResponse
 from tgdpo_core.plugin_api.rewards import Side
 from tgdpo_core.reports.visible import SHARED, Piece, pieces
-from tgdpo_core.scoring.scored import ScoredPair
+from tgdpo_core.scoring.pairs import ScoredPair
 
 _Array = np.ndarray[Any, Any]
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,20 +113,36 @@ def token_rewards(source: RewardSource, context: FrozenModels, reference: Stored
     """
 
     def compute(pairs: Sequence[TokenizedPair]) -> Sequence[torch.Tensor]:
-        examples, where = [], []
-        for pair in pairs:
-            columns = {name: _column(source, pair, name) for name in source.columns}
-            # A copy: what a plugin does to it must not reach the stored values.
-            shared = split_sides(reference(pair).clone(), pair) if source.needs_reference else None
-            for i, side in enumerate(SIDES):
-                logps = {"reference_logps": shared[i]} if shared else {}
-                examples.append(pair.example(side, columns=columns, shared=logps))
-                where.append(pair.pair.where)
-        results = call_plugin(str(source), _span(where), source.reward.score, examples)
-        checked = checked_rewards(str(source), results, examples, where)
-        return [torch.cat(checked[i : i + 2]) for i in range(0, len(checked), 2)]
+        needed = {"reference_logps": [reference(pair) for pair in pairs]}
+        return ask(source, pairs, needed if source.needs_reference else {})
 
     return compute
+
+
+def ask(
+    source: RewardSource,
+    pairs: Sequence[TokenizedPair],
+    shared: Mapping[str, Sequence[torch.Tensor]],
+) -> Sequence[torch.Tensor]:
+    """Return what a reward plugin says of pairs, checked: [n] float32 each, chosen tokens first.
+
+    Args:
+        source: the plugin, set up.
+        pairs: what is scored.
+        shared: values that the plugin needs, by their name in ``Example.shared``: [n] per pair.
+    """
+    examples, where = [], []
+    for i, pair in enumerate(pairs):
+        columns = {name: _column(source, pair, name) for name in source.columns}
+        # Copies: what a plugin does to them must not reach the stored values.
+        sides = {name: split_sides(values[i].clone(), pair) for name, values in shared.items()}
+        for k, side in enumerate(SIDES):
+            of_side = {name: values[k] for name, values in sides.items()}
+            examples.append(pair.example(side, columns=columns, shared=of_side))
+            where.append(pair.pair.where)
+    results = call_plugin(str(source), _span(where), source.reward.score, examples)
+    checked = checked_rewards(str(source), results, examples, where)
+    return [torch.cat(checked[i : i + 2]) for i in range(0, len(checked), 2)]
 
 
 def reward_entry(source: RewardSource, pair: TokenizedPair) -> bytes:

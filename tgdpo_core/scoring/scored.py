@@ -1,5 +1,6 @@
 """Scored pairs: what training reads. Values are memory-mapped; weights are made on access."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from tgdpo_core.plugin_api.shapings import Shaping
 from tgdpo_core.scoring.checks import call_plugin
 from tgdpo_core.scoring.context import FrozenModels, Precision
 from tgdpo_core.scoring.fingerprints import canonical_hash, tokenizer_fingerprint
+from tgdpo_core.scoring.online import OnlineRewards
+from tgdpo_core.scoring.pairs import ScoredPair
 from tgdpo_core.scoring.passes import (
     Compute,
     PassCounts,
@@ -62,25 +65,19 @@ class ScoringSettings:
     trust_remote_code: bool = False
 
 
-@dataclass(frozen=True)
-class ScoredPair:
-    """One pair as the collator gets it; vectors are [n] float32, chosen tokens first.
-
-    Attributes:
-        pair: ids and text.
-        reference_logps: log pi_ref of the response tokens.
-        token_rewards: r, the sum of all sources after their transforms.
-        weights: f_w(r) on chosen tokens, f_l(r) on rejected ones.
-    """
-
-    pair: TokenizedPair
-    reference_logps: torch.Tensor
-    token_rewards: torch.Tensor
-    weights: torch.Tensor
-
-
 class ScoredPairs(Sequence[ScoredPair]):
-    """A data set of scored pairs, indexable, for training and evaluation."""
+    """A data set of scored pairs, indexable, for training and evaluation.
+
+    Where there are dynamic sources, a pair shows their rewards and weights as they are for a policy
+    that equals the reference, that is at the first step of most runs.
+
+    Args:
+        pairs: ids and text.
+        reference: look-up of reference log-probs.
+        sources: those with stored values, and the look-ups of these.
+        shaping: rewards to weights.
+        online: the dynamic sources, or None.
+    """
 
     def __init__(
         self,
@@ -88,11 +85,13 @@ class ScoredPairs(Sequence[ScoredPair]):
         reference: StoredValues,
         sources: Sequence[tuple[WeightedSource, StoredValues]],
         shaping: tuple[str, Shaping],
+        online: OnlineRewards | None = None,
     ) -> None:
         self.pairs = pairs
+        self.online = online
         self._reference = reference
         self._sources = sources
-        self._shaping_name, self._shaping = shaping
+        self._shaping = shaping
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -100,23 +99,50 @@ class ScoredPairs(Sequence[ScoredPair]):
     def __getitem__(self, index: Any) -> Any:
         """Return the scored pair of an index."""
         pair = self.pairs[index]
-        zeros = torch.zeros(pair.num_response_tokens)
-        chosen, rejected = split_sides(zeros, pair)
+        if self.online:
+            stored = self._stored_part(pair)
+            return self.online([stored], [stored.reference_logps])[0]
+        rewards = split_sides(self._stored_rewards(pair), pair)
+        name, shaping = self._shaping
+        weights = token_weights(shaping, name, rewards, pair.pair.where)
+        return ScoredPair(pair, self._reference(pair), torch.cat(rewards), torch.cat(weights))
+
+    def for_training(self) -> Sequence[ScoredPair]:
+        """Return the pairs as the training loop takes them.
+
+        Where there are dynamic sources, rewards are the stored part and weights are NaN: both wait
+        for the policy's log-probs (``online``).
+        """
+        return _StoredParts(self) if self.online else self
+
+    def _stored_part(self, pair: TokenizedPair) -> ScoredPair:
+        rewards = self._stored_rewards(pair)
+        weights = torch.full_like(rewards, torch.nan)
+        return ScoredPair(pair, self._reference(pair), rewards, weights)
+
+    def _stored_rewards(self, pair: TokenizedPair) -> torch.Tensor:
+        """Return the sum of the sources with stored values, transformed."""
+        total = torch.zeros(pair.num_response_tokens)
         for source, stored in self._sources:
-            r_w, r_l = source.rewards(stored(pair), pair)
-            chosen, rejected = chosen + r_w, rejected + r_l
-        weights = token_weights(
-            self._shaping, self._shaping_name, (chosen, rejected), pair.pair.where
-        )
-        return ScoredPair(
-            pair=pair,
-            reference_logps=self._reference(pair),
-            token_rewards=torch.cat([chosen, rejected]),
-            weights=torch.cat(weights),
-        )
+            total = total + torch.cat(source.rewards(stored(pair), pair))
+        return total
 
     def __iter__(self) -> Iterator[ScoredPair]:
         return (self[i] for i in range(len(self)))
+
+    def by_source(self) -> list[tuple[str, Sequence[ScoredPair]]]:
+        """Return the pairs with the rewards of every source alone (weight and transforms included).
+
+        Their ``weights`` are NaN: f is a function of the sum.
+        """
+        parts: list[tuple[str, Sequence[ScoredPair]]] = []
+        for source, stored in self._sources:
+            alone = ScoredPairs(self.pairs, self._reference, [(source, stored)], self._shaping)
+            parts.append((source.source.name, _RewardsOnly(alone)))
+        for name, online in self.online.by_source() if self.online else ():
+            alone = ScoredPairs(self.pairs, self._reference, (), self._shaping, online)
+            parts.append((name, _RewardsOnly(alone)))
+        return parts
 
     def transform_states(self) -> list[dict[str, Any]]:
         """Return what every transform learnt from the training set, for run.json."""
@@ -126,28 +152,30 @@ class ScoredPairs(Sequence[ScoredPair]):
             for fitted in source.transforms
         ]
 
-    def summary(self) -> dict[str, float]:
-        """Return statistics of token rewards and weights over all response tokens.
 
-        Every pair is visited, so every transform and shaping is checked before training begins.
-        """
-        rewards, weights, chosen = [], [], []
-        for scored in self:
-            rewards.append(scored.token_rewards)
-            weights.append(scored.weights)
-            num_chosen = len(scored.pair.chosen.ids)
-            chosen.append(torch.arange(len(scored.weights)) < num_chosen)
-        r, f, is_chosen = (torch.cat(parts) for parts in (rewards, weights, chosen))
-        values = {
-            "token_reward/mean": r.mean(),
-            "token_reward/std": r.std(correction=0),
-            "token_reward/min": r.min(),
-            "token_reward/max": r.max(),
-            "weights/mean_chosen": f[is_chosen].mean(),
-            "weights/mean_rejected": f[~is_chosen].mean(),
-            "weights/negative_fraction": (f < 0).float().mean(),
-        }
-        return {"num_pairs": len(self), **{name: value.item() for name, value in values.items()}}
+class _StoredParts(Sequence[ScoredPair]):
+    """The pairs of a data set without the rewards of its dynamic sources."""
+
+    def __init__(self, scored: ScoredPairs) -> None:
+        self._scored = scored
+
+    def __len__(self) -> int:
+        return len(self._scored)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._scored._stored_part(self._scored.pairs[index])
+
+
+class _RewardsOnly(_StoredParts):
+    """The pairs of a data set with all rewards, as at the first step, and without weights."""
+
+    def __getitem__(self, index: Any) -> Any:
+        part: ScoredPair = super().__getitem__(index)
+        online = self._scored.online
+        if not online:
+            return part
+        rewards = online.add_rewards([part], [part.reference_logps])[0]
+        return dataclasses.replace(part, token_rewards=rewards)
 
 
 @dataclass
@@ -185,13 +213,26 @@ class Scorer:
     def score(
         self, pairs: Sequence[TokenizedPair], *, label: str = ""
     ) -> tuple[StoredValues, list[StoredValues]]:
-        """Return look-ups of stored values: reference log-probs, and each source's rewards.
+        """Return look-ups of stored values: reference log-probs, and each stored source's rewards.
 
         Whatever the store lacks is computed; every model loaded for it is freed again.
         """
         reference = self._reference_pass(pairs, label)
-        rewards = [self._reward_pass(source, pairs, reference, label) for source in self.sources]
+        rewards = [self._reward_pass(source, pairs, reference, label) for source in self.stored]
         return reference, rewards
+
+    @property
+    def stored(self) -> list[RewardSource]:
+        """The sources whose rewards are stored."""
+        return [source for source in self.sources if not source.is_dynamic]
+
+    def online(self, beta: float, shaping: tuple[str, Shaping]) -> OnlineRewards | None:
+        """Return the dynamic sources at the run's beta; None if there are none."""
+        dynamic = [source for source in self.sources if source.is_dynamic]
+        if not dynamic:
+            return None
+        weighted = [fit_source(source, beta=beta, pairs=(), stored=None) for source in dynamic]
+        return OnlineRewards(weighted, lambda each: self._context(each.source), shaping)
 
     def _reference_pass(self, pairs: Sequence[TokenizedPair], label: str) -> StoredValues:
         collection = Collection(self.settings.store, self._reference_document())
@@ -223,14 +264,7 @@ class Scorer:
         label: str,
     ) -> StoredValues:
         collection = Collection(self.settings.store, self._reward_document(source))
-        context = FrozenModels(
-            self.tokenizer,
-            device=self.settings.device,
-            precision=self.settings.precision,
-            trust_remote_code=self.settings.trust_remote_code,
-            who=str(source),
-            may_load=source.needs_models,
-        )
+        context = self._context(source)
         score = token_rewards(source, context, reference)
 
         @functools.cache
@@ -251,6 +285,16 @@ class Scorer:
             context.release()
         self._note(f"token_reward:{source.name}", collection, counts)
         return lambda pair: collection[reward_entry(source, pair)]
+
+    def _context(self, source: RewardSource) -> FrozenModels:
+        return FrozenModels(
+            self.tokenizer,
+            device=self.settings.device,
+            precision=self.settings.precision,
+            trust_remote_code=self.settings.trust_remote_code,
+            who=str(source),
+            may_load=source.needs_models,
+        )
 
     def _reference_document(self) -> dict[str, Any]:
         return {
@@ -286,15 +330,16 @@ def scored_datasets(
     beta: float,
 ) -> tuple[ScoredPairs, ScoredPairs | None]:
     """Return scored training and evaluation pairs; transforms are fitted on the training pairs."""
+    online = scorer.online(beta, shaping)
     reference, rewards = scorer.score(train)
     fitted = [
         fit_source(source, beta=beta, pairs=train, stored=stored)
-        for source, stored in zip(scorer.sources, rewards, strict=True)
+        for source, stored in zip(scorer.stored, rewards, strict=True)
     ]
-    scored = ScoredPairs(train, reference, list(zip(fitted, rewards, strict=True)), shaping)
+    sources = list(zip(fitted, rewards, strict=True))
+    scored = ScoredPairs(train, reference, sources, shaping, online)
     if not evaluation:
         return scored, None
     reference, rewards = scorer.score(evaluation, label="evaluation: ")
-    return scored, ScoredPairs(
-        evaluation, reference, list(zip(fitted, rewards, strict=True)), shaping
-    )
+    sources = list(zip(fitted, rewards, strict=True))
+    return scored, ScoredPairs(evaluation, reference, sources, shaping, online)

@@ -42,6 +42,11 @@ class RewardSource:
         return f"token reward '{self.name}' ({self.origin})"
 
     @property
+    def is_dynamic(self) -> bool:
+        """Whether it is scored at every step, by the policy as it is then."""
+        return self.reward.dynamic
+
+    @property
     def needs_reference(self) -> bool:
         """Whether examples must carry reference log-probs."""
         return "reference_logps" in self.reward.required()
@@ -59,6 +64,7 @@ class RewardSource:
             "identity": dict(self.identity),
             "options": self.reward.options(),
             "weight": self.weight,
+            "dynamic": self.is_dynamic,
             "transforms": [{"name": n, **t.options()} for n, t in self.transforms],
         }
 

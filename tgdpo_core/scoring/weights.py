@@ -61,7 +61,7 @@ def fit_source(
     *,
     beta: float,
     pairs: Sequence[TokenizedPair],
-    stored: StoredValues,
+    stored: StoredValues | None,
 ) -> WeightedSource:
     """Return the source with its transforms fitted, each on what the ones before it give.
 
@@ -69,7 +69,10 @@ def fit_source(
         source: a reward source.
         beta: the run's beta, for sources that are proportional to it.
         pairs: the training set.
-        stored: a pair's stored values, [n] float32.
+        stored: a pair's stored values, [n] float32; None for a dynamic source.
+
+    Raises:
+        PluginError: a transform failed, or must be fitted on values that are not stored.
     """
     fitted: list[FittedTransform] = []
     scale = call_plugin(str(source), "scale", source.reward.scale, beta)
@@ -77,6 +80,8 @@ def fit_source(
         so_far = WeightedSource(source, scale, fitted)
         state: Mapping[str, Any] = {}
         if type(transform).fit is not Transform.fit:
+            if stored is None:
+                raise _needs_stored_values(source, name)
             rewards, examples = _all_responses(so_far, pairs, stored)
             who = f"transform '{name}' of {source}"
             state = call_plugin(who, "the training set", transform.fit, rewards, examples)
@@ -84,6 +89,14 @@ def fit_source(
                 raise PluginError(f"{who}: fit must return a dict, got {type(state).__name__}.")
         fitted.append(FittedTransform(str(source), name, transform, state))
     return WeightedSource(source, scale, fitted)
+
+
+def _needs_stored_values(source: RewardSource, transform: str) -> PluginError:
+    return PluginError(
+        f"transform '{transform}' is fitted on the training set before training, but the rewards "
+        f"of {source} change at every step. Use transforms that look at one response (scale, "
+        "clip, flip, smooth, ...), or an option of the source itself."
+    )
 
 
 def _all_responses(

@@ -1,5 +1,6 @@
 """Scored pairs to the rows of one optimizer step."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,8 +9,9 @@ import torch
 
 from tgdpo_core.engine.policy import TokenLogps
 from tgdpo_core.engine.rows import PackedRow
+from tgdpo_core.scoring.online import OnlineRewards
+from tgdpo_core.scoring.pairs import ScoredPair
 from tgdpo_core.scoring.passes import pair_ids
-from tgdpo_core.scoring.scored import ScoredPair
 
 
 @dataclass(frozen=True)
@@ -20,15 +22,20 @@ class PairBatch:
         row: the pairs, laid out for the model.
         reference_logps: log pi_ref.
         token_rewards: r.
-        weights: f_w(r) or f_l(r).
-        where: the place of each pair in its data set, for messages.
+        weights: f_w(r) or f_l(r); NaN where they wait for the policy's log-probs.
+        pairs: what the row is made of, in its order.
     """
 
     row: PackedRow
     reference_logps: torch.Tensor
     token_rewards: torch.Tensor
     weights: torch.Tensor
-    where: Sequence[str]
+    pairs: Sequence[ScoredPair]
+
+    @property
+    def where(self) -> list[str]:
+        """The place of each pair in its data set, for messages."""
+        return [scored.pair.pair.where for scored in self.pairs]
 
     def to(self, device: Any, **kwargs: Any) -> "PairBatch":
         """Return the batch on a device."""
@@ -37,7 +44,23 @@ class PairBatch:
             self.reference_logps.to(device, **kwargs),
             self.token_rewards.to(device, **kwargs),
             self.weights.to(device, **kwargs),
-            self.where,
+            self.pairs,
+        )
+
+    def scored_online(self, online: OnlineRewards, policy_logps: torch.Tensor) -> "PairBatch":
+        """Return the batch with the rewards and weights that the policy has now.
+
+        Args:
+            online: the dynamic sources.
+            policy_logps: [N] log pi of the response tokens, detached.
+        """
+        sizes = [scored.pair.num_response_tokens for scored in self.pairs]
+        pairs = online(self.pairs, policy_logps.float().cpu().split(sizes))
+        device = self.weights.device
+        return dataclasses.replace(
+            self,
+            token_rewards=torch.cat([scored.token_rewards for scored in pairs]).to(device),
+            weights=torch.cat([scored.weights for scored in pairs]).to(device),
         )
 
 
@@ -64,5 +87,5 @@ def _batch(pairs: Sequence[ScoredPair], engine: TokenLogps) -> PairBatch:
         reference_logps=torch.cat([scored.reference_logps for scored in pairs]),
         token_rewards=torch.cat([scored.token_rewards for scored in pairs]),
         weights=torch.cat([scored.weights for scored in pairs]),
-        where=[scored.pair.pair.where for scored in pairs],
+        pairs=pairs,
     )

@@ -77,7 +77,7 @@ def model_card(
             version=environment()["versions"].get("tgdpo", ""),
             base_model=Path(base_model).name if Path(base_model).exists() else base_model,
             dataset=facts.get("dataset", "preference pairs given in Python"),
-            num_pairs=facts["summary"]["num_pairs"],
+            num_pairs=facts["diagnostics"]["num_pairs"],
             sources=sources,
             settings=settings,
             metrics={key: metrics[key] for key in _SHOWN if key in metrics},

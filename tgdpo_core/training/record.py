@@ -8,6 +8,7 @@ from typing import Any
 
 from tgdpo_core.data.pairs import data_fingerprint
 from tgdpo_core.plugin_api.shapings import Shaping
+from tgdpo_core.reports.diagnostics import Diagnostics
 from tgdpo_core.scoring.fingerprints import tokenizer_fingerprint
 from tgdpo_core.scoring.scored import ScoredPairs, Scorer
 from tgdpo_core.training.config import TGDPOConfig
@@ -16,7 +17,10 @@ _PACKAGES = ("tgdpo", "torch", "transformers", "accelerate", "datasets", "safete
 
 
 def scoring_facts(
-    scorer: Scorer, train: ScoredPairs, shaping: tuple[str, Shaping]
+    scorer: Scorer,
+    train: ScoredPairs,
+    shaping: tuple[str, Shaping],
+    diagnostics: Diagnostics,
 ) -> dict[str, Any]:
     """Return what the scoring pass used, computed and found, for run.json."""
     return {
@@ -29,7 +33,7 @@ def scoring_facts(
             "tokenizer": tokenizer_fingerprint(scorer.tokenizer),
             "reference": dict(scorer.reference.identity),
         },
-        "summary": train.summary(),
+        "diagnostics": diagnostics.as_dict(),
     }
 
 

@@ -11,14 +11,13 @@ from tgdpo_core.data.pairs import TokenizedPair
 from tgdpo_core.errors import UsageError
 from tgdpo_core.plugin_api.transforms import Transform
 from tgdpo_core.reports.diagnostics import Diagnostics, diagnose
+from tgdpo_core.scoring.pairs import ScoredPair
 from tgdpo_core.scoring.scored import (
     Reference,
-    ScoredPair,
     ScoredPairs,
     Scorer,
     scored_datasets,
 )
-from tgdpo_core.scoring.sources import RewardSource
 from tgdpo_core.training.inputs import make_reference, make_scorer
 from tgdpo_core.training.plan import Plan
 from tgdpo_core.training.run import TokenizedData, policy, precision, tokenize, training_config
@@ -53,11 +52,7 @@ class ScoringRun:
             shaping=self.plan.shaping,
             beta=self.plan.recipe.loss.beta,
         )
-        sources = self.plan.sources
-        if len(sources) == 1:
-            return diagnose(scored, [(sources[0].name, scored)])
-        named = zip(_labels(sources), sources, strict=True)
-        return diagnose(scored, [(label, self._alone(source)) for label, source in named])
+        return diagnose(scored, scored.by_source())
 
     def pairs(self, rows: Sequence[int]) -> list[ScoredPair]:
         """Return some scored training pairs.
@@ -80,11 +75,6 @@ class ScoringRun:
             scored = self._scored(self.scorer, pairs)
             return [scored[row] for row in rows]
         return list(self._scored(self.scorer, [pairs[row] for row in rows]))
-
-    def _alone(self, source: RewardSource) -> ScoredPairs:
-        """Return the training pairs with the rewards of one source; the store has them already."""
-        scorer = dataclasses.replace(self.scorer, sources=[source], counts={}, keys={})
-        return self._scored(scorer, self.data.train)
 
     def _scored(self, scorer: Scorer, pairs: Sequence[TokenizedPair]) -> ScoredPairs:
         scored, _ = scored_datasets(
@@ -117,12 +107,6 @@ def _reference(plan: Plan) -> Reference:
     formats = precision(plan.recipe, training_config(plan.recipe))
     reference = make_reference(None, plan.model, named, formats)
     return reference if named else dataclasses.replace(reference, load=lambda: policy(plan))
-
-
-def _labels(sources: Sequence[RewardSource]) -> list[str]:
-    """Return the sources' names; those that stand twice with their index in the recipe."""
-    names = [source.name for source in sources]
-    return [n if names.count(n) == 1 else f"{n} (reward.{i})" for i, n in enumerate(names)]
 
 
 def _is_fitted(transform: Transform) -> bool:

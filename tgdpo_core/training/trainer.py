@@ -2,11 +2,13 @@
 
 import contextlib
 import itertools
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from transformers import Trainer
 
 from tgdpo_core.engine.losses import preference_loss, sft_loss
@@ -16,9 +18,10 @@ from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.plugin_api.rewards import TokenReward
 from tgdpo_core.plugin_api.shapings import Shaping
 from tgdpo_core.plugin_api.transforms import Transform
+from tgdpo_core.reports.diagnostics import Diagnostics, diagnose
 from tgdpo_core.scoring.context import Precision
-from tgdpo_core.scoring.scored import scored_datasets
-from tgdpo_core.scoring.sources import resolve_shaping
+from tgdpo_core.scoring.scored import ScoredPairs, scored_datasets
+from tgdpo_core.scoring.sources import RewardSource, resolve_shaping
 from tgdpo_core.training.batches import PairBatch, collate, make_rows
 from tgdpo_core.training.callbacks import JsonlLog, StepClock, replace_progress_bar
 from tgdpo_core.training.config import TGDPOConfig
@@ -45,6 +48,8 @@ from tgdpo_core.training.metrics import MetricBuffer, pair_metrics
 from tgdpo_core.training.model_card import last_metrics, model_card, settings_yaml
 from tgdpo_core.training.record import environment, scoring_facts, seeds
 from tgdpo_core.training.run_folder import RunFolder
+
+logger = logging.getLogger(__name__)
 
 
 class TGDPOTrainer(Trainer):
@@ -144,18 +149,20 @@ class TGDPOTrainer(Trainer):
         train_data, eval_data = scored_datasets(
             scorer, train_pairs, eval_pairs, shaping=self._shaping, beta=args.beta
         )
-        self._facts |= scoring_facts(scorer, train_data, self._shaping)
+        diagnostics = self._diagnose(train_data, sources)
+        self._facts |= scoring_facts(scorer, train_data, self._shaping, diagnostics)
         compared = plain_copy(scorer.reference.load()) if judging and judging.kl else None
         super().__init__(
             model=policy,
             args=args,
             data_collator=collate,
-            train_dataset=train_data,
-            eval_dataset=eval_data,
+            train_dataset=train_data.for_training(),
+            eval_dataset=eval_data.for_training() if eval_data else None,
             processing_class=tokenizer,
             **kwargs,
         )
         self._engine = attach(self.model, layout=args.layout, chunk_size=args.logits_chunk_size)
+        self._online = train_data.online
         self._tokens_per_row = args.tokens_per_row or default_tokens_per_row(args.device)
         self._facts["engine"] = {
             **asdict(self._engine.choice),
@@ -169,6 +176,19 @@ class TGDPOTrainer(Trainer):
         if judging:
             self.add_callback(JudgeAnswers(judging, tokenizer, self.log, compared))
         replace_progress_bar(self)
+
+    @staticmethod
+    def _diagnose(train_data: ScoredPairs, sources: Sequence[RewardSource]) -> Diagnostics:
+        """Return what rewards and weights look like; signs of trouble are logged.
+
+        Every pair is visited, so every transform and shaping is checked before training begins.
+        """
+        diagnostics = diagnose(train_data, train_data.by_source())
+        is_plain_dpo = all(source.name == "none" for source in sources)
+        for sign in diagnostics.warnings if PartialState().is_main_process else ():
+            if not is_plain_dpo:
+                logger.warning("%s", sign.message)
+        return diagnostics
 
     # -- the step ---------------------------------------------------------------------------------
 
@@ -219,6 +239,8 @@ class TGDPOTrainer(Trainer):
         batch = batch.to(self.args.device)
         row = batch.row
         policy_logps = model(row=row)
+        if self._online:
+            batch = batch.scored_online(self._online, policy_logps.detach())
         loss = preference_loss(
             policy_logps,
             batch.reference_logps,
@@ -338,7 +360,11 @@ class TGDPOTrainer(Trainer):
 
     def _train_and_save(self, *arguments: Any) -> Any:
         """Train and write the model; every process takes part, sharded weights are gathered."""
-        output = super().train(*arguments)
+        try:
+            output = super().train(*arguments)
+        finally:
+            if self._online:
+                self._online.close()
         self.save_model(str(self._folder.staged_model))
         return output
 

@@ -38,6 +38,9 @@ def command(session: Session, /, describe: bool, as_json: bool, **options: Any) 
         extra = {"diagnostics": diagnostics.as_dict()} if diagnostics else {}
         print_json({**totals, **extra})
         return
+    for source in plan.sources:
+        if source.is_dynamic:
+            click.echo(f"token_reward:{source.name}: scored at every step; nothing to store")
     for name, counts in totals["passes"].items():
         click.echo(
             f"{name}: {counts['computed']} pairs computed, {counts['reused']} reused "

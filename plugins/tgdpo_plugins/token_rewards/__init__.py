@@ -1,10 +1,11 @@
-"""Built-in token rewards: none, induced, random, column."""
+"""Built-in token rewards: none, induced, random, column, confidence."""
 
 from collections.abc import Callable
 from typing import Any
 
 from tgdpo_core import hookimpl
 from tgdpo_plugins.token_rewards.column import Column
+from tgdpo_plugins.token_rewards.confidence import Confidence
 from tgdpo_plugins.token_rewards.induced import Induced
 from tgdpo_plugins.token_rewards.none import NoReward
 from tgdpo_plugins.token_rewards.random import RandomReward
@@ -17,3 +18,4 @@ def register_token_rewards(register: Callable[[str, Any], None]) -> None:
     register("induced", Induced)
     register("random", RandomReward)
     register("column", Column)
+    register("confidence", Confidence)

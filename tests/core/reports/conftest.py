@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tgdpo_core.data.pairs import PreferencePair, TokenizedPair, TokenizedResponse
-from tgdpo_core.scoring.scored import ScoredPair
+from tgdpo_core.scoring.pairs import ScoredPair
 
 
 def _response(tokens: Sequence[str]) -> TokenizedResponse:

@@ -10,6 +10,7 @@ from tgdpo_core.reports.reward_statistics import RewardStatistics, WeightStatist
 HEALTHY = WeightStatistics(
     mean=1.1, std=0.2, min=0.5, max=1.5, negative_fraction=0.0, effective_fraction=0.95
 )
+UNEVEN = "uneven-mixture"
 REWARD = RewardStatistics(
     name="induced",
     num_tokens=100,
@@ -111,3 +112,15 @@ def test_a_largest_reward_above_fifty_rms_is_an_outlier() -> None:
 
 def test_a_reward_of_zero_everywhere_has_no_scale_to_complain_about() -> None:
     assert messages(HEALTHY, HEALTHY, rewards=reward(rms=0.0, max_abs=0.0)) == {}
+
+
+def test_an_uneven_mixture_is_named_with_every_rms() -> None:
+    sources = [reward(name="small", rms=0.1), reward(name="large", rms=0.3), reward(name="sum")]
+    (sign,) = [s for s in failure_signs(sources, weights(), weights()) if s.code == UNEVEN]
+    assert "small 0.1, large 0.3" in sign.message
+    assert "large counts 3.0 times as much as small" in sign.message
+
+
+def test_sources_of_one_scale_are_no_uneven_mixture() -> None:
+    sources = [reward(name="a", rms=0.2), reward(name="b", rms=0.3), reward(name="sum", rms=9.0)]
+    assert UNEVEN not in [s.code for s in failure_signs(sources, weights(), weights())]

@@ -8,7 +8,7 @@ import pytest
 from tgdpo_core.data.pairs import TokenizedResponse
 from tgdpo_core.reports.heatmap import LEVELS, Heatmap, Scale, heatmap, number
 from tgdpo_core.reports.visible import Piece
-from tgdpo_core.scoring.scored import ScoredPair
+from tgdpo_core.scoring.pairs import ScoredPair
 
 Make = Callable[..., ScoredPair]
 

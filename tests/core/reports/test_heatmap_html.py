@@ -8,7 +8,7 @@ import pytest
 
 from tgdpo_core.reports.heatmap import heatmap
 from tgdpo_core.reports.heatmap_html import heatmap_html
-from tgdpo_core.scoring.scored import ScoredPair
+from tgdpo_core.scoring.pairs import ScoredPair
 
 Make = Callable[..., ScoredPair]
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from tgdpo_core.reports.heatmap import heatmap
 from tgdpo_core.reports.heatmap_terminal import print_heatmap
-from tgdpo_core.scoring.scored import ScoredPair
+from tgdpo_core.scoring.pairs import ScoredPair
 
 Make = Callable[..., ScoredPair]
 

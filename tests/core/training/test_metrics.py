@@ -240,14 +240,38 @@ def test_each_window_holds_only_its_own_steps(
     assert sorted(losses) == pytest.approx(sorted(expected), rel=1e-5)
 
 
-def test_the_summary_of_run_json_is_over_all_training_tokens(
+def test_the_diagnostics_of_run_json_are_over_all_training_tokens(
     standing_trainer: Callable[..., TGDPOTrainer],
     by_hand: Callable[..., dict[str, float]],
     run_record: Callable[..., dict[str, Any]],
 ) -> None:
     trainer = standing_trainer()
     trainer.train()
-    summary = run_record(trainer.args.output_dir)["summary"]
-    assert summary.pop("num_pairs") == 11
+    found = run_record(trainer.args.output_dir)["diagnostics"]
+    assert found["num_pairs"] == 11
     expected = by_hand(trainer.train_dataset.pairs)
-    assert summary == pytest.approx({name: expected[name] for name in summary}, rel=1e-4)
+    (reward,) = found["rewards"]
+    assert (reward["mean"], reward["std"]) == pytest.approx(
+        (expected["token_reward/mean"], expected["token_reward/std"]), rel=1e-4
+    )
+    assert (found["chosen"]["mean"], found["rejected"]["mean"]) == pytest.approx(
+        (expected["weights/mean_chosen"], expected["weights/mean_rejected"]), rel=1e-4
+    )
+
+
+def test_signs_of_trouble_are_logged_before_training(
+    make_trainer: Callable[..., TGDPOTrainer], caplog: pytest.LogCaptureFixture
+) -> None:
+    make_trainer("one", token_reward="random", shaping="chosen-only")
+    assert "one side only" in caplog.text
+    caplog.clear()
+    make_trainer("two", token_reward="none")
+    assert not caplog.text
+    make_trainer(
+        "three",
+        token_reward=[
+            {"plugin": "random", "args": {"std": 0.1}},
+            {"plugin": "random", "args": {"std": 1.0, "seed": 1}},
+        ],
+    )
+    assert "(RMS, weights included: random (reward.0) 0.1" in caplog.text

@@ -34,7 +34,7 @@ def test_a_run_keeps_what_its_transforms_learnt(tmp_path: Path) -> None:
     assert (rms["transform"], clip["transform"], clip["state"]) == ("rms", "clip", {})
     # The oracle gives +1, -1 and 0: after rms, its largest value is 1 / rms, and 2 bounds nothing.
     largest = 1 / rms["state"]["rms"]
-    assert found["summary"]["token_reward/max"] == pytest.approx(largest, rel=1e-6)
+    assert found["diagnostics"]["rewards"][0]["quantiles"]["1.0"] == pytest.approx(largest, rel=1e-6)
     assert 1 < largest < 2
     assert found["shaping"]["name"] == "symmetric"
     assert found["shaping"]["options"]["alpha"] == 0.3
@@ -53,9 +53,9 @@ def test_each_transform_is_fitted_on_what_the_one_before_gives(tmp_path: Path) -
     means = class_mean["mean"]
     assert standardize["mean"] > 0
     assert means["chosen"] > 0 > means["rejected"]
-    summary = facts(folder)["summary"]
-    assert summary["token_reward/max"] == pytest.approx(means["chosen"], rel=1e-6)
-    assert summary["token_reward/min"] == pytest.approx(means["rejected"], rel=1e-6)
+    quantiles = facts(folder)["diagnostics"]["rewards"][0]["quantiles"]
+    assert quantiles["1.0"] == pytest.approx(means["chosen"], rel=1e-6)
+    assert quantiles["0.0"] == pytest.approx(means["rejected"], rel=1e-6)
 
 
 def test_rewards_without_spread_end_the_run_with_a_plugin_error(

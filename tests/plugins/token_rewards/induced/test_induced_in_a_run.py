@@ -55,7 +55,7 @@ def test_a_model_in_other_tokens_trains_the_policy(
             total += by_hand(prompt, response).sum().item()
     tokens = facts["data"]["tokens"]
     num_tokens = tokens["chosen"] + tokens["rejected"]
-    found = facts["summary"]["token_reward/mean"] * num_tokens
+    found = facts["diagnostics"]["rewards"][0]["mean"] * num_tokens
     assert found == pytest.approx(0.5 * total, abs=1e-3)
 
 
@@ -66,7 +66,7 @@ def test_steps_of_a_model_in_other_tokens_train_the_policy(
     arguments = ("tokenizer=own", "granularity=step", "place=last")
     assert train(f"model={model}", f"reference={reference}", *arguments) == 0
     facts = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
-    assert facts["summary"]["token_reward/std"] > 0
+    assert facts["diagnostics"]["rewards"][0]["std"] > 0
 
 
 # -- what is refused ------------------------------------------------------------------------------

@@ -1,0 +1,24 @@
+"""One scored pair: what training reads."""
+
+from dataclasses import dataclass
+
+import torch
+
+from tgdpo_core.data.pairs import TokenizedPair
+
+
+@dataclass(frozen=True)
+class ScoredPair:
+    """One pair as the collator gets it; vectors are [n] float32, chosen tokens first.
+
+    Attributes:
+        pair: ids and text.
+        reference_logps: log pi_ref of the response tokens.
+        token_rewards: r, the sum of all sources after their transforms.
+        weights: f_w(r) on chosen tokens, f_l(r) on rejected ones.
+    """
+
+    pair: TokenizedPair
+    reference_logps: torch.Tensor
+    token_rewards: torch.Tensor
+    weights: torch.Tensor
