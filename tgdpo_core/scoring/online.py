@@ -5,13 +5,17 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from tgdpo_core.data.pairs import TokenizedPair
 from tgdpo_core.plugin_api.shapings import Shaping
 from tgdpo_core.scoring.checks import call_plugin
 from tgdpo_core.scoring.context import FrozenModels
 from tgdpo_core.scoring.pairs import ScoredPair
 from tgdpo_core.scoring.passes import ask
-from tgdpo_core.scoring.weights import WeightedSource, split_sides, token_weights
+from tgdpo_core.scoring.weights import (
+    WeightedSource,
+    split_sides,
+    swapped_weights,
+    token_weights,
+)
 
 
 class OnlineRewards:
@@ -31,7 +35,7 @@ class OnlineRewards:
     ) -> None:
         self._sources = sources
         self._make_context = contexts
-        self._shaping_with_name = shaping
+        self._shaping = shaping
         self._contexts: list[FrozenModels] = []
 
     def __call__(
@@ -44,10 +48,7 @@ class OnlineRewards:
             policy_logps: log pi of each pair's response tokens, [n] float32 on the CPU, detached.
         """
         totals = self.add_rewards(scored, policy_logps)
-        return [
-            dataclasses.replace(each, token_rewards=total, weights=self._weights(total, each.pair))
-            for each, total in zip(scored, totals, strict=True)
-        ]
+        return [self._weighted(each, r) for each, r in zip(scored, totals, strict=True)]
 
     def add_rewards(
         self, scored: Sequence[ScoredPair], policy_logps: Sequence[torch.Tensor]
@@ -71,7 +72,7 @@ class OnlineRewards:
     def by_source(self) -> list[tuple[str, "OnlineRewards"]]:
         """Return every source alone, with its name."""
         parts = (
-            (each.source.name, OnlineRewards([each], self._make_context, self._shaping_with_name))
+            (each.source.name, OnlineRewards([each], self._make_context, self._shaping))
             for each in self._sources
         )
         return list(parts)
@@ -92,7 +93,12 @@ class OnlineRewards:
         for source, context in zip(self._sources, self._contexts, strict=True):
             call_plugin(str(source.source), "setup", source.source.reward.setup, context)
 
-    def _weights(self, rewards: torch.Tensor, pair: TokenizedPair) -> torch.Tensor:
-        sides = split_sides(rewards, pair)
-        name, shaping = self._shaping_with_name
-        return torch.cat(token_weights(shaping, name, sides, pair.pair.where))
+    def _weighted(self, scored: ScoredPair, rewards: torch.Tensor) -> ScoredPair:
+        name, shaping = self._shaping
+        sides = split_sides(rewards, scored.pair)
+        return dataclasses.replace(
+            scored,
+            token_rewards=rewards,
+            weights=torch.cat(token_weights(shaping, name, sides, scored.pair.pair.where)),
+            swapped_weights=swapped_weights(shaping, sides),
+        )

@@ -16,9 +16,13 @@ class ScoredPair:
         reference_logps: log pi_ref of the response tokens.
         token_rewards: r, the sum of all sources after their transforms.
         weights: f_w(r) on chosen tokens, f_l(r) on rejected ones.
+        swapped_weights: those of the pair with its labels exchanged: f_l(r) on the tokens of the
+            chosen response, f_w(r) on the rejected one. For metrics only; NaN where the shaping
+            has none.
     """
 
     pair: TokenizedPair
     reference_logps: torch.Tensor
     token_rewards: torch.Tensor
     weights: torch.Tensor
+    swapped_weights: torch.Tensor

@@ -31,6 +31,7 @@ from tgdpo_core.scoring.weights import (
     WeightedSource,
     fit_source,
     split_sides,
+    swapped_weights,
     token_weights,
 )
 
@@ -105,7 +106,13 @@ class ScoredPairs(Sequence[ScoredPair]):
         rewards = split_sides(self._stored_rewards(pair), pair)
         name, shaping = self._shaping
         weights = token_weights(shaping, name, rewards, pair.pair.where)
-        return ScoredPair(pair, self._reference(pair), torch.cat(rewards), torch.cat(weights))
+        return ScoredPair(
+            pair=pair,
+            reference_logps=self._reference(pair),
+            token_rewards=torch.cat(rewards),
+            weights=torch.cat(weights),
+            swapped_weights=swapped_weights(shaping, rewards),
+        )
 
     def for_training(self) -> Sequence[ScoredPair]:
         """Return the pairs as the training loop takes them.
@@ -117,8 +124,8 @@ class ScoredPairs(Sequence[ScoredPair]):
 
     def _stored_part(self, pair: TokenizedPair) -> ScoredPair:
         rewards = self._stored_rewards(pair)
-        weights = torch.full_like(rewards, torch.nan)
-        return ScoredPair(pair, self._reference(pair), rewards, weights)
+        unknown = torch.full_like(rewards, torch.nan)
+        return ScoredPair(pair, self._reference(pair), rewards, unknown, unknown)
 
     def _stored_rewards(self, pair: TokenizedPair) -> torch.Tensor:
         """Return the sum of the sources with stored values, transformed."""

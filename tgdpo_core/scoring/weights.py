@@ -131,6 +131,21 @@ def token_weights(shaping: Shaping, name: str, rewards: PairValues, where: str) 
     )
 
 
+def swapped_weights(shaping: Shaping, rewards: PairValues) -> torch.Tensor:
+    """Return the weights of a pair with its labels exchanged, [n] float32, chosen tokens first.
+
+    They only describe the loss, so a shaping that has none for such rewards gives NaN, no error.
+    """
+    chosen, rejected = rewards
+    try:
+        f_w, f_l = shaping(rejected, chosen)
+        swapped = torch.cat([f_l, f_w]).detach().to("cpu", torch.float32)
+    except Exception:  # noqa: BLE001 - a plugin, and only a metric is lost
+        swapped = torch.empty(0)
+    expected = len(chosen) + len(rejected)
+    return swapped if len(swapped) == expected else torch.full((expected,), torch.nan)
+
+
 def split_sides(values: torch.Tensor, pair: TokenizedPair) -> PairValues:
     """Return the chosen and the rejected part of a pair's flat values."""
     chosen, rejected = values.split([len(pair.chosen.ids), len(pair.rejected.ids)])

@@ -23,6 +23,7 @@ class PairBatch:
         reference_logps: log pi_ref.
         token_rewards: r.
         weights: f_w(r) or f_l(r); NaN where they wait for the policy's log-probs.
+        swapped_weights: those of the pairs with their labels exchanged, for metrics.
         pairs: what the row is made of, in its order.
     """
 
@@ -30,6 +31,7 @@ class PairBatch:
     reference_logps: torch.Tensor
     token_rewards: torch.Tensor
     weights: torch.Tensor
+    swapped_weights: torch.Tensor
     pairs: Sequence[ScoredPair]
 
     @property
@@ -44,6 +46,7 @@ class PairBatch:
             self.reference_logps.to(device, **kwargs),
             self.token_rewards.to(device, **kwargs),
             self.weights.to(device, **kwargs),
+            self.swapped_weights.to(device, **kwargs),
             self.pairs,
         )
 
@@ -61,6 +64,7 @@ class PairBatch:
             self,
             token_rewards=torch.cat([scored.token_rewards for scored in pairs]).to(device),
             weights=torch.cat([scored.weights for scored in pairs]).to(device),
+            swapped_weights=torch.cat([scored.swapped_weights for scored in pairs]).to(device),
         )
 
 
@@ -87,5 +91,6 @@ def _batch(pairs: Sequence[ScoredPair], engine: TokenLogps) -> PairBatch:
         reference_logps=torch.cat([scored.reference_logps for scored in pairs]),
         token_rewards=torch.cat([scored.token_rewards for scored in pairs]),
         weights=torch.cat([scored.weights for scored in pairs]),
+        swapped_weights=torch.cat([scored.swapped_weights for scored in pairs]),
         pairs=pairs,
     )

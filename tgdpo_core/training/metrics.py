@@ -12,6 +12,8 @@ import torch
 from tgdpo_core.engine.losses import PreferenceLoss
 from tgdpo_core.training.batches import PairBatch
 
+_TINY = torch.finfo(torch.float64).tiny
+
 
 class PairMetrics(NamedTuple):
     """What is kept of each pair; [P] float64 each. Suffix _w: chosen, _l: rejected."""
@@ -36,11 +38,18 @@ class PairMetrics(NamedTuple):
     negative_weights: torch.Tensor
     effective_w: torch.Tensor  # (sum f)^2 / (n sum f^2) of the response, in [0, 1]
     effective_l: torch.Tensor
+    label_free: torch.Tensor  # |part of the weighted margin that ignores the label|
+    label_bound: torch.Tensor  # |part that changes its sign with the label|
     num_tokens: torch.Tensor  # tokens of the forward pass, an equal share for each pair of a row
 
 
 def pair_metrics(
-    batch: PairBatch, policy_logps: torch.Tensor, loss: PreferenceLoss, losses: torch.Tensor
+    batch: PairBatch,
+    policy_logps: torch.Tensor,
+    loss: PreferenceLoss,
+    losses: torch.Tensor,
+    *,
+    beta: float,
 ) -> torch.Tensor:
     """Return [P, K] float64, K the fields of ``PairMetrics``.
 
@@ -49,6 +58,7 @@ def pair_metrics(
         policy_logps: [N] log pi of the response tokens.
         loss: of the preference part.
         losses: [P] what is minimised, SFT term included.
+        beta: of the loss.
     """
     row = batch.row
     response = 2 * row.pair_ids + (~row.is_chosen).long()
@@ -65,7 +75,12 @@ def pair_metrics(
     logps, delta = sums(policy_logps), sums(policy_logps - batch.reference_logps)
     lengths = sums(torch.ones_like(policy_logps))
     weights, squares = sums(batch.weights), sums(batch.weights**2)
-    effective = weights**2 / (lengths * squares).clamp(min=torch.finfo(torch.float64).tiny)
+    # The weighted margin z of the pair, and z' of the pair with its labels exchanged. Their mean is
+    # the same whatever the label says; for linear f it is alpha beta sum r logratio over both.
+    logratios = beta * (policy_logps - batch.reference_logps)
+    weighted, swapped = sums(batch.weights * logratios), sums(batch.swapped_weights * logratios)
+    z, z_swapped = weighted[:, 0] - weighted[:, 1], swapped[:, 1] - swapped[:, 0]
+    effective = weights**2 / (lengths * squares).clamp(min=_TINY)
     kept = PairMetrics(
         loss=losses,
         margin=loss.margins,
@@ -87,6 +102,8 @@ def pair_metrics(
         negative_weights=sums((batch.weights < 0).float()).sum(1),
         effective_w=effective[:, 0],
         effective_l=effective[:, 1],
+        label_free=(z + z_swapped).abs() / 2,
+        label_bound=(z - z_swapped).abs() / 2,
         num_tokens=torch.full_like(losses, row.num_tokens / row.num_pairs),
     )
     return torch.stack([column.detach().double() for column in kept], dim=1)
@@ -153,6 +170,13 @@ def reduce_metrics(m: PairMetrics) -> dict[str, float]:
         "weights/negative_fraction": m.negative_weights.sum() / num_tokens,
         "weights/effective_fraction": torch.cat([m.effective_w, m.effective_l]).mean(),
     }
+    if m.label_free.isfinite().all():
+        parts = m.label_free.sum(), m.label_bound.sum()
+        metrics["weighted/label_free_share"] = parts[0] / (parts[0] + parts[1]).clamp(min=_TINY)
+        metrics["weighted/swap_violation"] = 2 * m.label_free.mean()
+    if m.weight_l.sum():
+        ratio = metrics["weights/mean_chosen"] / metrics["weights/mean_rejected"]
+        metrics["weights/mean_ratio"] = ratio
     return {name: value.item() for name, value in metrics.items()}
 
 

@@ -258,7 +258,8 @@ class TGDPOTrainer(Trainer):
             sft = sft_loss(policy_logps, row.pair_ids, row.is_chosen, num_pairs=row.num_pairs)
             losses = losses + self.args.sft_weight * sft
         require_finite(losses, batch, self.state.global_step)
-        return losses.sum(), pair_metrics(batch, policy_logps.detach(), loss, losses)
+        metrics = pair_metrics(batch, policy_logps.detach(), loss, losses, beta=self.args.beta)
+        return losses.sum(), metrics
 
     def compute_loss(
         self,

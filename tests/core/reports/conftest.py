@@ -43,6 +43,7 @@ def _scored_pair(
         reference_logps=-torch.ones(len(rewards)),
         token_rewards=rewards,
         weights=linear if weights is None else torch.tensor(weights),
+        swapped_weights=torch.full_like(linear, torch.nan),
     )
 
 

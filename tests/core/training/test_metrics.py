@@ -35,6 +35,9 @@ OF_PAIRS = {
     "weights/std",
     "weights/negative_fraction",
     "weights/effective_fraction",
+    "weights/mean_ratio",
+    "weighted/label_free_share",
+    "weighted/swap_violation",
 }
 OF_STEPS = {
     "grad_norm",
@@ -102,7 +105,8 @@ def by_hand(
         per_side: dict[str, dict[str, list[float]]] = {}
         tokens: dict[str, list[float]] = {"r": []}
         for side, sign in (("chosen", 1), ("rejected", -1)):
-            kept = per_side[side] = {"reward": [], "logp": [], "delta": [], "guided": [], "eff": []}
+            names = ("reward", "logp", "delta", "guided", "eff", "free")
+            kept = per_side[side] = {name: [] for name in names}
             tokens[side] = []
             for pair in pairs:
                 pi, ref, other = (values(m, pair, side) for m in (policy, reference, guide))
@@ -114,12 +118,17 @@ def by_hand(
                 kept["reward"].append(BETA * sum(ratios))
                 kept["guided"].append(BETA * sum(a * b for a, b in zip(f, ratios, strict=True)))
                 kept["eff"].append(effective(f))
+                # alpha beta sum r logratio has the same sign on both sides (docs, 1a)
+                free = [ALPHA * BETA * a * b for a, b in zip(r, ratios, strict=True)]
+                kept["free"].append(sum(free))
                 tokens["r"] += r
                 tokens[side] += f
         w, l = per_side["chosen"], per_side["rejected"]  # noqa: E741 - the paper's indices
         margins = [a - b for a, b in zip(w["reward"], l["reward"], strict=True)]
         guided = [a - b for a, b in zip(w["guided"], l["guided"], strict=True)]
         weights = tokens["chosen"] + tokens["rejected"]
+        free = [abs(a + b) for a, b in zip(w["free"], l["free"], strict=True)]
+        bound = [abs(m) for m in margins]  # without the reward's term, the margin is that of DPO
         return {
             "loss": mean([math.log1p(math.exp(-m)) for m in guided]),
             "rewards/chosen": mean(w["reward"]),
@@ -141,6 +150,9 @@ def by_hand(
             "weights/std": std(weights),
             "weights/negative_fraction": mean([float(f < 0) for f in weights]),
             "weights/effective_fraction": mean(w["eff"] + l["eff"]),
+            "weights/mean_ratio": mean(tokens["chosen"]) / mean(tokens["rejected"]),
+            "weighted/label_free_share": sum(free) / (sum(free) + sum(bound)),
+            "weighted/swap_violation": 2 * mean(free),
         }
 
     return compute
