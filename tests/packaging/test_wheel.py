@@ -45,6 +45,8 @@ def test_it_has_exactly_the_three_packages(wheel: Path) -> None:
         "tgdpo_cli/py.typed",
         "tgdpo_plugins/py.typed",
         "tgdpo_cli/recipes/playground.yaml",
+        "tgdpo_cli/scaffold/templates/pyproject.toml.template",
+        "tgdpo_cli/scaffold/templates/token-reward/plugin.py.template",
         "tgdpo_plugins/playground/model/model.safetensors",
         "tgdpo_plugins/playground/data/train.jsonl",
     ],

@@ -40,6 +40,8 @@ def _check(name: str, value: Any) -> Any:
         raise ValueError(
             f"unknown key '{name}'. {near} Allowed: the names of transformers.TrainingArguments"
         )
+    if value is False and name.endswith("_strategy"):
+        return "no"  # YAML reads a bare no as false
     annotation = _evaluate(annotations[name])
     if annotation is None:
         return value

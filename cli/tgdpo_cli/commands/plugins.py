@@ -1,15 +1,26 @@
-"""``tgdpo plugins``: what is installed."""
+"""``tgdpo plugins``: what is installed, whether it keeps its contract, and how to write one."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tgdpo_cli.main import Session
 from tgdpo_cli.output import print_json, table
 
+if TYPE_CHECKING:
+    from tgdpo_core.plugin_api.manager import Registered
+    from tgdpo_core.testing.contract import PluginContract
+
+_KINDS = ("token-reward", "transform", "shaping", "judge", "dataset")
+_NUM_CHECKED_ROWS = 8  # enough to see a contract broken, few enough for a model on the CPU
+
 
 @click.group("plugins", invoke_without_command=True)
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """List and explain what is installed (default: list)."""
+    """List, explain, check and start plugins (default: list)."""
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_plugins, as_json=False)
 
@@ -46,6 +57,129 @@ def list_plugins(session: Session, as_json: bool) -> None:
 @click.pass_obj
 def show(session: Session, name: str) -> None:
     """Explain NAME: its text, its options, their types and defaults."""
+    for item in _named(session, name):
+        _explain(item)
+
+
+@command.command("check")
+@click.argument("name")
+@click.option("--arg", "args", multiple=True, metavar="KEY=VALUE", help="Option of the plugin.")
+@click.option("--dataset", help="Pairs to check it on (the first 8); default: the kit's own.")
+@click.option("--split", default="train", show_default=True, help="Split of the data set.")
+@click.option("--model", help="Whose tokenizer to use as the policy's; default: the kit's own.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def check(
+    session: Session,
+    name: str,
+    args: Sequence[str],
+    dataset: str | None,
+    split: str,
+    model: str | None,
+    as_json: bool,
+) -> None:
+    """Hold NAME to the contract of its kind, as `tgdpo_core.testing` does; exit code 4 if broken.
+
+    Checked: what it returns (count, length, finite, no gradient), that it is the same each time and
+    in every batch, that nothing else is changed, that its text, options and imports are in order.
+    """
+    from tgdpo_cli.recipe_options import key_value
+    from tgdpo_core.testing.checking import CONTRACT_OF_KIND
+
+    values = dict(key_value(text, "--arg") for text in args)
+    found = []
+    for item in _named(session, name):
+        contract = CONTRACT_OF_KIND[item.kind]()
+        contract.plugin, contract.module = item.create(values), item.module
+        if dataset:
+            _set(contract, "rows", _rows(session, dataset, split), f"--dataset for a {item.kind}")
+        if model:
+            _set(contract, "tokenizer", _tokenizer(session, model), f"--model for a {item.kind}")
+        found.append({"plugin": str(item), "checks": _run_checks(item, contract, as_json)})
+    if as_json:
+        print_json(found)
+    _raise_if_failed(found)
+
+
+def _set(contract: "PluginContract", attribute: str, value: Any, what: str) -> None:
+    if not hasattr(contract, attribute):
+        raise click.UsageError(f"{what}: its checks have no use for it. Leave it out.")
+    setattr(contract, attribute, value)
+
+
+def _rows(session: Session, dataset: str, split: str) -> list[Any]:
+    from tgdpo_core.data.sources import load_rows
+
+    rows = load_rows(dataset, split=split, plugins=session.plugins)
+    return [row for _, row in rows[:_NUM_CHECKED_ROWS]]
+
+
+def _tokenizer(session: Session, model: str) -> Any:
+    from tgdpo_core.training.inputs import load_tokenizer
+    from tgdpo_core.training.plan import registered_model
+
+    return load_tokenizer(registered_model(model, session.plugins) or model)
+
+
+def _run_checks(
+    item: "Registered", contract: "PluginContract", as_json: bool
+) -> list[dict[str, str | None]]:
+    """Return every check with its failure, and print each as soon as it is known."""
+    from tgdpo_core.testing.checking import outcomes
+
+    if not as_json:
+        click.echo(str(item))
+    results: list[dict[str, str | None]] = []
+    for outcome in outcomes(contract):
+        if outcome.failure is None:
+            line = f"  ok      {outcome.check}"
+        elif any(outcome.failure == result["failure"] for result in results):
+            line = f"  FAILED  {outcome.check}: as above"
+        else:
+            line = f"  FAILED  {outcome.check}: {outcome.failure}"
+        if not as_json:
+            click.echo(line)
+        results.append({"check": outcome.check, "failure": outcome.failure})
+    return results
+
+
+def _raise_if_failed(found: Sequence[dict[str, Any]]) -> None:
+    from tgdpo_core.errors import PluginError
+
+    for each in found:
+        failed = sum(result["failure"] is not None for result in each["checks"])
+        if failed:
+            raise PluginError(
+                f"{each['plugin']} fails {failed} of {len(each['checks'])} checks. One that is made "
+                "for certain data must be checked on them: --dataset, and --model for the tokenizer."
+            )
+
+
+@command.command("new")
+@click.argument("kind", type=click.Choice(_KINDS))
+@click.argument("name")
+@click.option(
+    "--output",
+    default=".",
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder in which the package's folder is made.",
+)
+@click.pass_obj
+def new(session: Session, kind: str, name: str, output: Path) -> None:
+    """Start a package with a working plugin NAME of a KIND, its test, and its README."""
+    from tgdpo_cli.scaffold import write_package
+    from tgdpo_core.errors import UsageError
+
+    if session.plugins.has(kind, name):
+        taken = session.plugins.find(kind, name)
+        raise UsageError(f"There is a {taken} already. Choose another name.")
+    folder = write_package(kind, name, output)
+    click.echo(f"Wrote {folder}. Next: pip install -e '{folder}[test]', then pytest {folder}")
+
+
+def _named(session: Session, name: str) -> "list[Registered]":
+    """Return what is registered under a name, of every kind; ``PluginError`` if nothing is."""
     from tgdpo_core.errors import PluginError, did_you_mean
 
     plugins = session.plugins
@@ -55,17 +189,15 @@ def show(session: Session, name: str) -> None:
         broken = "".join(f"\n  {b}" for b in plugins.broken)
         names = {item.name for item in plugins}
         raise PluginError(f"Unknown plugin '{name}'. {did_you_mean(name, names)}{broken}")
-    for kind in kinds:
-        _explain(session, kind, name)
+    return [plugins.find(kind, name) for kind in kinds]
 
 
-def _explain(session: Session, kind: str, name: str) -> None:
+def _explain(item: "Registered") -> None:
     import dataclasses
     import inspect
 
     from tgdpo_core.plugin_api.options import option_fields
 
-    item = session.plugins.find(kind, name)
     click.echo(f"{item.kind} '{item.name}' from {item.origin} ({item.module})\n")
     click.echo(inspect.getdoc(item.factory) or "(not documented)")
     fields = option_fields(item.factory)

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tgdpo_core.errors import RecipeError
 from tgdpo_core.recipe import load_recipe, resolve_recipe
@@ -84,3 +85,9 @@ def test_checking_training_arguments_imports_no_torch() -> None:
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["save_strategy", "eval_strategy", "logging_strategy"])
+def test_a_bare_no_of_yaml_is_the_strategy_no(name: str) -> None:
+    recipe = resolve_recipe({**MINIMAL, "training": yaml.safe_load(f"{name}: no")})
+    assert recipe.training[name] == "no"

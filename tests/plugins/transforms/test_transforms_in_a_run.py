@@ -34,7 +34,9 @@ def test_a_run_keeps_what_its_transforms_learnt(tmp_path: Path) -> None:
     assert (rms["transform"], clip["transform"], clip["state"]) == ("rms", "clip", {})
     # The oracle gives +1, -1 and 0: after rms, its largest value is 1 / rms, and 2 bounds nothing.
     largest = 1 / rms["state"]["rms"]
-    assert found["diagnostics"]["rewards"][0]["quantiles"]["1.0"] == pytest.approx(largest, rel=1e-6)
+    assert found["diagnostics"]["rewards"][0]["quantiles"]["1.0"] == pytest.approx(
+        largest, rel=1e-6
+    )
     assert 1 < largest < 2
     assert found["shaping"]["name"] == "symmetric"
     assert found["shaping"]["options"]["alpha"] == 0.3
