@@ -78,10 +78,11 @@ def check(
     model: str | None,
     as_json: bool,
 ) -> None:
-    """Hold NAME to the contract of its kind, as `tgdpo_core.testing` does; exit code 4 if broken.
+    """Hold a plugin to its contract.
 
-    Checked: what it returns (count, length, finite, no gradient), that it is the same each time and
-    in every batch, that nothing else is changed, that its text, options and imports are in order.
+    The checks are those of `tgdpo_core.testing`; exit code 4 if one fails. Checked: what it returns
+    (count, length, finite, no gradient), that it is the same each time and in every batch, that
+    nothing else is changed, and that its text, options and imports are in order.
     """
     from tgdpo_cli.recipe_options import key_value
     from tgdpo_core.testing.checking import CONTRACT_OF_KIND
@@ -150,8 +151,8 @@ def _raise_if_failed(found: Sequence[dict[str, Any]]) -> None:
         failed = sum(result["failure"] is not None for result in each["checks"])
         if failed:
             raise PluginError(
-                f"{each['plugin']} fails {failed} of {len(each['checks'])} checks. One that is made "
-                "for certain data must be checked on them: --dataset, and --model for the tokenizer."
+                f"{each['plugin']} fails {failed} of {len(each['checks'])} checks. One made for "
+                "certain data must be checked on them: --dataset, and --model for the tokenizer."
             )
 
 
@@ -167,7 +168,10 @@ def _raise_if_failed(found: Sequence[dict[str, Any]]) -> None:
 )
 @click.pass_obj
 def new(session: Session, kind: str, name: str, output: Path) -> None:
-    """Start a package with a working plugin NAME of a KIND, its test, and its README."""
+    """Start a package for a plugin.
+
+    It has a working plugin NAME of the KIND, its test and a README, to be changed into yours.
+    """
     from tgdpo_cli.scaffold import write_package
     from tgdpo_core.errors import UsageError
 
