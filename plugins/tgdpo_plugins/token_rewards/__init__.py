@@ -1,4 +1,4 @@
-"""Built-in token rewards: none, induced, random, column, confidence."""
+"""Built-in token rewards: none, induced, dense-prm, random, column, confidence."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from tgdpo_core import hookimpl
 from tgdpo_plugins.token_rewards.column import Column
 from tgdpo_plugins.token_rewards.confidence import Confidence
+from tgdpo_plugins.token_rewards.dense_prm import DensePRM
 from tgdpo_plugins.token_rewards.induced import Induced
 from tgdpo_plugins.token_rewards.none import NoReward
 from tgdpo_plugins.token_rewards.random import RandomReward
@@ -16,6 +17,7 @@ def register_token_rewards(register: Callable[[str, Any], None]) -> None:
     """Register them."""
     register("none", NoReward)
     register("induced", Induced)
+    register("dense-prm", DensePRM)
     register("random", RandomReward)
     register("column", Column)
     register("confidence", Confidence)

@@ -1,0 +1,83 @@
+"""How a reward is expressed: probabilities as numbers on another scale, steps on tokens."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Output = Literal["prob", "signed", "logit", "value"]
+Placement = Literal["broadcast", "last", "spread", "delta"]
+
+NEUTRAL: dict[Output, float] = {"prob": 0.5, "signed": 0.0, "logit": 0.0, "value": 0.0}
+"""What stands before the first step, for ``delta``: even odds, or a value of 0."""
+
+
+def express(logits: "NDArray[Any]", output: Output, *, clip: float) -> "NDArray[Any]":
+    """Return log-odds of 'good', or raw values, on the scale asked for; float64, same shape.
+
+        prob    p = 1 / (1 + exp(-z))
+        signed  2 p - 1
+        logit   z, so that p stays in [clip, 1 - clip]
+        value   z as it is
+
+    Args:
+        logits: z: log p/(1-p), or what a value head says.
+        output: the scale.
+        clip: smallest probability told apart from 0 by ``logit``.
+    """
+    z = np.asarray(logits, dtype=np.float64)
+    if output == "value":
+        return z
+    if output == "logit":
+        bound = math.log((1 - clip) / clip)
+        return z.clip(-bound, bound)
+    # tanh(z/2) = 2p - 1 does not overflow.
+    signed = np.tanh(z / 2)
+    return signed if output == "signed" else (1 + signed) / 2
+
+
+def place_steps(
+    values: "NDArray[Any]",
+    ends: Sequence[int],
+    offsets: Sequence[tuple[int, int]],
+    placement: Placement,
+    *,
+    neutral: float,
+) -> "NDArray[Any]":
+    """Return [T] float64: values of steps on the policy's tokens.
+
+        broadcast  every token of a step gets its value
+        delta      every token of step k gets v_k - v_{k-1}, v_0 = neutral
+        spread     every token gets an equal part of its step's value
+        last       the last token of a step gets it, the others 0
+
+    A token belongs to the step that holds its last character, EOS to the last one.
+
+    Args:
+        values: [K] one per step.
+        ends: where each step ends in the response, ascending.
+        offsets: character ranges of the T response tokens.
+        placement: see above.
+        neutral: value before the first step.
+    """
+    if placement == "delta":
+        values = np.diff(values, prepend=neutral)
+    token_ends = np.maximum.accumulate([end for _, end in offsets])
+    steps = np.minimum(np.searchsorted(ends, token_ends), len(ends) - 1)
+    if placement in ("broadcast", "delta"):
+        return values[steps]
+    present, last_from_behind, counts = np.unique(
+        steps[::-1], return_index=True, return_counts=True
+    )
+    # A step within one token has none of its own; its value goes to the step behind it.
+    owner = np.searchsorted(present, np.arange(len(ends)))
+    sums = np.bincount(owner, values, len(present))
+    if placement == "spread":
+        return np.repeat(sums / counts, counts)
+    result = np.zeros(len(steps))
+    result[len(steps) - 1 - last_from_behind] = sums
+    return result
