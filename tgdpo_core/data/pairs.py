@@ -1,5 +1,6 @@
 """The two forms of a preference pair: as written, and as trained."""
 
+import copy
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -96,21 +97,24 @@ class TokenizedPair:
         columns: Mapping[str, Any] | None = None,
         shared: Mapping[str, Any] | None = None,
     ) -> Example:
-        """Return one response in the form that plugins see."""
+        """Return one response in the form that plugins see.
+
+        It is theirs: what they do to it reaches neither the pair nor another plugin.
+        """
         response = self.response(side)
         return Example(
             uid=response_uid(self.pair, side),
             side=side,
-            prompt=self.pair.prompt,
+            prompt=copy.deepcopy(self.pair.prompt),
             response=response.text,
-            prompt_ids=self.prompt_ids.tolist(),
-            response_ids=response.ids.tolist(),
-            offsets=[(int(a), int(b)) for a, b in response.offsets],
+            prompt_ids=tuple(self.prompt_ids.tolist()),
+            response_ids=tuple(response.ids.tolist()),
+            offsets=tuple((int(a), int(b)) for a, b in response.offsets),
             num_untruncated=response.num_untruncated,
-            raw_response=self.pair.response(side),
-            tools=self.pair.tools,
-            columns=columns or {},
-            shared=shared or {},
+            raw_response=copy.deepcopy(self.pair.response(side)),
+            tools=copy.deepcopy(self.pair.tools),
+            columns=copy.deepcopy(dict(columns or {})),
+            shared=dict(shared or {}),
         )
 
 

@@ -1,27 +1,13 @@
 """The contract of plugins, held at the door: what they return is checked before it is used."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from tgdpo_core.data.alignment import project
-from tgdpo_core.errors import PluginError, TgdpoError
+from tgdpo_core.errors import PluginError
 from tgdpo_core.plugin_api.rewards import Example, Spans
-
-
-def call_plugin(who: str, where: str, function: Callable[..., Any], *args: Any) -> Any:
-    """Return ``function(*args)``; what it raises is raised again with the plugin's name.
-
-    Raises:
-        PluginError: whatever the plugin raised, chained.
-    """
-    try:
-        return function(*args)
-    except TgdpoError:
-        raise
-    except Exception as error:
-        raise PluginError(f"{who} failed on {where}: {type(error).__name__}: {error}") from error
 
 
 def checked_rewards(
@@ -39,7 +25,9 @@ def checked_rewards(
         PluginError: wrong count, shape or length, a gradient, or values that are not finite.
     """
     if not isinstance(results, Sequence) and not hasattr(results, "__len__"):
-        raise PluginError(f"{who} must return a sequence, got {type(results).__name__}.")
+        raise PluginError(
+            f"{who} must return a sequence, got {type(results).__name__} ({where[0]} ...)."
+        )
     if len(results) != len(examples):
         raise PluginError(
             f"{who} returned {len(results)} results for {len(examples)} examples ({where[0]} ...). "
@@ -71,15 +59,21 @@ def _as_tensor(who: str, result: Any) -> torch.Tensor:
     try:
         values = torch.as_tensor(result)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise PluginError(
-            f"{who}: got {type(result).__name__}; return a list, array or 1-D tensor of numbers, "
-            "or Spans."
-        ) from error
+        raise _no_numbers(who, result) from error
     if values.requires_grad:
         raise PluginError(f"{who}: the values carry gradients. Score under torch.no_grad().")
     if values.is_complex():
         raise PluginError(f"{who}: the values are complex numbers.")
+    if values.is_meta:
+        raise PluginError(f"{who}: the values are on the device 'meta', which holds no numbers.")
     return values.to("cpu", torch.float32)
+
+
+def _no_numbers(who: str, result: Any) -> PluginError:
+    return PluginError(
+        f"{who}: got {type(result).__name__}; return a list, array or 1-D tensor of numbers, "
+        "or Spans."
+    )
 
 
 def _length_hint(values: torch.Tensor, example: Example) -> str:

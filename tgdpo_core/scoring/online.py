@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 import torch
 
 from tgdpo_core.plugin_api.shapings import Shaping
-from tgdpo_core.scoring.checks import call_plugin
 from tgdpo_core.scoring.context import FrozenModels
+from tgdpo_core.scoring.guard import call_plugin
 from tgdpo_core.scoring.pairs import ScoredPair
 from tgdpo_core.scoring.passes import ask
 from tgdpo_core.scoring.weights import (

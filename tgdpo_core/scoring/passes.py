@@ -14,9 +14,10 @@ from tqdm.auto import tqdm
 from tgdpo_core.data.pairs import SIDES, TokenizedPair, response_uid
 from tgdpo_core.engine.policy import engine_of
 from tgdpo_core.engine.rows import PairIds
-from tgdpo_core.errors import DataError, did_you_mean
-from tgdpo_core.scoring.checks import call_plugin, checked_rewards
+from tgdpo_core.errors import DataError, PluginError, did_you_mean
+from tgdpo_core.scoring.checks import checked_rewards
 from tgdpo_core.scoring.context import FrozenModels, Precision
+from tgdpo_core.scoring.guard import PluginOutOfMemoryError, call_plugin
 from tgdpo_core.scoring.sources import RewardSource
 from tgdpo_core.scoring.store import Collection
 from tgdpo_core.scoring.weights import StoredValues, split_sides
@@ -112,11 +113,39 @@ def token_rewards(source: RewardSource, context: FrozenModels, reference: Stored
         reference: a pair's stored reference log-probs, asked for if the plugin needs them.
     """
 
+    is_first = True
+
     def compute(pairs: Sequence[TokenizedPair]) -> Sequence[torch.Tensor]:
+        nonlocal is_first
         needed = {"reference_logps": [reference(pair) for pair in pairs]}
-        return ask(source, pairs, needed if source.needs_reference else {})
+        shared = needed if source.needs_reference else {}
+        values = ask(source, pairs, shared)
+        if is_first:
+            _require_same(source, pairs, values, ask(source, pairs, shared))
+            is_first = False
+        return values
 
     return compute
+
+
+def _require_same(
+    source: RewardSource,
+    pairs: Sequence[TokenizedPair],
+    once: Sequence[torch.Tensor],
+    twice: Sequence[torch.Tensor],
+) -> None:
+    """Raise ``PluginError`` if the same question got another answer: what is stored would be luck.
+
+    Sums on GPUs may differ in the last digits; noise differs by its own size.
+    """
+    for pair, a, b in zip(pairs, once, twice, strict=True):
+        if not torch.allclose(a, b, rtol=0, atol=1e-2 * float(a.abs().max().clamp(min=1e-6))):
+            t = int((a - b).abs().argmax())
+            raise PluginError(
+                f"{source}, {pair.pair.where}: asked twice, it gave {a[t]:.6g} and {b[t]:.6g} for "
+                f"the same token ({t}). Values are stored and must be repeatable: seed noise with "
+                "example.uid, switch dropout off. A reward that follows the policy is dynamic."
+            )
 
 
 def ask(
@@ -126,11 +155,34 @@ def ask(
 ) -> Sequence[torch.Tensor]:
     """Return what a reward plugin says of pairs, checked: [n] float32 each, chosen tokens first.
 
+    If memory does not suffice for all pairs, it is asked about fewer at a time.
+
     Args:
         source: the plugin, set up.
         pairs: what is scored.
         shared: values that the plugin needs, by their name in ``Example.shared``: [n] per pair.
     """
+    try:
+        return _ask(source, pairs, shared)
+    except PluginOutOfMemoryError:
+        if len(pairs) == 1:
+            raise
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+    half = len(pairs) // 2
+    parts = slice(None, half), slice(half, None)
+    return [
+        values
+        for part in parts
+        for values in ask(source, pairs[part], {name: v[part] for name, v in shared.items()})
+    ]
+
+
+def _ask(
+    source: RewardSource,
+    pairs: Sequence[TokenizedPair],
+    shared: Mapping[str, Sequence[torch.Tensor]],
+) -> Sequence[torch.Tensor]:
     examples, where = [], []
     for i, pair in enumerate(pairs):
         columns = {name: _column(source, pair, name) for name in source.columns}
@@ -140,7 +192,7 @@ def ask(
             of_side = {name: values[k] for name, values in sides.items()}
             examples.append(pair.example(side, columns=columns, shared=of_side))
             where.append(pair.pair.where)
-    results = call_plugin(str(source), _span(where), source.reward.score, examples)
+    results = call_plugin(str(source), _span(where), source.reward.score, examples, draws=False)
     checked = checked_rewards(str(source), results, examples, where)
     return [torch.cat(checked[i : i + 2]) for i in range(0, len(checked), 2)]
 

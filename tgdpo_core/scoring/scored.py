@@ -11,9 +11,9 @@ import torch
 
 from tgdpo_core.data.pairs import TokenizedPair
 from tgdpo_core.plugin_api.shapings import Shaping
-from tgdpo_core.scoring.checks import call_plugin
 from tgdpo_core.scoring.context import FrozenModels, Precision
 from tgdpo_core.scoring.fingerprints import canonical_hash, tokenizer_fingerprint
+from tgdpo_core.scoring.guard import call_plugin
 from tgdpo_core.scoring.online import OnlineRewards
 from tgdpo_core.scoring.pairs import ScoredPair
 from tgdpo_core.scoring.passes import (

@@ -11,7 +11,8 @@ from tgdpo_core.errors import PluginError
 from tgdpo_core.plugin_api.rewards import Example
 from tgdpo_core.plugin_api.shapings import Shaping
 from tgdpo_core.plugin_api.transforms import Transform
-from tgdpo_core.scoring.checks import call_plugin, checked_shape
+from tgdpo_core.scoring.checks import checked_shape
+from tgdpo_core.scoring.guard import call_often, call_plugin
 from tgdpo_core.scoring.sources import RewardSource
 
 PairValues = tuple[torch.Tensor, torch.Tensor]
@@ -33,7 +34,7 @@ class FittedTransform:
     def __call__(self, rewards: torch.Tensor, example: Example) -> torch.Tensor:
         """Return the transformed rewards of one response, checked."""
         who = f"transform '{self.name}' of {self.source}"
-        result = call_plugin(who, example.uid, self.transform, rewards, example, self.state)
+        result = call_often(who, example.uid, self.transform, rewards, example, self.state)
         return checked_shape(f"{who}, {example.uid} ({example.side})", result, rewards)
 
 
@@ -119,7 +120,8 @@ def token_weights(shaping: Shaping, name: str, rewards: PairValues, where: str) 
         PluginError: the shaping failed or returned another shape or values that are not finite.
     """
     who = f"shaping '{name}'"
-    result = call_plugin(who, where, shaping, *rewards)
+    # Clones: a shaping that works in place must not change the rewards that are logged.
+    result = call_often(who, where, shaping, *(r.clone() for r in rewards))
     if not isinstance(result, Sequence) or len(result) != 2:
         raise PluginError(
             f"{who}, {where}: expected the weights (f_w, f_l), got {type(result).__name__}."
@@ -138,7 +140,7 @@ def swapped_weights(shaping: Shaping, rewards: PairValues) -> torch.Tensor:
     """
     chosen, rejected = rewards
     try:
-        f_w, f_l = shaping(rejected, chosen)
+        f_w, f_l = shaping(rejected.clone(), chosen.clone())
         swapped = torch.cat([f_l, f_w]).detach().to("cpu", torch.float32)
     except Exception:  # noqa: BLE001 - a plugin, and only a metric is lost
         swapped = torch.empty(0)

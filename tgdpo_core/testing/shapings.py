@@ -44,9 +44,10 @@ class ShapingContract(PluginContract):
         """The same rewards are shown in metrics afterwards."""
         from tgdpo_core.testing.trials import untouched
 
-        pairs = _pairs()
+        pairs, shaping = _pairs(), self.fresh()
         with untouched(self.who, "the rewards", pairs):
-            self._weights(pairs)
+            for pair in pairs:
+                shaping(*pair)
 
     def _weights(self, pairs: "list[PairValues]") -> "Values":
         """Return f_w and f_l of each pair in turn, from a new instance."""

@@ -20,6 +20,7 @@ from tgdpo_core.plugin_api.shapings import Shaping
 from tgdpo_core.plugin_api.transforms import Transform
 from tgdpo_core.reports.diagnostics import Diagnostics, diagnose
 from tgdpo_core.scoring.context import Precision
+from tgdpo_core.scoring.guard import random_states_kept
 from tgdpo_core.scoring.scored import ScoredPairs, scored_datasets
 from tgdpo_core.scoring.sources import RewardSource, resolve_shaping
 from tgdpo_core.training.batches import PairBatch, collate, make_rows
@@ -183,7 +184,8 @@ class TGDPOTrainer(Trainer):
 
         Every pair is visited, so every transform and shaping is checked before training begins.
         """
-        diagnostics = diagnose(train_data, train_data.by_source())
+        with random_states_kept("transforms and shaping, on the training set"):
+            diagnostics = diagnose(train_data, train_data.by_source())
         is_plain_dpo = all(source.name == "none" for source in sources)
         for sign in diagnostics.warnings if PartialState().is_main_process else ():
             if not is_plain_dpo:
