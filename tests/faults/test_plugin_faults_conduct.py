@@ -1,17 +1,19 @@
 """P7-P10, P14, P15: a plugin that hangs, is not repeatable, meddles, or runs out of memory."""
 
+import contextlib
 import json
 import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tgdpo_core.errors import UsageError
+from tgdpo_core.errors import PluginError, UsageError
 from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.scoring.fingerprints import canonical_hash
 from tgdpo_core.scoring.guard import call_plugin
@@ -62,9 +64,25 @@ def test_P7_ctrl_c_is_still_ctrl_c(faulty: Faulty, score: Command) -> None:
     assert (code, "Interrupted." in error) == (130, True)
 
 
-def test_P7_a_limit_that_is_no_number_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TGDPO_PLUGIN_TIMEOUT", "soon")
-    with pytest.raises(UsageError, match="TGDPO_PLUGIN_TIMEOUT='soon': expected a number"):
+def test_P7_a_limit_holds_where_the_plugin_catches_the_interrupt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def stubborn() -> None:
+        with contextlib.suppress(KeyboardInterrupt):
+            time.sleep(60)
+
+    monkeypatch.setenv("TGDPO_PLUGIN_TIMEOUT", "0.2")
+    with pytest.raises(PluginError, match=r"w was busy with row for more than 0\.2 s"):
+        call_plugin("w", "row", stubborn)
+
+
+@pytest.mark.parametrize("variable", ["TGDPO_PLUGIN_PATIENCE", "TGDPO_PLUGIN_TIMEOUT"])
+@pytest.mark.parametrize("value", ["soon", "0", "-1", "nan"])
+def test_P7_seconds_that_are_none_are_refused(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(UsageError, match=f"{variable}='{value}': expected a number of seconds"):
         call_plugin("w", "row", lambda: None)
 
 
@@ -172,6 +190,18 @@ def test_P14_a_reward_that_draws_from_a_global_random_state_is_refused(
     state = "torch" if kind == "a seed" else kind
     assert f"global random state of {state}" in error
     assert re.search(r"pairs\.jsonl:\d", error), error
+
+
+def test_P14_a_reward_that_draws_on_a_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    state = torch.zeros(4)  # stands for the generator of a GPU
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_rng_state_all", lambda: [state.clone()])
+    monkeypatch.setattr(torch.cuda, "set_rng_state_all", lambda states: state.copy_(states[0]))
+    with pytest.raises(PluginError, match=r"w, row: .* global random state of torch\.cuda"):
+        call_plugin("w", "row", lambda: state.add_(1), draws=False)
+    assert state.tolist() == [0, 0, 0, 0]
 
 
 def test_P14_random_states_are_what_they_were_after_setup() -> None:

@@ -17,6 +17,10 @@ Command = Callable[..., tuple[int, str]]
 FAULTS = {
     # P1: exceptions
     "P1 raises": ("1 / 0", "ZeroDivisionError: division by zero"),
+    "P1 own error": (
+        "from tgdpo_core.errors import PluginError\nraise PluginError('no steps')",
+        "failed on .*: no steps",
+    ),
     "P1 exits": ("import sys; sys.exit('bye')", "SystemExit: bye"),
     "P1 no score": ("def other(self): ...", r"must implement score\(batch\)"),
     # P2: count, shape, type, device

@@ -68,7 +68,9 @@ def named_errors(who: str, where: str) -> Iterator[None]:
     """Raise what a plugin raises again as ``PluginError`` with its name, chained."""
     try:
         yield
-    except TgdpoError:
+    except TgdpoError as error:
+        if isinstance(error, PluginError) and who not in str(error):  # the plugin's own
+            raise PluginError(f"{who} failed on {where}: {error}") from error
         raise
     except torch.OutOfMemoryError as error:
         raise PluginOutOfMemoryError(
@@ -93,6 +95,7 @@ def random_states_kept(forbidden_to: str | None) -> Iterator[None]:
             "random": random.getstate() != python,
             "numpy": not _equal(np.random.get_state(), array),
             "torch": not torch.equal(torch.get_rng_state(), tensor),
+            "torch.cuda": bool(cuda) and not _all_equal(torch.cuda.get_rng_state_all(), cuda),
         }
     finally:
         random.setstate(python)
@@ -112,6 +115,10 @@ def random_states_kept(forbidden_to: str | None) -> Iterator[None]:
 def _equal(a: Any, b: Any) -> bool:
     """Whether two states of numpy's legacy generator are the same."""
     return bool(a[2:] == b[2:] and np.array_equal(a[1], b[1]))
+
+
+def _all_equal(a: list[torch.Tensor], b: list[torch.Tensor]) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
 
 
 # -- time -----------------------------------------------------------------------------------------
@@ -190,12 +197,13 @@ def _watched(who: str, where: str) -> Iterator[None]:
     except KeyboardInterrupt:
         if _WATCHDOG.timed_out is not call:
             raise
+    finally:
+        _WATCHDOG.current = outer
+    if _WATCHDOG.timed_out is call:  # even if the plugin caught the interrupt
         raise PluginError(
             f"{who} was busy with {where} for more than {limit:g} s and was stopped ({TIMEOUT}). "
             "What was scored before is kept."
-        ) from None
-    finally:
-        _WATCHDOG.current = outer
+        )
 
 
 def _seconds(variable: str, default: float) -> float:
@@ -203,9 +211,12 @@ def _seconds(variable: str, default: float) -> float:
     if not text:
         return default
     try:
-        return float(text)
+        seconds = float(text)
     except ValueError:
-        raise UsageError(f"{variable}={text!r}: expected a number of seconds.") from None
+        seconds = math.nan
+    if not seconds > 0:  # NaN, too
+        raise UsageError(f"{variable}={text!r}: expected a number of seconds above 0.")
+    return seconds
 
 
 def _place(thread: int) -> str:

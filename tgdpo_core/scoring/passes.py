@@ -16,7 +16,7 @@ from tgdpo_core.engine.policy import engine_of
 from tgdpo_core.engine.rows import PairIds
 from tgdpo_core.errors import DataError, PluginError, did_you_mean
 from tgdpo_core.scoring.checks import checked_rewards
-from tgdpo_core.scoring.context import FrozenModels, Precision
+from tgdpo_core.scoring.context import Precision
 from tgdpo_core.scoring.guard import PluginOutOfMemoryError, call_plugin
 from tgdpo_core.scoring.sources import RewardSource
 from tgdpo_core.scoring.store import Collection
@@ -104,12 +104,11 @@ def reference_logps(model: Any, precision: Precision) -> Compute:
     return compute
 
 
-def token_rewards(source: RewardSource, context: FrozenModels, reference: StoredValues) -> Compute:
+def token_rewards(source: RewardSource, reference: StoredValues) -> Compute:
     """Return a function that asks a reward plugin, checks its answer and joins the two sides.
 
     Args:
-        source: the plugin.
-        context: what its ``setup`` was given.
+        source: the plugin, set up before the first call.
         reference: a pair's stored reference log-probs, asked for if the plugin needs them.
     """
 
@@ -139,7 +138,7 @@ def _require_same(
     Sums on GPUs may differ in the last digits; noise differs by its own size.
     """
     for pair, a, b in zip(pairs, once, twice, strict=True):
-        if not torch.allclose(a, b, rtol=0, atol=1e-2 * float(a.abs().max().clamp(min=1e-6))):
+        if len(a) and not torch.allclose(a, b, rtol=0, atol=1e-2 * float(a.abs().max().clamp(min=1e-6))):
             t = int((a - b).abs().argmax())
             raise PluginError(
                 f"{source}, {pair.pair.where}: asked twice, it gave {a[t]:.6g} and {b[t]:.6g} for "

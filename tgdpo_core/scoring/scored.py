@@ -272,7 +272,7 @@ class Scorer:
     ) -> StoredValues:
         collection = Collection(self.settings.store, self._reward_document(source))
         context = self._context(source)
-        score = token_rewards(source, context, reference)
+        score = token_rewards(source, reference)
 
         @functools.cache
         def set_up() -> None:
