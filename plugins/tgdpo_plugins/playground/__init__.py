@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tgdpo_core import hookimpl
-from tgdpo_plugins.playground.dataset import Playground
+from tgdpo_plugins.playground.dataset import WORLDS, Playground
 from tgdpo_plugins.playground.oracle import PlaygroundOracle
 from tgdpo_plugins.playground.verifier import Verifier
 
@@ -22,8 +22,10 @@ def register_token_rewards(register: Register) -> None:
 
 @hookimpl
 def register_datasets(register: Register) -> None:
-    """Register the playground's pairs and base model."""
+    """Register the playground's worlds; ``playground`` is world 0."""
     register("playground", Playground)
+    for number, world in enumerate(WORLDS):
+        register(f"playground-{number}", world)
 
 
 @hookimpl

@@ -6,11 +6,11 @@ to a preference method what an instruction model is: it knows the form and most 
 Legend: S sequences, T tokens.
 """
 
-import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from tgdpo_plugins.playground.fitting import IGNORED, fit
 from tgdpo_plugins.playground.task import make_prompt
 from tgdpo_plugins.playground.tokenizer import MAX_NUM_TOKENS, TOKENS
 
@@ -19,11 +19,8 @@ if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 NUM_TRAINING_STEPS = 500  # on each kind of answers
-NUM_WARMUP_STEPS = 50
 BATCH_SIZE = 64
 LEARNING_RATE = 3e-3
-FINAL_SHARE_OF_LEARNING_RATE = 0.05
-_IGNORED = -100  # the label that transformers leaves out of the loss
 
 Answer = Callable[[str, random.Random], str]
 
@@ -68,35 +65,13 @@ def train(
         rng: draws the prompts and the answers.
         on_step: is called after every step with its loss.
     """
-    import torch
-
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=LEARNING_RATE, weight_decay=0.01, betas=(0.9, 0.98)
-    )
     num_steps = NUM_TRAINING_STEPS * len(answers)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: _warmup_cosine(step, num_steps)
-    )
-    model.train()
-    for step in range(num_steps):
-        answer = answers[step // NUM_TRAINING_STEPS]
-        ids_ST, labels_ST = _draw_batch(tokenizer, answer, rng)
-        loss = model(input_ids=ids_ST, labels=labels_ST).loss
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        on_step(loss.item())
-    model.eval()
 
+    def batches() -> "Iterator[tuple[torch.Tensor, torch.Tensor]]":
+        for step in range(num_steps):
+            yield _draw_batch(tokenizer, answers[step // NUM_TRAINING_STEPS], rng)
 
-def _warmup_cosine(step: int, num_steps: int) -> float:
-    """Return the learning rate of a step as a share of the peak."""
-    warmup = min(1.0, (step + 1) / NUM_WARMUP_STEPS)
-    cosine = 0.5 * (1 + math.cos(math.pi * step / num_steps))
-    floor = FINAL_SHARE_OF_LEARNING_RATE
-    return warmup * (floor + (1 - floor) * cosine)
+    fit(model, batches(), num_steps=num_steps, learning_rate=LEARNING_RATE, on_step=on_step)
 
 
 def _draw_batch(
@@ -109,8 +84,7 @@ def _draw_batch(
     texts = [prompt + answer(prompt, rng) + tokenizer.eos_token for prompt in prompts]
     encoded = tokenizer(texts, padding=True, padding_side="right", return_tensors="pt")
     ids_ST, mask_ST = encoded["input_ids"], encoded["attention_mask"]
-    labels_ST = ids_ST.masked_fill(mask_ST == 0, _IGNORED)
+    labels_ST = ids_ST.masked_fill(mask_ST == 0, IGNORED)
     num_prompt_tokens = len(tokenizer(prompts[0])["input_ids"])  # the same for every prompt
-    labels_ST[:, :num_prompt_tokens] = _IGNORED
-    # Padding is on the right, where causal attention never looks: no attention mask is needed.
+    labels_ST[:, :num_prompt_tokens] = IGNORED
     return torch.as_tensor(ids_ST), torch.as_tensor(labels_ST)

@@ -2,13 +2,20 @@
 
     python -m tgdpo_plugins.playground.build [--seed 0] [--output DIR]
 
-The shipped files are those of seed 0, with this folder as ``--output``. It takes about 70 seconds
-on two cores. The same seed gives the same files, byte for byte, with the same versions of torch
-(2.13.0, CPU) and transformers (5.23.0) on the same kind of processor.
+A seed is a *world*: its own demonstrator, base model, prompts and pairs (splits: ``splits.py``).
+Shipped are seed 0, with this folder as ``--output``, and seeds 1, 2 and 3 in ``worlds/``. A world
+takes about 75 seconds on two cores. The same seed gives the same files, byte for byte, with the
+same versions of torch (2.13.0, CPU) and transformers (5.23.0) on the same kind of processor.
 
-What seed 0 gave: on 300 held-out prompts the base model solves .357 when sampled and .510 when
-greedy (.346 and .462 on 3000 other prompts). In the pairs (train, test) the chosen answer is right
-in .625, .570, with .42, .51 mistakes per chosen and 1.84, 1.95 per rejected answer.
+What came out. Solved: by the base model, of 300 prompts that no pair has. Right: the chosen answers
+of ``train``, ``test``, ``other``; with how many mistakes in a chosen and a rejected answer of
+``train``.
+
+    world  solved, sampled  greedy  right               mistakes
+    0      .357             .510    .625  .570  .616    .42  1.84
+    1      .343             .487    .593  .607  .624    .46  1.85
+    2      .387             .490    .632  .640  .601    .42  1.83
+    3      .260             .430    .555  .553  .571    .54  1.93
 """
 
 import random
@@ -23,13 +30,13 @@ from tgdpo_plugins.playground.base_model import NUM_TRAINING_STEPS, make_model, 
 from tgdpo_plugins.playground.demonstrator import Demonstrator
 from tgdpo_plugins.playground.pairs import GradedPair, graded_pairs, write_pairs
 from tgdpo_plugins.playground.sampling import respond, solved_rate
-from tgdpo_plugins.playground.task import make_prompt, solve
+from tgdpo_plugins.playground.splits import SPLITS
+from tgdpo_plugins.playground.task import OPERATORS, make_prompt, solve
 from tgdpo_plugins.playground.tokenizer import make_tokenizer
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-NUM_PAIRS = {"train": 400, "test": 300}
 NUM_HELD_OUT_PROMPTS = 300
 _NUM_THREADS = 2  # threads share out the sums, so their number decides the last bits
 
@@ -52,8 +59,8 @@ def main(seed: int, output: Path) -> None:
     demonstrator = Demonstrator.draw(_stream(seed, "demonstrator"))
     model = _train_base_model(tokenizer, demonstrator, seed=seed)
     _save_model(output / "model", model, tokenizer, demonstrator)
-    prompts = _unique_prompts(_stream(seed, "prompts"))
-    _report_solved_rates(model, tokenizer, prompts)
+    prompts = _Prompts(seed)
+    _report_solved_rates(model, tokenizer, prompts.of(OPERATORS))
     _make_data(output / "data", model, tokenizer, prompts)
 
 
@@ -62,14 +69,26 @@ def _stream(seed: int, purpose: str) -> random.Random:
     return random.Random(f"{purpose} {seed}")
 
 
-def _unique_prompts(rng: random.Random) -> Iterator[str]:
-    """Return prompts without end, none of them twice."""
-    seen: set[str] = set()
-    while True:
-        prompt = make_prompt(rng)
-        if prompt not in seen:
-            seen.add(prompt)
-            yield prompt
+class _Prompts:
+    """Prompts of a world, none of them twice."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._seen: set[str] = set()
+        self._endless: dict[Sequence[str], Iterator[str]] = {}
+
+    def of(self, operators: Sequence[str]) -> Iterator[str]:
+        """Return the prompts with these operators that were not taken yet, without end."""
+        return self._endless.setdefault(operators, self._draw(operators))
+
+    def _draw(self, operators: Sequence[str]) -> Iterator[str]:
+        purpose = "prompts" if operators == OPERATORS else f"prompts {''.join(operators)}"
+        rng = _stream(self._seed, purpose)
+        while True:
+            prompt = make_prompt(rng, operators=operators)
+            if prompt not in self._seen:
+                self._seen.add(prompt)
+                yield prompt
 
 
 def _train_base_model(
@@ -114,7 +133,7 @@ def _make_data(
     folder: Path,
     model: "LlamaForCausalLM",
     tokenizer: "PreTrainedTokenizerFast",
-    prompts: Iterator[str],
+    prompts: _Prompts,
 ) -> None:
     """Write the pairs of every split; no prompt is in two of them."""
     seeds = iter(range(1, 1_000_000))  # 0 was the one of the solved rates
@@ -123,10 +142,11 @@ def _make_data(
         return respond(model, tokenizer, prompts=some, seed=next(seeds))
 
     folder.mkdir(parents=True, exist_ok=True)
-    for split, num_pairs in NUM_PAIRS.items():
-        pairs = graded_pairs(prompts, respond_anew, num_pairs=num_pairs)
-        write_pairs(pairs, folder / f"{split}.jsonl")
-        click.echo(f"{split}: {_summary(pairs)}")
+    for name, split in SPLITS.items():
+        some = prompts.of(split.operators)
+        pairs = graded_pairs(some, respond_anew, num_pairs=split.num_pairs)
+        write_pairs(pairs, folder / split.file_name)
+        click.echo(f"{name}: {_summary(pairs)}")
 
 
 def _summary(pairs: Sequence[GradedPair]) -> str:

@@ -4,11 +4,13 @@ The preferred answer may still be wrong, as in pairs that a reward model picks. 
 more than 'imitate what is right', and plain fine-tuning on the chosen answers does not win.
 """
 
+import gzip
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from tgdpo_plugins.playground.task import check_text
 
@@ -41,8 +43,17 @@ def graded_pairs(prompts: Iterator[str], respond: Respond, *, num_pairs: int) ->
 
 
 def write_pairs(pairs: Iterable[GradedPair], path: Path) -> None:
-    """Write pairs as JSON lines."""
-    path.write_text("".join(json.dumps(vars(pair)) + "\n" for pair in pairs), encoding="utf-8")
+    """Write pairs as JSON lines, compressed if the name ends in ``.gz``."""
+    data = "".join(json.dumps(vars(pair)) + "\n" for pair in pairs).encode()
+    # Without a time stamp the same pairs give the same file.
+    path.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
+
+
+def read_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Return the rows that ``write_pairs`` wrote."""
+    data = path.read_bytes()
+    text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
+    return (json.loads(line) for line in text.splitlines())
 
 
 def _pairs(prompts: Iterator[str], respond: Respond) -> Iterator[GradedPair]:

@@ -89,9 +89,11 @@ def apply_operator(operator: str, left: str, right: str) -> str:
     return DIGITS[value % 10]
 
 
-def make_prompt(rng: random.Random, *, num_steps: int = NUM_STEPS) -> str:
-    """Return a prompt drawn uniformly from all of its length."""
-    steps = [rng.choice(OPERATORS) + rng.choice(DIGITS) for _ in range(num_steps)]
+def make_prompt(
+    rng: random.Random, *, operators: Sequence[str] = OPERATORS, num_steps: int = NUM_STEPS
+) -> str:
+    """Return a prompt drawn uniformly from all of its length with these operators."""
+    steps = [rng.choice(operators) + rng.choice(DIGITS) for _ in range(num_steps)]
     return rng.choice(DIGITS) + "".join(steps) + "="
 
 

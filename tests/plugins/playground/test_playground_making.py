@@ -9,7 +9,7 @@ import pytest
 
 from tgdpo_plugins.playground.dataset import Playground
 from tgdpo_plugins.playground.demonstrator import Demonstrator
-from tgdpo_plugins.playground.pairs import GradedPair, graded_pairs, write_pairs
+from tgdpo_plugins.playground.pairs import GradedPair, graded_pairs, read_rows, write_pairs
 from tgdpo_plugins.playground.task import apply_operator, check_text, make_prompt
 
 RIGHT, ONE_ERROR, ONE_OTHER_ERROR, TWO_ERRORS = " so +47", " so +48", " now +49", " so +47*"
@@ -55,10 +55,15 @@ def test_pairs_are_written_as_rows(tmp_path: Path) -> None:
     ] * 2
 
 
-def test_the_shipped_defects_are_those_of_seed_0(tmp_path: Path) -> None:
-    Demonstrator.draw(random.Random("demonstrator 0")).save(tmp_path / "defects.json")
-    shipped = Path(str(Playground.model)) / "defects.json"
-    assert (tmp_path / "defects.json").read_bytes() == shipped.read_bytes()
+def test_compressed_pairs_are_the_same_rows_and_carry_no_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = pairs_of(RIGHT, ONE_ERROR, num_pairs=2)
+    write_pairs(pairs, tmp_path / "rows.jsonl.gz")
+    monkeypatch.setattr("time.time", lambda: 0.0)
+    write_pairs(pairs, tmp_path / "later.jsonl.gz")
+    assert list(read_rows(tmp_path / "rows.jsonl.gz")) == [vars(pair) for pair in pairs]
+    assert (tmp_path / "rows.jsonl.gz").read_bytes() == (tmp_path / "later.jsonl.gz").read_bytes()
 
 
 def test_the_demonstrator_errs_at_its_own_rates() -> None:

@@ -1,0 +1,60 @@
+"""The training loop of the playground's small models."""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+IGNORED = -100
+"""The label that transformers leaves out of the loss."""
+
+NUM_WARMUP_STEPS = 50
+FINAL_SHARE_OF_LEARNING_RATE = 0.05
+
+
+def fit(
+    model: Any,
+    batches: "Iterable[tuple[torch.Tensor, torch.Tensor]]",
+    *,
+    num_steps: int,
+    learning_rate: float,
+    on_step: Callable[[float], None],
+) -> None:
+    """Train a model of transformers with AdamW, warm-up and cosine decay.
+
+    Args:
+        model: is changed in place.
+        batches: ids and labels, both [S, T], padded on the right.
+        num_steps: how many batches there will be.
+        learning_rate: at its peak.
+        on_step: is called after every step with its loss.
+    """
+    import torch
+
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=learning_rate, weight_decay=0.01, betas=(0.9, 0.98)
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: _warmup_cosine(step, num_steps)
+    )
+    model.train()
+    for ids_ST, labels_ST in batches:
+        # Padding is on the right, where causal attention never looks: no attention mask is needed.
+        loss = model(input_ids=ids_ST, labels=labels_ST).loss
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        on_step(loss.item())
+    model.eval()
+
+
+def _warmup_cosine(step: int, num_steps: int) -> float:
+    """Return the learning rate of a step as a share of the peak."""
+    warmup = min(1.0, (step + 1) / NUM_WARMUP_STEPS)
+    cosine = 0.5 * (1 + math.cos(math.pi * step / num_steps))
+    floor = FINAL_SHARE_OF_LEARNING_RATE
+    return warmup * (floor + (1 - floor) * cosine)
