@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from tgdpo_plugins.token_rewards.dense_prm.presets import Output, Placement
+from tgdpo_plugins.token_rewards.step_sums import step_sums
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Output = Literal["prob", "signed", "logit", "value"]
-Placement = Literal["broadcast", "last", "spread", "delta"]
-
 NEUTRAL: dict[Output, float] = {"prob": 0.5, "signed": 0.0, "logit": 0.0, "value": 0.0}
-"""What stands before the first step, for ``delta``: even odds, or a value of 0."""
+"""What stands before the first step: even odds, or a value of 0."""
 
 
 def express(logits: "NDArray[Any]", output: Output, *, clip: float) -> "NDArray[Any]":
@@ -55,7 +55,9 @@ def place_steps(
         spread     every token gets an equal part of its step's value
         last       the last token of a step gets it, the others 0
 
-    A token belongs to the step that holds its last character, EOS to the last one.
+    A token belongs to the step that holds its last character, EOS to the last one. A step without
+    a token of its own leaves its value, where sums are kept, to the step behind it. A response
+    without a step is neutral.
 
     Args:
         values: [K] one per step.
@@ -64,20 +66,14 @@ def place_steps(
         placement: see above.
         neutral: value before the first step.
     """
+    if not len(values):
+        return np.full(len(offsets), neutral if placement == "broadcast" else 0.0)
+    if placement in ("spread", "last"):
+        # By its first character: the last one may be in a token of the next step.
+        ranges = [(start, start + 1) for start in (0, *ends[:-1])]
+        place: Literal["spread", "last"] = "spread" if placement == "spread" else "last"
+        return step_sums(values, ranges, onto=offsets, ends=ends, place=place)
     if placement == "delta":
         values = np.diff(values, prepend=neutral)
     token_ends = np.maximum.accumulate([end for _, end in offsets])
-    steps = np.minimum(np.searchsorted(ends, token_ends), len(ends) - 1)
-    if placement in ("broadcast", "delta"):
-        return values[steps]
-    present, last_from_behind, counts = np.unique(
-        steps[::-1], return_index=True, return_counts=True
-    )
-    # A step within one token has none of its own; its value goes to the step behind it.
-    owner = np.searchsorted(present, np.arange(len(ends)))
-    sums = np.bincount(owner, values, len(present))
-    if placement == "spread":
-        return np.repeat(sums / counts, counts)
-    result = np.zeros(len(steps))
-    result[len(steps) - 1 - last_from_behind] = sums
-    return result
+    return values[np.minimum(np.searchsorted(ends, token_ends), len(ends) - 1)]

@@ -1,7 +1,8 @@
-"""Reward models behind one function: log-odds of 'good', or a value, at every position."""
+"""Reward models behind one function: log-odds of 'good', or a value, at the positions asked for."""
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from tgdpo_plugins.token_rewards.dense_prm.layouts import token_id
 from tgdpo_plugins.token_rewards.dense_prm.presets import Preset
@@ -9,25 +10,27 @@ from tgdpo_plugins.token_rewards.dense_prm.presets import Preset
 if TYPE_CHECKING:
     import torch
 
-Values = Callable[["torch.Tensor", "torch.Tensor"], "torch.Tensor"]
-"""ids [B, T] and mask [B, T] to float32 [B, T]."""
+Read = Callable[["torch.Tensor", "torch.Tensor", "torch.Tensor"], "torch.Tensor"]
+"""ids [B, T], mask [B, T] and positions [K] to z [B, K]."""
 
 
-class RewardModel(NamedTuple):
+@dataclass(frozen=True)
+class RewardModel:
     """A loaded reward model.
 
     Attributes:
-        values: z at every position: log-odds of 'good', or a value.
+        read: z at some positions: log-odds of 'good', or a value.
         is_value: whether z is a value, which has no probability.
         max_positions: longest input, or None.
     """
 
-    values: Values
+    read: Read
     is_value: bool
     max_positions: int | None
 
 
-class Source(NamedTuple):
+@dataclass(frozen=True)
+class Source:
     """Where a reward model is loaded from, and how."""
 
     path: str
@@ -44,103 +47,117 @@ def load_reward_model(source: Source, preset: Preset, tokenizer: Any) -> RewardM
     Raises:
         ValueError: the checkpoint is of another kind, or its head is missing.
         OSError: there is nothing that can be loaded.
+        RuntimeError: a tensor of the checkpoint has another shape.
     """
-    return _LOADERS[preset.head](source, preset, tokenizer)
+    model, read, is_value = _LOADERS[preset.head](source, preset, tokenizer)
+    limit = getattr(model.config, "max_position_embeddings", None)
+    return RewardModel(read, is_value, int(limit) if limit else None)
 
 
-def _labels(source: Source, preset: Preset, tokenizer: Any) -> RewardModel:
+_Loaded = tuple[Any, Read, bool]
+
+
+def _labels(source: Source, preset: Preset, tokenizer: Any) -> _Loaded:
     """Logits of a token-classification model: good minus bad, or the value of a single label."""
     from transformers import AutoModelForTokenClassification
 
-    model = _loaded(AutoModelForTokenClassification, source)
+    # A sequence head has no bias; as a token head it gets one, initialised with 0.
+    model = _frozen(AutoModelForTokenClassification, source, may_lack="score.bias")
     num_labels = int(model.config.num_labels)
     if num_labels not in (1, 2):
         raise ValueError(f"it has {num_labels} labels; 2 (bad, good) or 1 (a value) are needed")
-    return RewardModel(
-        _of_labels(model, _good_index(model, source)), num_labels == 1, _limit(model)
-    )
+    if num_labels == 1:
+        return model, _single(model), True
+    return model, _difference(model, _good_index(model, source)), False
 
 
-def _remote_labels(source: Source, preset: Preset, tokenizer: Any) -> RewardModel:
-    """Two logits at every position, of a model whose code comes with it."""
-    from transformers import AutoModel
-
-    if not source.trust_remote_code:
-        raise ValueError(
-            "this preset's models bring their own code, which runs with your rights: say "
-            "trust_remote_code=true if you trust it"
-        )
-    model = _loaded(AutoModel, source)
-    return RewardModel(_of_labels(model, _good_index(model, source)), False, _limit(model))
+def _two_layer_labels(source: Source, preset: Preset, tokenizer: Any) -> _Loaded:
+    """The same, the head being linear, ReLU, linear (Qwen2.5-Math-PRM): good minus bad."""
+    model = _frozen(_two_layer_class(source), source, num_labels=2)
+    return model, _difference(model, _good_index(model, source)), False
 
 
-def _pair(source: Source, preset: Preset, tokenizer: Any) -> RewardModel:
+def _value_head(source: Source, preset: Preset, tokenizer: Any) -> _Loaded:
+    """A linear layer on the last hidden states of a causal language model: log-odds."""
+    from transformers import AutoModelForTokenClassification
+
+    # In form it is a token-classification model of one label.
+    names = {r"^v_head\.summary\.": "score."}
+    model = _frozen(AutoModelForTokenClassification, source, num_labels=1, key_mapping=names)
+    return model, _single(model), False
+
+
+def _pair(source: Source, preset: Preset, tokenizer: Any) -> _Loaded:
     """Logits of two tokens of a causal language model: good minus bad."""
     from transformers import AutoModelForCausalLM
 
-    model = _loaded(AutoModelForCausalLM, source)
     good, bad = token_id(tokenizer, preset.good), token_id(tokenizer, preset.bad)
+    model = _frozen(AutoModelForCausalLM, source, unused="")
 
-    def values(ids: "torch.Tensor", mask: "torch.Tensor") -> "torch.Tensor":
-        logits = model(input_ids=ids, attention_mask=mask).logits
-        return (logits[..., good].float() - logits[..., bad].float()).cpu()
+    def read(
+        ids: "torch.Tensor", mask: "torch.Tensor", positions: "torch.Tensor"
+    ) -> "torch.Tensor":
+        logits = model(input_ids=ids, attention_mask=mask, logits_to_keep=positions).logits
+        difference: torch.Tensor = logits[..., good].float() - logits[..., bad].float()
+        return difference
 
-    return RewardModel(values, False, _limit(model))
-
-
-def _value_head(source: Source, preset: Preset, tokenizer: Any) -> RewardModel:
-    """A linear layer on the last hidden states of a causal language model: log-odds."""
-    from transformers import AutoModelForCausalLM
-
-    model = _loaded(AutoModelForCausalLM, source, ignored="v_head.")
-    weight, bias = _value_head_tensors(source)
-
-    def values(ids: "torch.Tensor", mask: "torch.Tensor") -> "torch.Tensor":
-        hidden = model.get_decoder()(input_ids=ids, attention_mask=mask).last_hidden_state
-        return (hidden.float() @ weight.flatten() + bias).cpu()
-
-    return RewardModel(values, False, _limit(model))
+    return model, read, False
 
 
-def _sequence(source: Source, preset: Preset, tokenizer: Any) -> RewardModel:
-    """The score of a sequence-classification model, read at every position."""
+def _sequence(source: Source, preset: Preset, tokenizer: Any) -> _Loaded:
+    """The score of a sequence-classification model, read at every position: a value."""
     from transformers import AutoModelForSequenceClassification
 
-    model = _loaded(AutoModelForSequenceClassification, source)
+    model = _frozen(AutoModelForSequenceClassification, source)
     if model.config.num_labels != 1 or not hasattr(model, "score"):
+        head = "score" if hasattr(model, "score") else "of another name"
         raise ValueError(
-            f"it has {model.config.num_labels} labels and head "
-            f"{'score' if hasattr(model, 'score') else 'of another name'}; a reward model has one "
-            "label and the head 'score'"
+            f"it has {model.config.num_labels} labels and a head {head}; a reward model that can "
+            "be read at every token has one label and the head 'score'"
         )
 
-    def values(ids: "torch.Tensor", mask: "torch.Tensor") -> "torch.Tensor":
+    def read(
+        ids: "torch.Tensor", mask: "torch.Tensor", positions: "torch.Tensor"
+    ) -> "torch.Tensor":
         hidden = model.base_model(input_ids=ids, attention_mask=mask).last_hidden_state
-        scores: torch.Tensor = model.score(hidden)[..., 0].float().cpu()
+        scores: torch.Tensor = model.score(hidden[:, positions])[..., 0]
         return scores
 
-    return RewardModel(values, True, _limit(model))
+    return model, read, True
 
 
-_LOADERS: dict[str, Callable[[Source, Preset, Any], RewardModel]] = {
+_LOADERS: dict[str, Callable[[Source, Preset, Any], _Loaded]] = {
     "labels": _labels,
-    "remote-labels": _remote_labels,
+    "two-layer-labels": _two_layer_labels,
     "value-head": _value_head,
     "pair": _pair,
     "sequence": _sequence,
 }
 
 
-def _of_labels(model: Any, good: int) -> Values:
-    def values(ids: "torch.Tensor", mask: "torch.Tensor") -> "torch.Tensor":
-        logits = model(input_ids=ids, attention_mask=mask)[0].float().cpu()
-        if logits.shape[-1] == 1:
-            single: torch.Tensor = logits[..., 0]
-            return single
+def _single(model: Any) -> Read:
+    """Return a reader of the only label."""
+
+    def read(
+        ids: "torch.Tensor", mask: "torch.Tensor", positions: "torch.Tensor"
+    ) -> "torch.Tensor":
+        values: torch.Tensor = model(input_ids=ids, attention_mask=mask).logits[:, positions, 0]
+        return values
+
+    return read
+
+
+def _difference(model: Any, good: int) -> Read:
+    """Return a reader of log p(good)/p(bad) of two labels."""
+
+    def read(
+        ids: "torch.Tensor", mask: "torch.Tensor", positions: "torch.Tensor"
+    ) -> "torch.Tensor":
+        logits = model(input_ids=ids, attention_mask=mask).logits[:, positions].float()
         difference: torch.Tensor = logits[..., good] - logits[..., 1 - good]
         return difference
 
-    return values
+    return read
 
 
 def _good_index(model: Any, source: Source) -> int:
@@ -153,60 +170,66 @@ def _good_index(model: Any, source: Source) -> int:
     raise ValueError(f"it has no label '{source.good_label}'; its labels are {', '.join(names)}")
 
 
-def _loaded(auto_class: Any, source: Source, *, ignored: str = "") -> Any:
-    """Return a model in eval mode; refuse one whose head is not in the checkpoint."""
+def _two_layer_class(source: Source) -> Any:
+    """Return the token-classification class of the model's architecture with a two-layer head.
+
+    So the published models need none of the code that their repositories bring.
+    """
+    from torch import nn
+    from transformers import MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING, AutoConfig
+
+    config = AutoConfig.from_pretrained(
+        source.path, revision=source.revision, trust_remote_code=False
+    )
+    if type(config) not in MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING:
+        raise ValueError(f"transformers reads no labels from a model of type {config.model_type}")
+    one_layer: Any = MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING[type(config)]
+
+    class TwoLayerHead(one_layer):
+        def __init__(self, config: Any) -> None:
+            super().__init__(config)
+            width = config.hidden_size
+            self.score = nn.Sequential(
+                nn.Linear(width, width), nn.ReLU(), nn.Linear(width, config.num_labels)
+            )
+            self.post_init()
+
+    return TwoLayerHead
+
+
+def _frozen(
+    auto_class: Any, source: Source, *, may_lack: str = "", unused: str = "lm_head.", **kwargs: Any
+) -> Any:
+    """Return a model in eval mode on the device; refuse a checkpoint that does not fit it.
+
+    Args:
+        auto_class: whose ``from_pretrained`` is called, with ``kwargs``.
+        source: where from, and how.
+        may_lack: end of the names that a checkpoint may lack.
+        unused: beginning of the names that this kind of model does not use.
+
+    Raises:
+        ValueError: tensors that the checkpoint lacks, or that the model has no use for.
+    """
     model, report = auto_class.from_pretrained(
         source.path,
         revision=source.revision,
         dtype=source.dtype,
         trust_remote_code=source.trust_remote_code,
         output_loading_info=True,
+        **kwargs,
     )
-    missing = sorted(report["missing_keys"])
-    # A sequence head has no bias; as a token head it gets one, initialised with 0.
-    missing = [key for key in missing if not key.endswith("score.bias")]
+    missing = [k for k in report["missing_keys"] if not may_lack or not k.endswith(may_lack)]
     if missing:
         raise ValueError(
-            f"the checkpoint lacks {missing[0]} ({len(missing)} tensors), which would be random: "
+            f"the checkpoint lacks {min(missing)} ({len(missing)} tensors), which would be random: "
             "it is a model of another kind, choose its preset"
         )
-    unexpected = [key for key in report["unexpected_keys"] if not key.startswith(ignored or " ")]
-    if unexpected:
+    surplus = [k for k in report["unexpected_keys"] if not unused or not k.startswith(unused)]
+    if surplus:
         raise ValueError(
-            f"the checkpoint holds {unexpected[0]} ({len(unexpected)} tensors), which this preset "
-            "does not use: it is a model of another kind, choose its preset"
+            f"the checkpoint holds {min(surplus)} ({len(surplus)} tensors), which this preset does "
+            "not use: it is a model of another kind, choose its preset"
         )
+    model.config.use_cache = False
     return model.requires_grad_(False).eval().to(source.device)
-
-
-def _value_head_tensors(source: Source) -> "tuple[torch.Tensor, torch.Tensor]":
-    """Return weight [1, D] and bias [1] of ``v_head.summary``, float32."""
-    from safetensors import safe_open
-
-    found = {}
-    for file in _weight_files(source):
-        with safe_open(file, framework="pt") as tensors:
-            for name in tensors.keys():  # noqa: SIM118 - not a dict
-                if name.startswith("v_head.summary."):
-                    found[name.rpartition(".")[2]] = tensors.get_tensor(name).float()
-    if set(found) != {"weight", "bias"}:
-        raise ValueError("the checkpoint has no v_head.summary.weight and .bias in safetensors")
-    return found["weight"].to(source.device), found["bias"].to(source.device)
-
-
-def _weight_files(source: Source) -> Sequence[str]:
-    from pathlib import Path
-
-    from huggingface_hub import snapshot_download
-
-    folder = Path(source.path)
-    if not folder.is_dir():
-        folder = Path(
-            snapshot_download(source.path, revision=source.revision, allow_patterns="*.safetensors")
-        )
-    return [str(path) for path in sorted(folder.glob("*.safetensors"))]
-
-
-def _limit(model: Any) -> int | None:
-    limit = getattr(model.config, "max_position_embeddings", None)
-    return int(limit) if limit else None

@@ -6,7 +6,6 @@ from typing import Any
 
 from tgdpo_core import Example
 from tgdpo_plugins.token_rewards.dense_prm.presets import Preset
-from tgdpo_plugins.token_rewards.dense_prm.steps import messages_of, text_of
 
 
 @dataclass(frozen=True)
@@ -15,7 +14,7 @@ class Reading:
 
     Attributes:
         ids: its tokens.
-        positions: where a value is read, one position per step.
+        positions: where a value is read, ascending; in a layout of steps one per step.
     """
 
     ids: Sequence[int]
@@ -26,24 +25,25 @@ def read_steps(example: Example, steps: Sequence[str], tokenizer: Any, preset: P
     """Return the input for a response and the position of the value of every step.
 
     Raises:
-        ValueError: the number of positions is not the number of steps (a tag that the tokenizer
-            splits, or that the text itself holds).
+        ValueError: a prompt that the layout cannot show, or a tag that is not one token.
     """
-    reading = _LAYOUTS[preset.layout](example, steps, tokenizer, preset)
-    if len(reading.positions) != len(steps):
-        raise ValueError(
-            f"{len(steps)} steps, but {len(reading.positions)} positions of the tag {preset.tag!r} "
-            "in the model's tokens. Use the preset and the tokenizer that the model was trained "
-            "with"
-        )
-    return reading
+    return _LAYOUTS[preset.layout](example, _numbered(steps, preset), tokenizer, preset)
+
+
+def _numbered(steps: Sequence[str], preset: Preset) -> list[str]:
+    if not preset.step_prefix:
+        return list(steps)
+    return [
+        step if step.startswith("Step ") else preset.step_prefix.format(number=number) + step
+        for number, step in enumerate(steps, 1)
+    ]
 
 
 def _piecewise(example: Example, steps: Sequence[str], tokenizer: Any, preset: Preset) -> Reading:
     """[BOS] prompt, then step and tag by turns, each tokenized alone; read at the tag's last id."""
     tag = _ids(tokenizer, preset.tag)
     ids = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-    ids += _ids(tokenizer, text_of(example.prompt) + preset.prompt_end)
+    ids += _ids(tokenizer, _question(example) + preset.prompt_end)
     positions = []
     for step in steps:
         ids += _ids(tokenizer, step) + (tag if preset.whole_tag else tag[-1:])
@@ -53,45 +53,50 @@ def _piecewise(example: Example, steps: Sequence[str], tokenizer: Any, preset: P
 
 def _tagged_chat(example: Example, steps: Sequence[str], tokenizer: Any, preset: Preset) -> Reading:
     """A chat whose answer has the tag behind every step; read at the tag."""
-    answer = "".join(step + preset.tag for step in steps)
-    messages = [
-        *messages_of(example.prompt, preset.system),
-        {"role": "assistant", "content": answer},
-    ]
-    ids = _ids(tokenizer, tokenizer.apply_chat_template(messages, tokenize=False))
-    return Reading(ids, _where(ids, _ids(tokenizer, preset.tag)[-1]))
+    answer, ends = _tagged(steps, preset)
+    messages = [*_messages(example, preset), {"role": "assistant", "content": answer}]
+    text = _rendered(messages, example, tokenizer)
+    start = text.rfind(answer)
+    if start < 0:
+        raise ValueError(
+            "the chat template of the reward model does not write the answer as it is, so its "
+            f"steps cannot be found: {text[-80:]!r}"
+        )
+    return _read_at(text, [start + end for end in ends], tokenizer, preset, special=False)
 
 
 def _tagged_text(example: Example, steps: Sequence[str], tokenizer: Any, preset: Preset) -> Reading:
-    """prompt + ' ' + the steps, the tag behind each; read at the tag."""
-    prompt = text_of(example.prompt).strip() + " "
-    body = "".join(step + preset.tag for step in steps).rstrip("\n" if preset.tag.strip() else "")
-    ids = list(tokenizer(prompt + body)["input_ids"])
-    num_prompt_ids = len(tokenizer(prompt)["input_ids"])
-    marks = _where(ids, _tag_id(tokenizer, preset.tag))
-    return Reading(ids, [p for p in marks if p >= num_prompt_ids - 1])
+    """[BOS] prompt + ' ' + the steps, the tag behind each; read at the tag."""
+    prompt = _question(example) + " "
+    answer, ends = _tagged(steps, preset)
+    ends = [len(prompt) + end for end in ends]
+    return _read_at(prompt + answer, ends, tokenizer, preset, special=True)
 
 
 def _turns(example: Example, steps: Sequence[str], tokenizer: Any, preset: Preset) -> Reading:
     """The user says a step, the assistant says good, by turns; read where that is predicted."""
-    asked = messages_of(example.prompt, preset.system)
-    turns = [f"{asked[-1]['content']} {steps[0]}", *steps[1:]]
+    *before, asked = _messages(example, preset)
+    turns = [f"{asked['content']} {steps[0]}", *steps[1:]]
 
     def ids_with(answer: str) -> list[int]:
-        messages = asked[:-1]
+        messages = list(before)
         for turn in turns:
-            messages = [
-                *messages,
+            messages += [
                 {"role": "user", "content": turn},
                 {"role": "assistant", "content": answer},
             ]
-        return _ids(tokenizer, tokenizer.apply_chat_template(messages, tokenize=False))
+        return _ids(tokenizer, _rendered(messages, example, tokenizer))
 
-    # Wherever the ids of two answers differ, an answer stands; its template decides what is around.
+    # Wherever the ids of two answers differ, an answer stands, whatever the template has around.
     good, bad = ids_with(preset.good), ids_with(preset.bad)
-    if len(good) != len(bad):
-        raise ValueError(f"{preset.good!r} and {preset.bad!r} are not one token each here")
-    return Reading(good, [i - 1 for i, (a, b) in enumerate(zip(good, bad, strict=True)) if a != b])
+    places = [i for i, (a, b) in enumerate(zip(good, bad, strict=False)) if a != b]
+    labels = (token_id(tokenizer, preset.good), token_id(tokenizer, preset.bad))
+    if {(good[i], bad[i]) for i in places} != {labels} or len(places) != len(steps):
+        raise ValueError(
+            f"the chat template of the reward model does not leave the answers {preset.good!r} and "
+            f"{preset.bad!r} as one token each. Use the tokenizer that the model was trained with"
+        )
+    return Reading(good, [i - 1 for i in places])
 
 
 _LAYOUTS: dict[str, Callable[[Example, Sequence[str], Any, Preset], Reading]] = {
@@ -102,28 +107,87 @@ _LAYOUTS: dict[str, Callable[[Example, Sequence[str], Any, Preset], Reading]] = 
 }
 
 
+def _question(example: Example) -> str:
+    """Return the prompt of a layout without roles: one question, without the space around it."""
+    if isinstance(example.prompt, str):
+        return example.prompt.strip()
+    # A model that knows no roles was trained on the question alone.
+    turns = [message for message in example.prompt if message.get("role") != "system"]
+    roles = [str(turn.get("role")) for turn in turns]
+    if roles != ["user"] or not isinstance(turns[0].get("content"), str) or example.tools:
+        tools = " and tools" if example.tools else ""
+        raise ValueError(
+            f"this preset asks one question in plain text, found messages of {', '.join(roles)}"
+            f"{tools}. Use rows with one user message, or a preset with a chat template (qwen-prm, "
+            "token-head, sequence-reward)"
+        )
+    return str(turns[0]["content"]).strip()
+
+
+def _messages(example: Example, preset: Preset) -> list[dict[str, Any]]:
+    """Return the prompt as chat messages, the preset's system message in front if it has none."""
+    if isinstance(example.prompt, str):
+        messages: list[dict[str, Any]] = [{"role": "user", "content": example.prompt.strip()}]
+    else:
+        messages = [dict(message) for message in example.prompt]
+    if preset.system and messages[0].get("role") != "system":
+        return [{"role": "system", "content": preset.system}, *messages]
+    return messages
+
+
+def _rendered(messages: Sequence[Any], example: Example, tokenizer: Any) -> str:
+    text: str = tokenizer.apply_chat_template(list(messages), tools=example.tools, tokenize=False)
+    return text
+
+
+def _tagged(steps: Sequence[str], preset: Preset) -> tuple[str, list[int]]:
+    """Return steps with the tag behind each, and where each tag ends."""
+    text, ends = "", list[int]()
+    for step in steps:
+        text += (preset.gap if ends else "") + step + preset.tag
+        ends.append(len(text))
+    return text, ends
+
+
+def _read_at(
+    text: str, ends: Sequence[int], tokenizer: Any, preset: Preset, *, special: bool
+) -> Reading:
+    """Return the text's ids and the tokens that end at ``ends``, each of which must be the tag.
+
+    Found by place and not by id: the tag may stand in the response itself.
+    """
+    encoded = tokenizer(
+        text, add_special_tokens=special, return_offsets_mapping=True, verbose=False
+    )
+    places = {end: (i, text[start:end]) for i, (start, end) in enumerate(encoded["offset_mapping"])}
+    positions = []
+    for end in ends:
+        position, token = places.get(end, (-1, ""))
+        # Tokenizers differ in whether a leading space is part of the token, or of its range.
+        if token.strip(" ") != preset.tag.strip(" "):
+            raise ValueError(
+                f"the tag {preset.tag!r} is not one token of the reward model's tokenizer at the "
+                f"end of {text[max(0, end - 30) : end]!r}. Use the preset and the tokenizer that "
+                "the model was trained with"
+            )
+        positions.append(position)
+    return Reading(list(encoded["input_ids"]), positions)
+
+
 def token_id(tokenizer: Any, text: str) -> int:
     """Return the id of a text that is one token (behind the space that a tokenizer may add).
 
     Raises:
-        ValueError: it is several tokens.
+        ValueError: it is several tokens, or unknown.
     """
     ids = _ids(tokenizer, text)
-    if len(ids) != 1:
+    if len(ids) != 1 or ids[0] == tokenizer.unk_token_id:
         raise ValueError(
-            f"{text!r} is {len(ids)} tokens of the reward model's tokenizer; the preset needs one"
+            f"{text!r} is not one token of the reward model's tokenizer (its ids are {ids}), and "
+            "the preset needs one. Use the preset and the tokenizer that the model was trained with"
         )
     return ids[0]
 
 
-def _tag_id(tokenizer: Any, tag: str) -> int:
-    """Return the id that marks a step: the last of the tag, line breaks behind it left out."""
-    return _ids(tokenizer, tag.rstrip("\n") if tag.strip() else tag)[-1]
-
-
 def _ids(tokenizer: Any, text: str) -> list[int]:
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
-
-
-def _where(ids: Sequence[int], wanted: int) -> list[int]:
-    return [position for position, token in enumerate(ids) if token == wanted]
+    return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])

@@ -10,7 +10,7 @@ from tgdpo_core import Example
 
 VOCABULARY = [
     *("<pad>", "<s>", "</s>", "<unk>", "\n", "+", "-", "<extra_0>", "ки", "\n\n\n\n\n"),
-    *("system", "user", "assistant", "Q", "a", "b", "c", "d"),
+    *("system", "user", "assistant", "Q", "a", "b", "c", "d", "Step", "1:", "2:"),
 ]
 TEMPLATE = "{% for m in messages %}{{ m['role'] }} {{ m['content'] }} {% endfor %}"
 
@@ -46,6 +46,49 @@ def words() -> Any:
 
 
 @pytest.fixture
+def characters() -> Any:
+    """A tokenizer of characters with tags and labels as tokens: unlike any policy's BPE."""
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    pieces = ["\n", "\u2019", "ки", "\n\n\n\n\n", " +", " -"]
+    alphabet = [*(chr(c) for c in range(32, 127)), *pieces]
+    ids = {word: i for i, word in enumerate(["<pad>", "<s>", "</s>", "<unk>", *alphabet])}
+    tokenizer = Tokenizer(models.WordLevel(ids, unk_token="<unk>"))
+    of_several = Regex("ки|\n{5}| [+\\-]|[\\s\\S]")
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(of_several, "isolated")
+    tokenizer.decoder = decoders.Fuse()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", ids["<s>"])]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token="<s>",
+        eos_token="</s>",
+        pad_token="<pad>",
+        unk_token="<unk>",
+        extra_special_tokens=["<extra_0>"],
+        chat_template="{% for m in messages %}[{{ m['role'] }}]{{ m['content'] }}{% endfor %}",
+    )
+
+
+@pytest.fixture(scope="session")
+def qwen_tokenizer() -> Any:
+    """A small tokenizer with Qwen's rules, `<extra_0>` and ChatML, trained on text with tags."""
+    from transformers import Qwen2Tokenizer
+
+    texts = ["Two plus two is 4. \n\n\n\n\n So 4 + 4 - 1 is 7. \n\n\n\n\n + - + -"] * 20
+    tokenizer = Qwen2Tokenizer().train_new_from_iterator(
+        texts, 320, new_special_tokens=["<|im_start|>", "<|im_end|>", "<extra_0>"]
+    )
+    tokenizer.chat_template = (
+        "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n"
+        "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    return tokenizer
+
+
+@pytest.fixture
 def example() -> Example:
     """Two steps, 'b c' and 'd', as a policy of single characters sees them."""
     response = "b c\nd"
@@ -60,25 +103,6 @@ def example() -> Example:
         num_untruncated=len(response) + 1,
         raw_response=response,
     )
-
-
-REMOTE_CODE = """
-import torch
-from transformers import LlamaConfig, LlamaModel, LlamaPreTrainedModel
-
-class ProcessRewardModel(LlamaPreTrainedModel):
-    config_class = LlamaConfig
-
-    def __init__(self, config):
-        super().__init__(config)
-        self.model = LlamaModel(config)
-        self.score = torch.nn.Linear(config.hidden_size, 2)
-        self.post_init()
-
-    def forward(self, input_ids=None, attention_mask=None, **kwargs):
-        hidden = self.model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        return (self.score(hidden),)
-"""
 
 
 @pytest.fixture(scope="session")
@@ -107,6 +131,10 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         )
         folder = tmp_path_factory.mktemp(head)
         torch.manual_seed(3)
+        tokenizer.save_pretrained(folder)
+        if head == "two-layer-labels":
+            _save_qwen_prm(folder, len(tokenizer))
+            return folder
         kinds: dict[str, Any] = {
             "labels": LlamaForTokenClassification,
             "sequence": LlamaForSequenceClassification,
@@ -116,7 +144,6 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
             _save_with_value_head(model, folder)
         else:
             model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
         return folder
 
     return make
@@ -134,37 +161,35 @@ def _save_with_value_head(model: Any, folder: Path) -> None:
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
 
 
-@pytest.fixture(scope="session")
-def remote_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Any], Path]:
-    """A function: tokenizer -> folder of a reward model that brings its own code."""
+def _save_qwen_prm(folder: Path, vocab_size: int) -> None:
+    """Write the files of a Qwen2.5-Math-PRM without the code that its repository brings."""
+    import json
 
-    def make(tokenizer: Any) -> Path:
-        import json
+    import torch
+    from safetensors.torch import save_file
+    from transformers import Qwen2Config, Qwen2Model
 
-        import torch
-        from safetensors.torch import save_file
-        from transformers import LlamaConfig, LlamaModel
-
-        folder = tmp_path_factory.mktemp("remote")
-        (folder / "modeling_prm.py").write_text(REMOTE_CODE)
-        torch.manual_seed(4)
-        config = LlamaConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=24,
-            intermediate_size=48,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            initializer_range=0.4,
-        )
-        body = LlamaModel(config)
-        tensors = {f"model.{name}": tensor for name, tensor in body.state_dict().items()}
-        tensors["score.weight"], tensors["score.bias"] = torch.randn(2, 24), torch.randn(2)
-        save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-        content = config.to_dict()
-        content["architectures"] = ["ProcessRewardModel"]
-        content["auto_map"] = {"AutoModel": "modeling_prm.ProcessRewardModel"}
-        (folder / "config.json").write_text(json.dumps(content))
-        tokenizer.save_pretrained(folder)
-        return folder
-
-    return make
+    config = Qwen2Config(
+        vocab_size=vocab_size,
+        hidden_size=24,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        max_position_embeddings=2048,
+        initializer_range=0.4,
+    )
+    tensors = {f"model.{name}": t for name, t in Qwen2Model(config).state_dict().items()}
+    for layer, num_rows in ((0, 24), (2, 2)):
+        tensors[f"score.{layer}.weight"] = torch.randn(num_rows, 24) / 3
+        tensors[f"score.{layer}.bias"] = torch.randn(num_rows)
+    tensors["lm_head.weight"] = torch.randn(vocab_size, 24)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    content = config.to_dict() | {
+        "architectures": ["Qwen2ForProcessRewardModel"],
+        "auto_map": {
+            "AutoConfig": "configuration_qwen2_rm.Qwen2RMConfig",
+            "AutoModel": "modeling_qwen2_rm.Qwen2ForProcessRewardModel",
+        },
+    }
+    (folder / "config.json").write_text(json.dumps(content))

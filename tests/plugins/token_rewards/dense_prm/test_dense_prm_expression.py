@@ -51,3 +51,16 @@ def test_a_step_within_one_token_gives_its_value_to_the_next() -> None:
         np.array([1.0, 2.0, 4.0]), [1, 2, 6], [(0, 4), (4, 6)], "spread", neutral=0.0
     )
     assert found.tolist() == [3.5, 3.5]
+
+
+@pytest.mark.parametrize(("placement", "expected"), [("broadcast", 0.5), ("last", 0.0)])
+def test_a_response_without_steps_is_neutral(placement: str, expected: float) -> None:
+    none = np.zeros(0)
+    found = place_steps(none, [], [(0, 1), (1, 1)], placement, neutral=0.5)  # type: ignore[arg-type]
+    assert found.tolist() == [expected, expected]
+
+
+def test_a_step_that_ends_inside_a_token_keeps_its_value() -> None:
+    # the step of the first two characters has one token of its own; the second token straddles
+    found = place_steps(np.array([1.0, 4.0]), [2, 4], [(0, 1), (1, 4)], "last", neutral=0.0)
+    assert found.tolist() == [1.0, 4.0]

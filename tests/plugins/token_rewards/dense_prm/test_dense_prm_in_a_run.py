@@ -55,9 +55,17 @@ def test_it_trains_and_is_stored(train: Callable[..., dict[str, Any]]) -> None:
     assert other["store"]["passes"]["token_reward:dense-prm"]["computed"] == 6
 
 
-class TestDensePRM(TokenRewardContract):
-    """The contract of every token reward, on a tiny model."""
+class TestStepsOfDensePRM(TokenRewardContract):
+    """The contract of every token reward, on a tiny model of steps."""
 
     @pytest.fixture(autouse=True)
     def _model(self, prm: Path) -> None:
         self.plugin = DensePRM(model=str(prm), preset="token-classification")
+
+
+class TestTokensOfDensePRM(TokenRewardContract):
+    """The same, on a tiny model of every token."""
+
+    @pytest.fixture(autouse=True)
+    def _model(self, prm: Path) -> None:
+        self.plugin = DensePRM(model=str(prm), preset="token-head", placement="delta")
