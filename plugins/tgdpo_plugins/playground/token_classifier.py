@@ -28,7 +28,7 @@ LABELS: dict[Target, dict[int, str]] = {
     "outcome": {0: "wrong", 1: "right"},
 }
 BATCH_SIZE = 64
-LEARNING_RATE = 1e-3  # 3e-3, the base model's own, forgets what the base model knows
+LEARNING_RATE = 1e-3
 
 
 class LabelledTokens(NamedTuple):

@@ -2,11 +2,22 @@
 
     python -m tgdpo_plugins.playground.train_prm --world 0 --output runs/prm
     tgdpo train --config playground --reward-plugin dense-prm --reward-arg model=runs/prm \\
-        --reward-arg preset=token-head --reward-arg output=signed ...
+        --reward-arg preset=token-head --reward-arg output=signed --reward-transform rms
 
 It learns from rollouts of the world's base model on prompts that no split has. ``--target steps``
 labels every token by the checker (step labels, as a process reward model has them);
-``--target outcome`` knows only whether the whole answer was right, as a value model does.
+``--target outcome`` knows only whether the whole answer was right, as a value model does
+(``--reward-arg placement=delta`` then says what every token did to the chances). They take 70 and
+245 seconds of processor time, on two threads.
+
+AUC of the error tokens in held-out rollouts, among all tokens and among results (seed 1):
+
+    steps, worlds 0, 1, 3           .990 .988    .983 .973    .984 .974
+    outcome, world 0                .782 .834    (right answers, by the value of EOS: .922)
+
+Why the outcome is enough, by trials in world 0 with other rollouts (.794 .836, right answers .943):
+from random weights, not the base model's, .567 .586 (.644); with 3000 rollouts, .556 .545 (.695);
+after 4 epochs .720 .772 (.893), and .568 .576 (.611) if they are at a learning rate of 3e-3.
 """
 
 import random
