@@ -45,13 +45,21 @@ class Session:
 
         return PluginManager(files=self.plugin_files)
 
+    @cached_property
+    def plugin_commands(self) -> click.Group:
+        """The commands that plugins add; they last as long as the session."""
+        group = click.Group("tgdpo")
+        self.plugins.add_commands(group)
+        return group
+
 
 class LazyGroup(click.Group):
     """A group whose commands are imported when called; plugins may add more."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the built-in commands, and those of plugins once they are loaded."""
-        return [*COMMANDS, *sorted(self.commands)]
+        loaded = vars(_session(ctx)).get("plugin_commands")
+        return [*COMMANDS, *(sorted(loaded.commands) if loaded else ())]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command; only an unknown one loads the plugins."""
@@ -59,11 +67,7 @@ class LazyGroup(click.Group):
             module = importlib.import_module(f"tgdpo_cli.commands.{cmd_name}")
             command: click.Command = module.command
             return command
-        known = super().get_command(ctx, cmd_name)
-        if known is None:
-            _session(ctx).plugins.add_commands(self)
-            known = super().get_command(ctx, cmd_name)
-        return known
+        return _session(ctx).plugin_commands.get_command(ctx, cmd_name)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
