@@ -20,6 +20,7 @@ COMMANDS = {
     "score": "Fill the store of per-token values, without training.",
     "inspect": "Show tokens coloured by reward and by weight.",
     "evaluate": "Generate answers with models or runs and judge them.",
+    "exact": "Enumerate a tiny world: what the losses do, exactly.",
     "validate": "Check recipe, paths, plugins and data rows; load no model.",
     "plugins": "List and explain what is installed.",
     "recipes": "List, show and copy the recipes that come along.",

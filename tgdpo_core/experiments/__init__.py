@@ -1,0 +1,1 @@
+"""Experiments: many runs or exact worlds, and what follows from them."""
