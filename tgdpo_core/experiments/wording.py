@@ -1,0 +1,167 @@
+"""Results in words: the findings, the notes below a table, and how numbers are written."""
+
+from collections.abc import Sequence
+
+from tgdpo_core.experiments.main_metric import MainMetric
+from tgdpo_core.experiments.statistics import ONE_SEED, Difference, Estimate
+from tgdpo_core.experiments.summary import BestBaseline, CellSummary
+
+_MINUS = "\N{MINUS SIGN}"
+_NOTHING = "\N{EN DASH}"
+_MOST_NAMES = 3
+
+
+def number(value: float | None, *, sign: bool = False, digits: int = 3) -> str:
+    """Return a number with so many digits after the point, as people read it."""
+    if value is None:
+        return _NOTHING
+    return f"{value:{'+' if sign else ''}.{digits}f}".replace("-", _MINUS)
+
+
+def with_error(found: Estimate | None) -> str:
+    """Return ``mean +- standard error``; the mean alone with one seed."""
+    if found is None or found.standard_error is None:
+        return number(found.mean if found else None)
+    return f"{number(found.mean)} \N{PLUS-MINUS SIGN} {found.standard_error:.3f}"
+
+
+def with_interval(found: Difference | None) -> str:
+    """Return ``difference [low, high]``; the difference alone with one seed."""
+    if found is None:
+        return _NOTHING
+    mean = number(found.estimate.mean, sign=True)
+    if found.low is None:
+        return mean
+    return f"{mean} [{number(found.low, sign=True)}, {number(found.high, sign=True)}]"
+
+
+def epoch(value: float) -> str:
+    """Return an epoch without needless digits."""
+    return f"{value:.4g}"
+
+
+def verdict(summary: CellSummary, metric: MainMetric) -> str:
+    """Return what may be said about a cell and its baseline, at the peak and at the end."""
+    if summary.cell.baseline == summary.cell.name:
+        return "is the baseline"
+    peak = summary.peak.difference if summary.peak else None
+    end = summary.end.difference if summary.end else None
+    if peak is None or end is None:
+        return "no common seed with the baseline" if summary.cell.baseline else "no baseline"
+    if peak.verdict == end.verdict:
+        return _judged(peak.verdict, metric)
+    return f"peak {_judged(peak.verdict, metric)}, end {_judged(end.verdict, metric)}"
+
+
+def findings(
+    summaries: Sequence[CellSummary],
+    metric: MainMetric | None,
+    best: BestBaseline | None,
+    num_unfinished: int,
+) -> list[str]:
+    """Return the headline first, then further sentences."""
+    missing = []
+    if num_unfinished:
+        missing = [
+            f"{num_unfinished} {_plural('run', num_unfinished)} without a result: see below."
+        ]
+    if not summaries:
+        return ["No run of this ablation is finished yet.", *missing]
+    if metric is None:
+        nothing = "Nothing was evaluated in every finished run, so no cell can be called better"
+        advice = "give the recipe data.eval_path, or a judging section."
+        return [f"{nothing}: {advice}", *missing]
+    sentences = _against_baseline(summaries, metric)
+    sentences += [_best_cell(summaries, metric)]
+    sentences += _against_best(best, metric) if best else []
+    return sentences + missing
+
+
+def notes(metric: MainMetric | None, num_compared: int) -> list[str]:
+    """Return how the numbers were made, one sentence each."""
+    main = [f"Main metric {metric.name}: {metric.meaning}."] if metric else []
+    return [
+        *main,
+        "\N{PLUS-MINUS SIGN} is the standard error over seeds.",
+        "Peak: the evaluation after training began whose mean over seeds is best, the same one "
+        "for all seeds of a cell (in brackets: its epoch); still slightly optimistic, for it is "
+        "chosen on the same evaluations. End: the last evaluation.",
+        "Differences are paired by seed, each cell at its own peak or end; in brackets the 95 % "
+        "bootstrap interval.",
+        "Above or below: the interval excludes 0 and the paired t-test has p < 0.05. With few "
+        "seeds the interval alone is too narrow (two seeds: it covers the truth half the time).",
+        "At equal KL: where the KL of a seed first reaches the level, interpolated between "
+        "evaluations; it is a Monte-Carlo estimate on sampled answers.",
+        f"No correction for the number of comparisons: {num_compared} cells were compared.",
+        "f_w, f_l, log-probability change and training loss are means over the training pairs "
+        "since the evaluation before the last one. Losses of different weights cannot be compared.",
+    ]
+
+
+def _judged(found: str, metric: MainMetric) -> str:
+    if metric.higher_is_better:
+        return found
+    return {"above": "above (worse)", "below": "below (better)"}.get(found, found)
+
+
+def _against_baseline(summaries: Sequence[CellSummary], metric: MainMetric) -> list[str]:
+    """Return how many cells differ from the baseline at the peak, then which."""
+    found = [(s.cell.name, s.peak.difference) for s in summaries if s.peak and s.peak.difference]
+    found.sort(key=lambda pair: -abs(pair[1].estimate.mean))
+    groups: dict[str, list[str]] = {}
+    for name, difference in found:
+        groups.setdefault(difference.verdict, []).append(f"{name} ({with_interval(difference)})")
+    if not found:
+        return []
+    if list(groups) == [ONE_SEED]:
+        return ["One seed: no statement about any difference is possible."]
+    named = [verdict for verdict in ("above", "below") if verdict in groups]
+    unclear = len(found) - sum(len(groups[name]) for name in named)
+    counts = [f"{len(groups[name])} {_judged(name, metric)} the baseline" for name in named]
+    counts += [f"{unclear} not distinguishable from it"] if unclear else []
+    cells = f"{len(found)} {_plural('cell', len(found))}"
+    return [
+        f"Of {cells} compared at the peak: {', '.join(counts)}.",
+        *(f"{_judged(name, metric).capitalize()}: {_listed(groups[name])}." for name in named),
+    ]
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return the first names, and how many more there are."""
+    more = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
+def _best_cell(summaries: Sequence[CellSummary], metric: MainMetric) -> str:
+    sign = 1 if metric.higher_is_better else -1
+
+    def score(summary: CellSummary) -> float:
+        assert summary.peak is not None
+        return sign * summary.peak.estimate.mean
+
+    top = max((s for s in summaries if s.peak and s.end), key=score)
+    assert top.peak is not None
+    assert top.end is not None
+    return (
+        f"The best peak is {with_error(top.peak.estimate)} ({metric.label}; {top.cell.name}, epoch "
+        f"{epoch(top.peak.epoch)}); at its end, epoch {epoch(top.end.epoch)}, that cell is at "
+        f"{with_error(top.end.estimate)}."
+    )
+
+
+def _against_best(best: BestBaseline, metric: MainMetric) -> list[str]:
+    better = "above" if metric.higher_is_better else "below"
+    sentences = []
+    for moment, name in (("peak", best.peak), ("end", best.end)):
+        winners = [
+            f"{rival.name} ({with_interval(found)})"
+            for rival in best.rivals
+            if (found := getattr(rival, moment)) and found.verdict == better
+        ]
+        beaten = "beaten by " + _listed(winners) if winners else "beaten by no other variant"
+        sentences.append(f"The best-tuned baseline at the {moment}, {name}, is {beaten}.")
+    return sentences
+
+
+def _plural(noun: str, count: int) -> str:
+    return noun if count == 1 else f"{noun}s"
