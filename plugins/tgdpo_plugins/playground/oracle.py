@@ -3,19 +3,11 @@
 from collections.abc import Sequence
 
 from tgdpo_core import Example, TokenReward, option
-from tgdpo_plugins.playground.task import (
-    DIGITS,
-    END,
-    EQUALS,
-    FILLERS,
-    OPERATORS,
-    Label,
-    check,
-    parse_prompt,
-)
+from tgdpo_plugins.playground.task import END, Label, check, parse_prompt
+from tgdpo_plugins.playground.tokenizer import TOKENS
 
-# The whole vocabulary: a model may write '=' in an answer, which is an error like any other.
-_PIECES = frozenset((*FILLERS, *OPERATORS, *DIGITS, EQUALS, END))
+# The whole vocabulary: a model may write '=' or '<s>' in an answer, an error like any other.
+_PIECES = frozenset((*TOKENS, END))
 
 
 class PlaygroundOracle(TokenReward):
@@ -59,7 +51,7 @@ def _pieces(example: Example) -> list[str]:
         if piece not in _PIECES:
             raise ValueError(
                 "playground-oracle scores answers made by the playground's tokenizer only. "
-                f"Response token {position} is {piece!r} (in {example.response!r}). Allowed: a "
-                f"digit, one of {' '.join(OPERATORS)} {EQUALS}, one of {list(FILLERS)}, and EOS."
+                f"Response token {position} is {piece!r} (in {example.response!r}). Allowed: one of "
+                f"{list(TOKENS)}, and EOS."
             )
     return pieces

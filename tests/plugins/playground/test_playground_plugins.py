@@ -5,9 +5,10 @@ import sys
 from typing import Any
 
 import pytest
+from transformers import AutoTokenizer
 
 from tgdpo_core import Example, Generation
-from tgdpo_plugins.playground.dataset import Playground
+from tgdpo_plugins.playground.dataset import WORLDS, Playground
 from tgdpo_plugins.playground.oracle import PlaygroundOracle
 from tgdpo_plugins.playground.verifier import Verifier
 
@@ -45,6 +46,25 @@ def test_the_oracle_uses_its_options() -> None:
 
 def test_the_oracle_scores_a_truncated_answer() -> None:
     assert PlaygroundOracle().score([example("3+4*2=", [" so ", "+", "4"])]) == [[0, 1, 1]]
+
+
+def test_a_special_token_in_an_answer_is_an_error() -> None:
+    """Rows of the shipped worlds have some: the base model sampled them."""
+    pieces = [" so ", "<s>", "+", "4", "7", ""]
+    assert PlaygroundOracle().score([example("3+4=", pieces)]) == [[0, -1, 0, 0, 0, 0]]
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_the_oracle_scores_every_row_of_every_world(world: type[Playground]) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(world.model)
+    for row in (*world().rows("train"), *world().rows("test")):
+        pieces = [
+            [*tokenizer.convert_ids_to_tokens(tokenizer(row[side])["input_ids"][1:]), ""]
+            for side in ("chosen", "rejected")
+        ]
+        chosen, rejected = PlaygroundOracle().score([example(row["prompt"], p) for p in pieces])
+        assert (min(chosen) == -1) == (row["chosen_errors"] > 0)
+        assert min(rejected) == -1
 
 
 def test_the_oracle_refuses_another_data_set() -> None:
