@@ -20,6 +20,7 @@ COMMANDS = {
     "score": "Fill the store of per-token values, without training.",
     "inspect": "Show tokens coloured by reward and by weight.",
     "evaluate": "Generate answers with models or runs and judge them.",
+    "ablate": "Compare token rewards over a grid and several seeds; one report.",
     "exact": "Enumerate a tiny world: what the losses do, exactly.",
     "validate": "Check recipe, paths, plugins and data rows; load no model.",
     "plugins": "List and explain what is installed.",

@@ -90,7 +90,7 @@ def _reward_settings(content: Mapping[str, Any], values: Mapping[str, Any]) -> d
     for text in values["reward_args"]:
         key, value = key_value(text, "--reward-arg")
         _entry_of(entries, key)["args"][key.rpartition(".")[2]] = value
-    transforms = [_transform(text) for text in values["reward_transforms"]]
+    transforms = [transform_entry(text) for text in values["reward_transforms"]]
     if transforms:
         for entry in entries:
             entry["transforms"] = transforms
@@ -124,7 +124,8 @@ def _entry_of(entries: Sequence[dict[str, Any]], key: str) -> dict[str, Any]:
     raise click.UsageError(f"--reward-arg {key}: several reward plugins; write {names}.")
 
 
-def _transform(text: str) -> dict[str, Any]:
+def transform_entry(text: str) -> dict[str, Any]:
+    """Return the recipe entry of ``NAME[:KEY=VALUE,...]``."""
     name, _, options = text.partition(":")
     pairs = [key_value(part, "--reward-transform") for part in options.split(",") if part]
     return {"name": name, **dict(pairs)}

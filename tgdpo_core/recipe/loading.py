@@ -4,13 +4,15 @@ import copy
 import re
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from tgdpo_core.errors import RecipeError, did_you_mean
 from tgdpo_core.recipe.schema import Recipe
+
+Schema = TypeVar("Schema", bound=BaseModel)
 
 _REQUIRED_AT = {"data.path": "--dataset", "output_dir": "--output-dir"}
 
@@ -52,26 +54,37 @@ def resolve_recipe(
         source: the file, for messages.
 
     Raises:
-        RecipeError: unknown keys (with suggestions), missing ones, or values that do not fit; all
-            of them at once.
+        RecipeError: see ``validated``.
     """
     merged: dict[str, Any] = copy.deepcopy(dict(content))
     for key, value in (settings or {}).items():
         if value is not None:
-            _put(merged, key, value)
+            put_value(merged, key, value)
     for text in overrides:
         key, equals, value = text.partition("=")
         if not equals:
             raise RecipeError(f"--set {text}: expected section.key=value.")
-        try:
-            _put(merged, key.strip(), yaml.load(value, Loader=_StrictLoader))
-        except yaml.YAMLError as error:
-            raise RecipeError(f"--set {text}: the value is not valid YAML: {error}") from error
+        put_value(merged, key.strip(), yaml_value(value, f"--set {text}"))
+    return validated(Recipe, merged, f"The recipe from {source}")
+
+
+def validated(schema: type[Schema], content: Mapping[str, Any], title: str) -> Schema:
+    """Return what a mapping holds, as a schema has it.
+
+    Args:
+        schema: a model without unknown keys.
+        content: nested mappings and lists.
+        title: what is validated, for messages.
+
+    Raises:
+        RecipeError: unknown keys (with suggestions), missing ones, or values that do not fit; all
+            of them at once.
+    """
     try:
-        return Recipe.model_validate(merged)
+        return schema.model_validate(content)
     except ValidationError as error:
-        lines = [_explain(e, merged) for e in error.errors()]
-        raise RecipeError("\n".join([f"The recipe from {source} is not valid:", *lines])) from None
+        lines = [_explain(e, schema) for e in error.errors()]
+        raise RecipeError("\n".join([f"{title} is not valid:", *lines])) from None
 
 
 def to_yaml(recipe: Recipe) -> str:
@@ -79,8 +92,24 @@ def to_yaml(recipe: Recipe) -> str:
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-def _put(content: dict[str, Any], dotted: str, value: Any) -> None:
-    """Set ``a.b.0.c`` in nested dicts and lists."""
+def yaml_value(text: str, source: str) -> Any:
+    """Return what a text means in YAML.
+
+    Raises:
+        RecipeError: it is not valid YAML.
+    """
+    try:
+        return yaml.load(text, Loader=_StrictLoader)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{source}: the value is not valid YAML: {error}") from error
+
+
+def put_value(content: dict[str, Any], dotted: str, value: Any) -> None:
+    """Set ``a.b.0.c`` in nested dicts and lists.
+
+    Raises:
+        RecipeError: the place lies inside a value, or outside a list.
+    """
     *parents, last = dotted.split(".")
     place: Any = content
     for i, part in enumerate(parents):
@@ -105,12 +134,12 @@ def _index(place: list[Any], part: str, dotted: str) -> int:
     return int(part)
 
 
-def _explain(error: Any, merged: Mapping[str, Any]) -> str:
+def _explain(error: Any, schema: type[BaseModel]) -> str:
     """Return one line for a pydantic error, with a suggestion for an unknown key."""
     path = [str(part) for part in error["loc"]]
     dotted = ".".join(path)
     if error["type"] == "extra_forbidden":
-        return f"  {dotted}: unknown key. {did_you_mean(path[-1], _keys_at(path[:-1]))}"
+        return f"  {dotted}: unknown key. {did_you_mean(path[-1], _keys_at(schema, path[:-1]))}"
     if error["type"] == "missing":
         flag = _REQUIRED_AT.get(dotted)
         return f"  {dotted}: required{f' (give {flag})' if flag else ''}."
@@ -119,9 +148,9 @@ def _explain(error: Any, merged: Mapping[str, Any]) -> str:
     return f"  {dotted}: {error['msg']} (got {error['input']!r})."
 
 
-def _keys_at(path: Sequence[str]) -> list[str]:
+def _keys_at(schema: type[BaseModel], path: Sequence[str]) -> list[str]:
     """Return the keys that the schema knows at a place."""
-    model: Any = Recipe
+    model: Any = schema
     for part in path:
         if part.isdigit() or part not in getattr(model, "model_fields", {}):
             continue

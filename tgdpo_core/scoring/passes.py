@@ -138,7 +138,9 @@ def _require_same(
     Sums on GPUs may differ in the last digits; noise differs by its own size.
     """
     for pair, a, b in zip(pairs, once, twice, strict=True):
-        if len(a) and not torch.allclose(a, b, rtol=0, atol=1e-2 * float(a.abs().max().clamp(min=1e-6))):
+        if len(a) and not torch.allclose(
+            a, b, rtol=0, atol=1e-2 * float(a.abs().max().clamp(min=1e-6))
+        ):
             t = int((a - b).abs().argmax())
             raise PluginError(
                 f"{source}, {pair.pair.where}: asked twice, it gave {a[t]:.6g} and {b[t]:.6g} for "

@@ -51,7 +51,7 @@ def _pieces(example: Example) -> list[str]:
         if piece not in _PIECES:
             raise ValueError(
                 "playground-oracle scores answers made by the playground's tokenizer only. "
-                f"Response token {position} is {piece!r} (in {example.response!r}). Allowed: one of "
-                f"{list(TOKENS)}, and EOS."
+                f"Response token {position} is {piece!r} (in {example.response!r}). Allowed: one "
+                f"of {list(TOKENS)}, and EOS."
             )
     return pieces

@@ -1,0 +1,308 @@
+"""``tgdpo ablate``: a grid of runs, and what it shows."""
+
+import contextlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tgdpo_cli.list_options import ListCommand, ListOption, NumberList
+from tgdpo_cli.main import Session
+from tgdpo_cli.output import print_json, quiet_libraries, table
+
+if TYPE_CHECKING:
+    from tgdpo_core.experiments.ablation import Summary
+    from tgdpo_core.experiments.executors import LocalExecutor, RayExecutor
+    from tgdpo_core.experiments.planning import Ablation, Task
+    from tgdpo_core.experiments.work import Outcome
+
+
+@click.command("ablate", cls=ListCommand)
+@click.option(
+    "--config",
+    "--recipe",
+    "config",
+    required=True,
+    help="Ablation (or, with --reward-plugin, recipe): a file, or a name of `tgdpo recipes list`.",
+)
+@click.option(
+    "--reward-plugin", "rewards", cls=ListOption, metavar="NAME...", help="Sources to compare."
+)
+@click.option(
+    "--reward-arg", "reward_args", multiple=True, metavar="NAME.KEY=VALUE", help="Their options."
+)
+@click.option(
+    "--reward-transform",
+    "transforms",
+    cls=ListOption,
+    metavar="NAME[:KEY=VALUE,...]",
+    help="Transforms of all of them, applied in order.",
+)
+@click.option("--control", "controls", cls=ListOption, metavar="NAME...", help="Such as permute.")
+@click.option("--shaping", "shapings", cls=ListOption, metavar="NAME...", help="Shapings.")
+@click.option("--alpha", "alphas", cls=NumberList, metavar="NUMBER...", help="Of the shaping.")
+@click.option("--beta", "betas", cls=NumberList, metavar="NUMBER...", help="Of the loss.")
+@click.option(
+    "--reward-beta", "reward_betas", cls=NumberList, metavar="NUMBER...", help="Of the reward."
+)
+@click.option("--seeds", metavar="N", help="The first N seeds, or a list such as 4,5,6.")
+@click.option("--model", help="Policy: Hub id, folder, or run folder.")
+@click.option("--dataset", help="Preference pairs: Hub id, file, folder, or registered name.")
+@click.option("--eval-dataset", help="Pairs to evaluate on during training.")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Any key, of all cells."
+)
+@click.option("--output-dir", help="The ablation folder.  [default: runs/NAME]")
+@click.option("--quick", is_flag=True, help="The form of about a minute that the file has.")
+@click.option(
+    "--jobs", type=click.IntRange(min=1), help="Cells at a time.  [default: one a GPU, or a core]"
+)
+@click.option("--executor", type=click.Choice(["local", "ray"]), default="local", show_default=True)
+@click.option("--address", default="auto", show_default=True, help="Of the Ray cluster.")
+@click.option("--cpus-per-cell", type=click.IntRange(min=1), help="Threads of a cell.")
+@click.option("--gpus-per-cell", type=float, default=0, show_default=True, help="With Ray.")
+@click.option("--dry-run", is_flag=True, help="Say which cells there are; run nothing.")
+@click.option("--json", "as_json", is_flag=True, help="With --dry-run: print JSON.")
+@click.pass_obj
+def command(session: Session, /, **options: Any) -> int:
+    """Compare token rewards, transforms, shapings, alpha and beta over several seeds.
+
+    \b
+      tgdpo ablate --config playground-rewards
+      tgdpo ablate --config playground --reward-plugin playground-oracle random \\
+                   --alpha 0.5 2 --beta 0.1 0.5 --seeds 4
+
+    Every cell is an ordinary run, and compared with plain DPO (alpha = 0) that shares everything
+    else with it. Started again, it does only what is missing; a cell that fails stops no other.
+    Leaves results.md, results.csv, report.html and plots in the output folder.
+    """
+    quiet_libraries()
+    from tgdpo_core.experiments.planning import plan_ablation
+
+    grid, name = _grid(options)
+    folder = Path(options["output_dir"] or f"runs/{name}")
+    ablation = plan_ablation(grid, folder, session.plugins)
+    if options["dry_run"]:
+        _show_plan(ablation, options["as_json"])
+        return 0
+    from tgdpo_core.experiments.ablation import run_ablation
+    from tgdpo_core.experiments.work import Settings
+
+    threads = _threads(options)
+    settings = Settings(run_command, session.plugin_files, threads)
+    with _progress(ablation) as report, _executor(options, threads) as executor:
+        summary = run_ablation(ablation, executor, settings, report=report)
+    return _show_results(ablation, summary)
+
+
+def run_command(arguments: Sequence[str], plugin_files: Sequence[str]) -> int:
+    """Run a tgdpo command in this process and return its exit code."""
+    from tgdpo_cli.main import cli, run
+
+    flags = [flag for path in plugin_files for flag in ("--plugin-file", path)]
+    return run(lambda: cli.main([*flags, *arguments], prog_name="tgdpo", standalone_mode=False))
+
+
+# -- the grid -------------------------------------------------------------------------------------
+
+
+def _grid(options: Mapping[str, Any]) -> tuple[Any, str]:
+    """Return the grid and the name that its folder has by default."""
+    from tgdpo_cli.shipped_recipes import recipe_path
+    from tgdpo_core.experiments.grid import quick_form, read_grid
+    from tgdpo_core.recipe import load_recipe
+
+    path = recipe_path(options["config"])
+    content = load_recipe(path)
+    if "variants" not in content:
+        content = {"recipe": content, "variants": _variants(options, options["config"])}
+    elif given := [flag for flag, key in _OF_VARIANTS.items() if options[key]]:
+        raise click.UsageError(
+            f"{given[0]}: {options['config']} has variants of its own. Copy and edit it "
+            "(`tgdpo recipes copy`), or give --config a recipe."
+        )
+    if isinstance(content.get("recipe"), str):
+        content["recipe"] = load_recipe(recipe_path(content["recipe"]))
+    grid = read_grid(content, options["config"])
+    if options["quick"]:
+        grid = quick_form(grid)
+    return read_grid(_overridden(grid, options), options["config"]), path.stem
+
+
+_OF_VARIANTS = {
+    "--reward-plugin": "rewards",
+    "--reward-arg": "reward_args",
+    "--reward-transform": "transforms",
+    "--control": "controls",
+    "--shaping": "shapings",
+    "--alpha": "alphas",
+    "--beta": "betas",
+    "--reward-beta": "reward_betas",
+}
+
+
+def _variants(options: Mapping[str, Any], config: str) -> dict[str, Any]:
+    """Return one variant for each reward plugin of the command line."""
+    from tgdpo_cli.recipe_options import key_value, transform_entry
+
+    if not options["rewards"]:
+        raise click.UsageError(
+            f"{config} is a recipe: give --reward-plugin NAME..., or an ablation file with "
+            "variants."
+        )
+    args: dict[str, dict[str, str]] = {name: {} for name in options["rewards"]}
+    for text in options["reward_args"]:
+        key, value = key_value(text, "--reward-arg")
+        plugin, _, option = key.rpartition(".")
+        if not plugin and len(args) == 1:
+            plugin = next(iter(args))
+        if plugin not in args:
+            raise click.UsageError(
+                f"--reward-arg {text}: write {' or '.join(f'{name}.{option}' for name in args)}."
+            )
+        args[plugin][option] = value
+    shared = {
+        "transforms": [[transform_entry(text) for text in options["transforms"]]],
+        "controls": [transform_entry(text) for text in options["controls"]],
+    }
+    lists = {
+        key: list(options[name])
+        for key, name in (
+            ("shaping", "shapings"),
+            ("alpha", "alphas"),
+            ("beta", "betas"),
+            ("reward_beta", "reward_betas"),
+        )
+        if options[name]
+    }
+    return {
+        name: _plain_variant(lists)
+        if name == "none"
+        else {"reward": [{"plugin": name, "args": args[name]}], **shared, **lists}
+        for name in args
+    }
+
+
+def _plain_variant(lists: Mapping[str, Any]) -> dict[str, Any]:
+    """Return plain DPO, which knows no shaping, alpha or reward."""
+    return {"reward": ["none"], **({"beta": lists["beta"]} if "beta" in lists else {})}
+
+
+def _overridden(grid: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a grid's content with what the command line says of all cells."""
+    from tgdpo_cli.recipe_options import key_value
+    from tgdpo_core.recipe.loading import yaml_value
+
+    content: dict[str, Any] = grid.model_dump(exclude_unset=True)
+    settings = {
+        "model.name_or_path": options["model"],
+        "data.path": options["dataset"],
+        "data.eval_path": options["eval_dataset"],
+    }
+    given = {key: value for key, value in settings.items() if value is not None}
+    for text in options["overrides"]:
+        key, value = key_value(text, "--set")
+        given[key] = yaml_value(value, f"--set {text}")
+    content["set"] = {**content.get("set", {}), **given}
+    if seeds := options["seeds"]:
+        content["seeds"] = _seeds(seeds)
+    return content
+
+
+def _seeds(text: str) -> int | list[int]:
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise click.BadParameter(f"--seeds {text}: expected 4, or 4,5,6.") from None
+    return numbers if "," in text else numbers[0]
+
+
+# -- where it runs --------------------------------------------------------------------------------
+
+
+def _jobs(options: Mapping[str, Any]) -> int:
+    if options["jobs"]:
+        return int(options["jobs"])
+    import torch
+
+    return torch.cuda.device_count() or len(os.sched_getaffinity(0))
+
+
+def _threads(options: Mapping[str, Any]) -> int:
+    """Return the threads of a cell: what the machine has, shared out; with Ray one."""
+    if options["cpus_per_cell"]:
+        return int(options["cpus_per_cell"])
+    if options["executor"] == "ray":
+        return 1
+    return max(1, len(os.sched_getaffinity(0)) // _jobs(options))
+
+
+def _executor(options: Mapping[str, Any], threads: int) -> "LocalExecutor | RayExecutor":
+    from tgdpo_core.experiments.executors import LocalExecutor, RayExecutor
+
+    if options["executor"] == "ray":
+        return RayExecutor(options["address"], cpus=threads, gpus=options["gpus_per_cell"])
+    import torch
+
+    return LocalExecutor(_jobs(options), num_gpus=torch.cuda.device_count())
+
+
+# -- what is shown --------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _progress(ablation: "Ablation") -> Any:
+    """Yield what shows how tasks end: a bar of runs, a line for what failed."""
+    from tqdm import tqdm
+
+    from tgdpo_core.experiments.planning import CellRun
+
+    with tqdm(total=len(ablation.runs), desc="runs", unit="run") as bar:
+
+        def report(task: "Task", outcome: "Outcome") -> None:
+            is_run = isinstance(task, CellRun)
+            if outcome.error is not None:
+                tqdm.write(f"FAILED {task.label}: {outcome.error}")
+            elif is_run:
+                tqdm.write(f"{task.label}: {outcome.seconds:.0f} s")
+            else:
+                computed = f", {outcome.computed} pairs computed" if outcome.computed else ""
+                tqdm.write(f"{task.label}: {outcome.seconds:.0f} s{computed}")
+            if is_run:
+                bar.update()
+
+        yield report
+
+
+def _show_plan(ablation: "Ablation", as_json: bool) -> None:
+    cells = {run.cell.name: run.cell for run in ablation.runs}
+    if as_json:
+        print_json({"cells": [vars(cell) for cell in ablation.cells]})
+        return
+    rows = []
+    for name, cell in cells.items():
+        settings = ", ".join(f"{key}={value}" for key, value in cell.settings.items())
+        rows.append((name, settings, cell.baseline or "", "control" if cell.control else ""))
+    table(("cell", "settings", "compared with", ""), rows)
+    shared = ablation.shared_scoring(ablation.runs)
+    click.echo(
+        f"\n{len(cells)} cells, {len(ablation.grid.seeds)} seeds, {len(ablation.runs)} runs; "
+        f"first {len(ablation.preparations)} preparations and {len(shared)} shared scoring passes. "
+        "Dry run: nothing was run."
+    )
+
+
+def _show_results(ablation: "Ablation", summary: "Summary") -> int:
+    """Print the table and what follows from it; return the exit code of the first failure."""
+    results = summary.results
+    table(results.table.columns, results.table.rows)
+    click.echo()
+    for finding in results.findings:
+        click.echo(finding)
+    if summary.reused:
+        click.echo(f"{summary.reused} runs were finished before and kept.")
+    click.echo(f"Report: {ablation.folder / 'report.html'}")
+    codes = [outcome.exit_code for outcome in summary.outcomes.values() if outcome.error]
+    return codes[0] if codes else 0

@@ -1,0 +1,207 @@
+"""Runs an ablation: what is missing, in an order that works; then its results."""
+
+import json
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field
+
+import yaml
+from filelock import FileLock, Timeout
+
+from tgdpo_core.errors import UsageError
+from tgdpo_core.experiments.executors import Executor
+from tgdpo_core.experiments.planning import (
+    Ablation,
+    CellRun,
+    Preparation,
+    Task,
+)
+from tgdpo_core.experiments.results import Results, write_results
+from tgdpo_core.experiments.work import ERROR, Outcome, Settings
+from tgdpo_core.recipe.loading import to_yaml
+from tgdpo_core.training.run_folder import RunFolder
+
+Report = Callable[[Task, Outcome], None]
+_DONE = "done.json"
+
+
+@dataclass
+class Summary:
+    """What a call did.
+
+    Attributes:
+        results: of all finished runs of the ablation.
+        reused: runs that were finished before.
+        outcomes: tasks of this call.
+    """
+
+    results: Results
+    reused: int
+    outcomes: Mapping[str, Outcome]
+
+
+@dataclass
+class _Schedule:
+    """The tasks that are left.
+
+    Attributes:
+        waiting: key to task.
+        finished: keys of tasks that are done, now or before.
+        failed: key to label and what went wrong.
+    """
+
+    waiting: dict[str, Task]
+    finished: set[str]
+    failed: dict[str, tuple[str, Outcome]] = field(default_factory=dict)
+
+    def pop_ready(self) -> list[Task]:
+        """Take out the tasks that nothing is missing for."""
+        ready = [task for task in self.waiting.values() if task.needs <= self.finished]
+        for task in ready:
+            del self.waiting[task.key]
+        return ready
+
+    def pop_hopeless(self) -> list[tuple[Task, Outcome]]:
+        """Take out the tasks that need one that failed, with the error that says so."""
+        found = []
+        for task in list(self.waiting.values()):
+            if causes := sorted(task.needs & self.failed.keys()):
+                label, cause = self.failed[causes[0]]
+                message = f"not run, since '{label}' failed: {cause.error}"
+                del self.waiting[task.key]
+                found.append((task, Outcome(0.0, message, cause.exit_code)))
+        return found
+
+
+def run_ablation(
+    ablation: Ablation, executor: Executor, settings: Settings, *, report: Report
+) -> Summary:
+    """Do what is missing of an ablation and write its results.
+
+    A run that is finished is kept; one that is not goes on at its newest checkpoint, or starts
+    again. A task that fails takes with it those that need it, and no other.
+
+    Args:
+        ablation: what is to be done.
+        executor: where it is done.
+        settings: what holds for every task.
+        report: is told how each task ended, as soon as it has.
+
+    Raises:
+        UsageError: somebody else is at work in the folder, or it holds runs of other recipes.
+    """
+    ablation.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(ablation.folder / ".lock", timeout=0):
+            return _run(ablation, executor, settings, report)
+    except Timeout as error:
+        raise UsageError(
+            f"Another tgdpo ablate is at work in {ablation.folder}. Wait for it, or choose another "
+            "--output-dir."
+        ) from error
+
+
+def _run(ablation: Ablation, executor: Executor, settings: Settings, report: Report) -> Summary:
+    finished = [run for run in ablation.runs if _is_finished(run)]
+    missing = [run for run in ablation.runs if run not in finished]
+    _write_plan(ablation)
+    tasks: list[Task] = [
+        *(task for task in ablation.preparations if missing and not _is_prepared(task)),
+        *ablation.shared_scoring(missing),
+        *missing,
+    ]
+    waiting = {task.key: task for task in tasks}
+    known = {run.key for run in finished} | {task.key for task in ablation.preparations}
+    # What is shared by nobody has no task of its own: the run does it.
+    alone = {task.key for run in missing for task in run.scoring} - waiting.keys()
+    schedule = _Schedule(waiting, (known | alone) - waiting.keys())
+    outcomes = _work_off(schedule, executor, settings, report)
+    return Summary(write_results(ablation.folder), len(finished), outcomes)
+
+
+def _work_off(
+    schedule: _Schedule, executor: Executor, settings: Settings, report: Report
+) -> dict[str, Outcome]:
+    """Return how every task ended."""
+    outcomes: dict[str, Outcome] = {}
+    running: dict[Future[Outcome], Task] = {}
+    ready: list[Task] = []
+
+    def note(task: Task, outcome: Outcome) -> None:
+        outcomes[task.key] = outcome
+        if outcome.error is None:
+            schedule.finished.add(task.key)
+        else:
+            schedule.failed[task.key] = (task.label, outcome)
+        report(task, outcome)
+
+    while schedule.waiting or ready or running:
+        ready += schedule.pop_ready()
+        while ready and len(running) < executor.capacity:
+            task = ready.pop(0)
+            running[executor.submit(task, settings)] = task
+        assert running, "every task waits for tasks that are known"
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            task = running.pop(future)
+            outcome = _outcome_of(task, future)
+            if isinstance(task, Preparation) and outcome.error is None:
+                _mark_prepared(task)
+            note(task, outcome)
+        for hopeless, outcome in schedule.pop_hopeless():
+            _leave_message(hopeless, outcome)
+            note(hopeless, outcome)
+    return outcomes
+
+
+def _outcome_of(task: Task, future: "Future[Outcome]") -> Outcome:
+    """Return how a task ended whose process may have died."""
+    error = future.exception()
+    if error is None:
+        return future.result()
+    message = (
+        f"the process that ran it died ({type(error).__name__}): out of memory? See "
+        f"{task.folder}/output.txt"
+    )
+    outcome = Outcome(0.0, message, 1)
+    _leave_message(task, outcome)
+    return outcome
+
+
+def _leave_message(task: Task, outcome: Outcome) -> None:
+    if isinstance(task, CellRun):
+        task.folder.mkdir(parents=True, exist_ok=True)
+        (task.folder / ERROR).write_text(f"{outcome.error}\n", encoding="utf-8")
+
+
+def _is_finished(run: CellRun) -> bool:
+    """Return whether a run is done.
+
+    Raises:
+        UsageError: its folder holds a run of another recipe.
+    """
+    folder = RunFolder(run.folder)
+    record = folder.read()
+    config = run.folder / "config.yaml"
+    if record and config.exists() and config.read_text(encoding="utf-8") != to_yaml(run.recipe):
+        raise UsageError(
+            f"{run.folder} holds a run of another recipe than the cell '{run.cell.name}' has now. "
+            "Choose another --output-dir, or remove that folder."
+        )
+    return record.get("status") == "done"
+
+
+def _write_plan(ablation: Ablation) -> None:
+    grid = ablation.grid.model_dump(mode="json", exclude_unset=True)
+    text = yaml.safe_dump(grid, sort_keys=False, allow_unicode=True)
+    (ablation.folder / "ablation.yaml").write_text(text, encoding="utf-8")
+    rows = [vars(cell) for cell in ablation.cells]
+    (ablation.folder / "cells.json").write_text(json.dumps(rows, indent=1) + "\n")
+
+
+def _is_prepared(task: Preparation) -> bool:
+    marker = task.folder / _DONE
+    return marker.exists() and json.loads(marker.read_text()) == list(task.command)
+
+
+def _mark_prepared(task: Preparation) -> None:
+    (task.folder / _DONE).write_text(json.dumps(list(task.command)) + "\n")
