@@ -146,12 +146,13 @@ def _read_cells(path: Path) -> list[Cell]:
 
 def _read_record(path: Path) -> dict[str, Any]:
     try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return _object(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
-    return record
+        raise CheckpointError(
+            f"{path} cannot be read: {error}. {_run_again(path.parent)}"
+        ) from error
 
 
 def _reason(run: Path, record: dict[str, Any]) -> str:
@@ -184,12 +185,28 @@ def _log_rows(path: Path) -> Iterator[dict[str, Any]]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
-        raise CheckpointError(f"{path} of a finished run cannot be read: {error}") from error
+        raise CheckpointError(
+            f"{path} of a finished run cannot be read: {error}. {_run_again(path.parent.parent)}"
+        ) from error
     for number, line in enumerate(lines, start=1):
         try:
-            yield json.loads(line)
+            yield _object(line)
         except ValueError as error:
-            raise CheckpointError(f"{path} line {number} is not JSON: {error}") from error
+            raise CheckpointError(
+                f"{path} line {number} is damaged: {error}. {_run_again(path.parent.parent)}"
+            ) from error
+
+
+def _object(text: str) -> dict[str, Any]:
+    """Return a JSON object; raise ValueError where the text is none."""
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError(f"{text.strip()[:40]} is no JSON object")
+    return value
+
+
+def _run_again(run: Path) -> str:
+    return f"Remove {run}: tgdpo ablate with the same grid runs it again."
 
 
 def _evaluations(log: pd.DataFrame) -> pd.DataFrame:

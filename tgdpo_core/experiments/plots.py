@@ -2,7 +2,7 @@
 
 import io
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ _Look = dict[str, dict[str, Any]]
 
 # Axes and text: contrast 4.0 on white, 4.7 on the dark page; report.html writes its own ink here.
 INK = "#7b8490"
-# Mid-tones: each at least 3:1 on white and on the dark page. The baseline's variant is grey.
+# Mid-tones: each at least 3:1 on white and on the dark page. The baseline's variant has INK.
 _COLOURS = (
     "#2f80d8",
     "#e0661a",
@@ -37,11 +37,13 @@ _COLOURS = (
     "#7f8f1f",
     "#b0653f",
 )
+_DASHES = ("-", "--", ":", "-.")
 _MOST_LINES = 10
 _LONGEST_NAME = 42
 _LONGEST_IN_TWO_COLUMNS = 28
 _SIZE = (4.6, 2.9)
 _LEGEND_ROW = 0.17
+_TICK_ROOM = 0.08  # of the axis
 _STYLE: dict[Any, Any] = {  # matplotlib types its keys as literals, other ones in every version
     "svg.fonttype": "none",
     "font.size": 9,
@@ -154,6 +156,8 @@ def _against_kl(collection: Collection, look: _Look, metric: MainMetric) -> Plot
                 y = [np.mean(list(values.at(epoch).values())) for epoch in epochs]
                 axes.plot(x, y, marker="o", markersize=3, **style)
         axes.set_xscale("function", functions=(_root, np.square))
+        ticks = _root_ticks(axes.dataLim.xmax)
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.set(
             xlabel="KL on samples, nats (square-root scale)", ylabel=metric.label, xlim=(0, None)
         )
@@ -168,9 +172,19 @@ def _root(values: Any) -> Any:
     return np.sqrt(np.maximum(values, 0.0))  # an estimate of a small KL may be below 0
 
 
+def _root_ticks(largest: float) -> list[float]:
+    """Return round values up to ``largest`` that leave each other room on a square-root scale."""
+    decades = range(-2, 6)
+    ticks = [0.0]
+    for value in (step * 10.0**decade for decade in decades for step in (1, 2, 5)):
+        if value <= largest and _root(value) - _root(ticks[-1]) >= _TICK_ROOM * _root(largest):
+            ticks.append(value)
+    return ticks
+
+
 def _sweep_plot(sweep: Sweep, metric: MainMetric) -> Plot | None:
     def draw(axes: "Axes") -> None:
-        for (label, points), colour in zip(sweep.lines.items(), _cycle(), strict=False):
+        for (label, points), colour in zip(sweep.lines.items(), itertools.cycle(_COLOURS)):
             x = [value for value, _ in points]
             for moment, line in (("peak", "-"), ("end", "--")):
                 found = [getattr(summary, moment).estimate for _, summary in points]
@@ -300,7 +314,10 @@ def _svg(figure: "Figure") -> str:
 
 
 def plotted(summaries: Sequence[CellSummary], metric: MainMetric | None) -> list[CellSummary]:
-    """Return the cells that have lines: all, or the best of every variant where there are many."""
+    """Return the cells that have lines.
+
+    All of them; where there are many the baselines and the best of every variant.
+    """
     if len(summaries) <= _MOST_LINES:
         return list(summaries)
     sign = -1 if metric and not metric.higher_is_better else 1
@@ -313,28 +330,29 @@ def plotted(summaries: Sequence[CellSummary], metric: MainMetric | None) -> list
         known = best.setdefault(summary.cell.variant, summary)
         if score(summary) > score(known):
             best[summary.cell.variant] = summary
-    return list(best.values())
+    kept = {summary.cell.name for summary in best.values()}
+    kept |= {str(summary.cell.baseline) for summary in summaries}
+    return [summary for summary in summaries if summary.cell.name in kept]
 
 
 def _look(shown: Sequence[CellSummary]) -> _Look:
-    """Return grey, dashed by turns, for the baseline's cells, and a colour for every other."""
+    """Return ink for the cells of the baseline's variant, and a colour for every other.
+
+    Lines of one colour differ in their dashes.
+    """
     baselines = {summary.cell.baseline for summary in shown}
     variants = {s.cell.variant for s in shown if s.cell.name in baselines}
-    dashes = itertools.cycle(("-", "--", ":", "-."))
-    colours = _cycle()
+    ink = itertools.cycle((INK, dashes) for dashes in _DASHES)
+    coloured = itertools.cycle((colour, dashes) for dashes in _DASHES for colour in _COLOURS)
     lines = {}
     for summary in shown:
-        is_baseline = summary.cell.variant in variants
+        colour, dashes = next(ink if summary.cell.variant in variants else coloured)
         lines[summary.cell.name] = {
             "label": _short(summary.cell.name),
-            "color": INK if is_baseline else next(colours),
-            "linestyle": next(dashes) if is_baseline else "-",
+            "color": colour,
+            "linestyle": dashes,
         }
     return lines
-
-
-def _cycle() -> Iterator[str]:
-    return itertools.cycle(_COLOURS)
 
 
 def _short(name: str) -> str:

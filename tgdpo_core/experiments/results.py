@@ -20,6 +20,7 @@ from tgdpo_core.experiments.summary import (
 from tgdpo_core.experiments.tables import (
     Table,
     best_baseline_table,
+    diagnostics_table,
     main_table,
     markdown_text,
     matched_kl_table,
@@ -71,6 +72,8 @@ class Results:
             tables.append(best_baseline_table(self.best))
         if self.matched and self.metric:
             tables.append(matched_kl_table(self.matched, self.metric))
+        if diagnostics := diagnostics_table(self.summaries):
+            tables.append(diagnostics)
         if self.unfinished:
             tables.append(unfinished_table(self.unfinished))
         return tables
@@ -125,6 +128,8 @@ def results_of(collection: Collection) -> Results:
 
 def evaluations_table(collection: Collection) -> pd.DataFrame:
     """Return the long table: cell, variant, control, baseline, settings/*, seed, metrics."""
+    if not collection.names:
+        return collection.evaluations
     facts = pd.DataFrame([_facts(collection, name) for name in collection.names])
     return facts.merge(collection.evaluations, on="cell", how="right")
 

@@ -1,12 +1,22 @@
 """One summary per cell: how good at its peak and at the end, and the difference to its baseline."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tgdpo_core.experiments.collection import Cell, Collection
 from tgdpo_core.experiments.curves import KL_LEVELS, Curve, at_matched_kl
 from tgdpo_core.experiments.main_metric import MainMetric
 from tgdpo_core.experiments.statistics import Difference, Estimate, estimate, paired_difference
+
+# Training metrics of the log that say how the weights act -> what tables call them.
+DIAGNOSTICS = {
+    "weighted/label_free_share": "label-free share",
+    "weighted/swap_violation": "swap violation",
+    "weights/mean_ratio": "mean f_w / mean f_l",
+    "weights/effective_fraction": "effective fraction",
+    "rewards/accuracies": "accuracy",
+    "rewards/margins": "margin",
+}
 
 
 @dataclass(frozen=True)
@@ -47,6 +57,7 @@ class CellSummary:
         kl: KL(policy || reference) in nats.
         displacement: change of the chosen log-probability against the reference.
         loss: training loss.
+        diagnostics: those of ``DIAGNOSTICS`` that were logged.
     """
 
     cell: Cell
@@ -60,6 +71,7 @@ class CellSummary:
     kl: Estimate | None
     displacement: Estimate | None
     loss: Estimate | None
+    diagnostics: Mapping[str, Estimate]
 
 
 @dataclass(frozen=True)
@@ -158,7 +170,8 @@ def matched_kl(
 
 def _summary(collection: Collection, metric: MainMetric | None, name: str) -> CellSummary:
     def at_end(column: str) -> Estimate | None:
-        curve = collection.curve(name, column)
+        window = collection.curve(name, column)  # up to the last evaluation, if there is one
+        curve = window or collection.curve(name, column, training=True)
         return curve.estimates()[-1] if curve else None
 
     cell = collection.first[name]
@@ -179,6 +192,7 @@ def _summary(collection: Collection, metric: MainMetric | None, name: str) -> Ce
         kl=at_end("judge/kl"),
         displacement=at_end("logps/chosen_delta"),
         loss=at_end("loss"),
+        diagnostics={name: found for name in DIAGNOSTICS if (found := at_end(name))},
     )
 
 

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from tgdpo_core.experiments.collection import Unfinished
 from tgdpo_core.experiments.curves import KL_LEVELS
 from tgdpo_core.experiments.main_metric import MainMetric
-from tgdpo_core.experiments.summary import BestBaseline, CellSummary, MatchedKL, Moment
+from tgdpo_core.experiments.statistics import Estimate
+from tgdpo_core.experiments.summary import (
+    DIAGNOSTICS,
+    BestBaseline,
+    CellSummary,
+    MatchedKL,
+    Moment,
+)
 from tgdpo_core.experiments.wording import epoch, number, verdict, with_error, with_interval
 from tgdpo_core.reports.visible import escaped
 
@@ -66,9 +73,9 @@ def best_baseline_table(best: BestBaseline) -> Table:
     columns = (
         "cell",
         f"peak \N{MINUS SIGN} {best.peak}",
-        "verdict",
+        "verdict, peak",
         f"end \N{MINUS SIGN} {best.end}",
-        "verdict",
+        "verdict, end",
     )
     rows = []
     for rival in best.rivals:
@@ -89,7 +96,7 @@ def matched_kl_table(matched: Sequence[MatchedKL], metric: MainMetric) -> Table:
     """Return the main metric at equal KL, with the seeds that reach it."""
     columns = ["cell"]
     for level in KL_LEVELS:
-        columns += [f"{metric.label} at {level:g} nats", "\N{MINUS SIGN} baseline"]
+        columns += [f"{metric.label} at KL {level:g}", f"difference at KL {level:g}"]
     rows = []
     for row in matched:
         texts = [row.name]
@@ -102,6 +109,16 @@ def matched_kl_table(matched: Sequence[MatchedKL], metric: MainMetric) -> Table:
             texts += [with_error(value) + few, with_interval(difference)]
         rows.append(texts)
     return Table("At equal KL(policy || reference)", columns, rows)
+
+
+def diagnostics_table(summaries: Sequence[CellSummary]) -> Table | None:
+    """Return how the weights acted at the end of training; None where nothing of it was logged."""
+    logged = [name for name in DIAGNOSTICS if any(name in s.diagnostics for s in summaries)]
+    if not logged:
+        return None
+    rows = [[s.cell.name, *(_mean(s.diagnostics.get(name)) for name in logged)] for s in summaries]
+    columns = ["cell", *(DIAGNOSTICS[name] for name in logged)]
+    return Table("Diagnostics at the end of training", columns, rows)
 
 
 def unfinished_table(unfinished: Sequence[Unfinished]) -> Table:
@@ -124,7 +141,7 @@ def settings_table(summaries: Sequence[CellSummary]) -> Table:
 
 def _main_row(summary: CellSummary, metric: MainMetric | None) -> Sequence[str]:
     n, planned = len(summary.seeds), summary.planned
-    f_w, f_l = summary.mean_f_w, summary.mean_f_l
+    weights = [_mean(found, digits=2) for found in (summary.mean_f_w, summary.mean_f_l)]
     return (
         summary.cell.name + (" (control)" if summary.cell.control else ""),
         str(n) if n == planned else f"{n} of {planned}",
@@ -133,12 +150,10 @@ def _main_row(summary: CellSummary, metric: MainMetric | None) -> Sequence[str]:
         with_interval(summary.peak.difference if summary.peak else None),
         with_interval(summary.end.difference if summary.end else None),
         verdict(summary, metric) if metric else "not evaluated",
-        f"{number(f_w.mean, digits=2)} / {number(f_l.mean, digits=2)}"
-        if f_w and f_l
-        else number(None),
-        number(summary.kl.mean if summary.kl else None, digits=2),
-        number(summary.displacement.mean if summary.displacement else None, sign=True, digits=2),
-        number(summary.loss.mean if summary.loss else None),
+        " / ".join(weights),
+        _mean(summary.kl, digits=2),
+        _mean(summary.displacement, sign=True, digits=2),
+        _mean(summary.loss),
     )
 
 
@@ -156,6 +171,10 @@ def _moment(moment: Moment | None, *, with_epoch: bool = False) -> str:
     if moment is None:
         return number(None)
     return with_error(moment.estimate) + (f" ({epoch(moment.epoch)})" if with_epoch else "")
+
+
+def _mean(found: Estimate | None, *, sign: bool = False, digits: int = 3) -> str:
+    return number(found.mean if found else None, sign=sign, digits=digits)
 
 
 def _setting(value: object) -> str:

@@ -1,6 +1,7 @@
 """Results in words: the findings, the notes below a table, and how numbers are written."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from tgdpo_core.experiments.main_metric import MainMetric
 from tgdpo_core.experiments.statistics import ONE_SEED, Difference, Estimate
@@ -9,6 +10,12 @@ from tgdpo_core.experiments.summary import BestBaseline, CellSummary
 _MINUS = "\N{MINUS SIGN}"
 _NOTHING = "\N{EN DASH}"
 _MOST_NAMES = 3
+_MOST_UNCLEAR = 10  # these stand without numbers
+_AGAINST = {
+    "above": " the baseline",
+    "below": " the baseline",
+    "not distinguishable": " from the baseline",
+}
 
 
 def number(value: float | None, *, sign: bool = False, digits: int = 3) -> str:
@@ -71,14 +78,20 @@ def findings(
         nothing = "Nothing was evaluated in every finished run, so no cell can be called better"
         advice = "give the recipe data.eval_path, or a judging section."
         return [f"{nothing}: {advice}", *missing]
-    sentences = _against_baseline(summaries, metric)
-    sentences += [_best_cell(summaries, metric)]
+    measured = [s for s in summaries if s.peak and s.end]
+    if not measured:
+        return ["No cell was evaluated after training began.", *missing]
+    sentences = _against_baseline(summaries, metric, "peak")
+    sentences += [
+        one for one in _against_baseline(summaries, metric, "end") if one not in sentences
+    ]
+    sentences += [_best_cell(measured, metric)]
     sentences += _against_best(best, metric) if best else []
     return sentences + missing
 
 
 def notes(metric: MainMetric | None, num_compared: int) -> list[str]:
-    """Return how the numbers were made, one sentence each."""
+    """Return how the numbers were made, one sentence or two each."""
     main = [f"Main metric {metric.name}: {metric.meaning}."] if metric else []
     return [
         *main,
@@ -90,11 +103,18 @@ def notes(metric: MainMetric | None, num_compared: int) -> list[str]:
         "bootstrap interval.",
         "Above or below: the interval excludes 0 and the paired t-test has p < 0.05. With few "
         "seeds the interval alone is too narrow (two seeds: it covers the truth half the time).",
-        "At equal KL: where the KL of a seed first reaches the level, interpolated between "
-        "evaluations; it is a Monte-Carlo estimate on sampled answers.",
+        "At equal KL: where the KL of a seed first reaches the level (in nats), interpolated "
+        "between evaluations; differences are to the baseline at the same KL, which is a "
+        "Monte-Carlo estimate on sampled answers.",
         f"No correction for the number of comparisons: {num_compared} cells were compared.",
-        "f_w, f_l, log-probability change and training loss are means over the training pairs "
-        "since the evaluation before the last one. Losses of different weights cannot be compared.",
+        "f_w, f_l, log-probability change, training loss and the diagnostics are means over the "
+        "training pairs since the evaluation before the last one (without evaluations: of the last "
+        "log row). Losses of different weights cannot be compared.",
+        "Diagnostics: with z the weighted margin of a pair and z' that of the pair with its labels "
+        "exchanged, the swap violation is the mean |z + z'| and the label-free share is "
+        f"sum |z + z'| / (sum |z + z'| + sum |z {_MINUS} z'|); both are 0 in plain DPO. The "
+        "effective fraction of a response of T tokens, (sum f)^2 / (T sum f^2), is 1 where all its "
+        "weights are equal. Accuracy and margin are unweighted, on training pairs.",
     ]
 
 
@@ -104,32 +124,39 @@ def _judged(found: str, metric: MainMetric) -> str:
     return {"above": "above (worse)", "below": "below (better)"}.get(found, found)
 
 
-def _against_baseline(summaries: Sequence[CellSummary], metric: MainMetric) -> list[str]:
-    """Return how many cells differ from the baseline at the peak, then which."""
-    found = [(s.cell.name, s.peak.difference) for s in summaries if s.peak and s.peak.difference]
+def _against_baseline(
+    summaries: Sequence[CellSummary], metric: MainMetric, moment: Literal["peak", "end"]
+) -> list[str]:
+    """Return how many cells differ from the baseline at a moment, then which."""
+    moments = [(s.cell.name, s.peak if moment == "peak" else s.end) for s in summaries]
+    found = [(name, at.difference) for name, at in moments if at and at.difference]
     found.sort(key=lambda pair: -abs(pair[1].estimate.mean))
     groups: dict[str, list[str]] = {}
     for name, difference in found:
-        groups.setdefault(difference.verdict, []).append(f"{name} ({with_interval(difference)})")
+        clear = difference.verdict in ("above", "below")
+        text = f"{name} ({with_interval(difference)})" if clear else name
+        groups.setdefault(difference.verdict, []).append(text)
     if not found:
         return []
     if list(groups) == [ONE_SEED]:
         return ["One seed: no statement about any difference is possible."]
-    named = [verdict for verdict in ("above", "below") if verdict in groups]
-    unclear = len(found) - sum(len(groups[name]) for name in named)
-    counts = [f"{len(groups[name])} {_judged(name, metric)} the baseline" for name in named]
-    counts += [f"{unclear} not distinguishable from it"] if unclear else []
-    cells = f"{len(found)} {_plural('cell', len(found))}"
-    return [
-        f"Of {cells} compared at the peak: {', '.join(counts)}.",
-        *(f"{_judged(name, metric).capitalize()}: {_listed(groups[name])}." for name in named),
+    named = [verdict for verdict in (*_AGAINST, ONE_SEED) if verdict in groups]
+    counts = [
+        f"{len(groups[name])} {_judged(name, metric)}{_AGAINST.get(name, '')}" for name in named
     ]
+    lists = [
+        f"{_judged(name, metric).capitalize()} at the {moment}: "
+        f"{_listed(groups[name], _MOST_NAMES if name in ('above', 'below') else _MOST_UNCLEAR)}."
+        for name in named
+    ]
+    cells = f"{len(found)} {_plural('cell', len(found))}"
+    return [f"Of {cells} compared at the {moment}: {', '.join(counts)}.", *lists]
 
 
-def _listed(names: Sequence[str]) -> str:
+def _listed(names: Sequence[str], most: int = _MOST_NAMES) -> str:
     """Return the first names, and how many more there are."""
-    more = len(names) - _MOST_NAMES
-    return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+    more = len(names) - most
+    return "; ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def _best_cell(summaries: Sequence[CellSummary], metric: MainMetric) -> str:
@@ -139,7 +166,7 @@ def _best_cell(summaries: Sequence[CellSummary], metric: MainMetric) -> str:
         assert summary.peak is not None
         return sign * summary.peak.estimate.mean
 
-    top = max((s for s in summaries if s.peak and s.end), key=score)
+    top = max(summaries, key=score)
     assert top.peak is not None
     assert top.end is not None
     return (
