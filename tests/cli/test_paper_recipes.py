@@ -207,7 +207,7 @@ def tiny_model(family: str, tokenizer: Any, seed: int) -> Any:
     torch.manual_seed(seed)
     if family == "gemma2":
         # Caps and a window that act on weights and prompts of this size.
-        caps = {"attn_logit_softcapping": 0.5, "final_logit_softcapping": 2.0}
+        caps: dict[str, Any] = {"attn_logit_softcapping": 0.5, "final_logit_softcapping": 2.0}
         config = Gemma2Config(**shape, **caps, query_pre_attn_scalar=8, sliding_window=16)
         return Gemma2ForCausalLM(config)
     if family == "llama3.2":
