@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,9 @@ SMALL = ["--vocabulary", "3", "--horizon", "2", "--beta", "0.5", "--worlds", "1"
 
 def exact(*arguments: str) -> Result:
     return CliRunner().invoke(cli, ["exact", *arguments])
+
+
+DOCS = Path(__file__).parents[2] / "docs" / "exact.md"
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +40,16 @@ def test_it_prints_four_tables_and_what_follows() -> None:
     assert re.findall(r"^(\d)\. ", result.stdout, re.M) == ["1", "2", "3", "4"]
     assert re.search(r"^0\.5 +0\.5 +shuffled +0\.6931 +0\.6931 +0\.[0-5]", result.stdout, re.M)
     assert "- Coin-flip labels: DPO and one common f stay at ln 2" in result.stdout
+
+
+@pytest.mark.checkout
+def test_the_tables_of_the_docs_are_what_the_command_prints() -> None:
+    """The rows of beta 1, digit by digit."""
+    shown = [line.split() for line in DOCS.read_text().splitlines()]
+    rows = [line.split() for line in exact("--beta", "1").stdout.splitlines() if line[:2] == "1 "]
+    assert len(rows) == 2 + 2 + 2 + 2
+    for row in rows:
+        assert row in shown
 
 
 def test_json_holds_every_world_the_means_and_the_same_statements(tables: Tables) -> None:
