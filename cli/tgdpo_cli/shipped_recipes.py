@@ -6,13 +6,24 @@ from pathlib import Path
 
 from tgdpo_core.errors import UsageError, did_you_mean
 
+ABLATIONS = "ablations"
+
 
 def shipped_recipes() -> dict[str, Traversable]:
-    """Return the shipped recipes by name."""
+    """Return the shipped recipes by name, those of runs first, then those of ablations."""
     folder = importlib.resources.files("tgdpo_cli") / "recipes"
+    return {**_files(folder), **_files(folder / ABLATIONS)}
+
+
+def is_ablation(file: Traversable) -> bool:
+    """Return whether a shipped recipe is one of ``tgdpo ablate``."""
+    return Path(str(file)).parent.name == ABLATIONS
+
+
+def _files(folder: Traversable) -> dict[str, Traversable]:
     return {
         file.name.removesuffix(".yaml"): file
-        for file in folder.iterdir()
+        for file in sorted(folder.iterdir(), key=lambda file: file.name)
         if file.name.endswith(".yaml")
     }
 

@@ -125,13 +125,19 @@ def test_chat_data_train_with_and_without_a_chat_template(
 
 
 def test_every_shipped_recipe_is_valid(tmp_path: Path, tgdpo: Tgdpo) -> None:
-    names = [line.split()[0] for line in tgdpo("recipes", "list").splitlines()[1:]]
-    assert {"playground", "starter"} <= set(names)
-    for name in names:
-        tgdpo("recipes", "copy", name, str(tmp_path / f"{name}.yaml"))
-        copied = load_recipe(tmp_path / f"{name}.yaml")
-        resolve_recipe(copied)
+    lines = tgdpo("recipes", "list").splitlines()[1:]
+    commands = dict(line.split()[:2] for line in lines)
+    assert commands["playground"] == "train"
+    assert commands["playground-rewards"] == "ablate"
+    for name, command in commands.items():
+        copy = str(tmp_path / f"{name}.yaml")
+        assert f"tgdpo {command} --config {copy}" in tgdpo("recipes", "copy", name, copy)
         assert yaml.safe_load(tgdpo("recipes", "show", name)) is not None
+        if command == "ablate":
+            tgdpo("ablate", "--config", copy, "--dry-run")
+            tgdpo("ablate", "--config", copy, "--dry-run", "--quick")
+        else:
+            resolve_recipe(load_recipe(copy))
 
 
 def test_plugins_can_be_listed_and_explained(tgdpo: Tgdpo) -> None:

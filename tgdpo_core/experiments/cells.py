@@ -66,7 +66,7 @@ class GridCell:
             "alpha": recipe.shaping.args.get("alpha"),
             "beta": recipe.loss.beta,
             "reward_beta": first.args.get("beta"),
-            **self.changes,
+            **{key: value for key, value in self.changes.items() if key != "loss.beta"},
         }
         if self.is_plain:
             shown |= {"shaping": None, "alpha": None}

@@ -1,11 +1,12 @@
 """``tgdpo recipes``: ready-made runs."""
 
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import click
 
 from tgdpo_cli.output import table
-from tgdpo_cli.shipped_recipes import find_recipe, shipped_recipes
+from tgdpo_cli.shipped_recipes import find_recipe, is_ablation, shipped_recipes
 
 
 @click.group("recipes", invoke_without_command=True)
@@ -20,10 +21,10 @@ def command(ctx: click.Context) -> None:
 def list_recipes() -> None:
     """List the recipes; the first comment line of each says what it is."""
     rows = []
-    for name, file in sorted(shipped_recipes().items()):
+    for name, file in shipped_recipes().items():
         first = file.read_text(encoding="utf-8").partition("\n")[0]
-        rows.append((name, first.lstrip("# ")))
-    table(("recipe", "what"), rows)
+        rows.append((name, _command_of(file), first.lstrip("# ")))
+    table(("recipe", "for", "what"), rows)
 
 
 @command.command("show")
@@ -43,4 +44,8 @@ def copy(name: str, file: str) -> None:
         raise click.UsageError(f"{file} exists already; choose another name.")
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(find_recipe(name).read_text(encoding="utf-8"), encoding="utf-8")
-    click.echo(f"Wrote {file}. Use it with: tgdpo train --config {file}")
+    click.echo(f"Wrote {file}. Use it with: tgdpo {_command_of(find_recipe(name))} --config {file}")
+
+
+def _command_of(file: Traversable) -> str:
+    return "ablate" if is_ablation(file) else "train"
