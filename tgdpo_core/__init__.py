@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tgdpo_core.plugin_api.hookspecs import hookimpl as hookimpl
     from tgdpo_core.plugin_api.judges import Generation as Generation
     from tgdpo_core.plugin_api.judges import Judge as Judge
+    from tgdpo_core.plugin_api.judges import PairLikelihood as PairLikelihood
     from tgdpo_core.plugin_api.options import option as option
     from tgdpo_core.plugin_api.rewards import Example as Example
     from tgdpo_core.plugin_api.rewards import ScoringContext as ScoringContext
@@ -28,6 +29,7 @@ _HOME = {
     "Generation": "tgdpo_core.plugin_api.judges",
     "Judge": "tgdpo_core.plugin_api.judges",
     "NamedDataset": "tgdpo_core.plugin_api.datasets",
+    "PairLikelihood": "tgdpo_core.plugin_api.judges",
     "ScoringContext": "tgdpo_core.plugin_api.rewards",
     "Shaping": "tgdpo_core.plugin_api.shapings",
     "Spans": "tgdpo_core.plugin_api.rewards",

@@ -1,22 +1,29 @@
-"""Scores of models on a data set: answers, judged, with standard errors."""
+"""Scores of models on a data set: answers or pairs, judged, with standard errors."""
 
+import copy
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from tgdpo_core.data.pairs import PreferencePair
+from tgdpo_core.data.pairs import PreferencePair, TokenizedPair
 from tgdpo_core.errors import PluginError
 from tgdpo_core.evaluation.generation import Answers, Sampling, answer
-from tgdpo_core.plugin_api.judges import Generation, Judge
+from tgdpo_core.evaluation.likelihood import pair_likelihoods
+from tgdpo_core.plugin_api.judges import Generation, Judge, PairLikelihood
+from tgdpo_core.scoring.context import Precision
+from tgdpo_core.scoring.guard import call_plugin
+
+_Array = np.ndarray[Any, Any]
+_NUM_TEXT = 40  # characters of a prompt in messages
 
 
 @dataclass(frozen=True)
 class Score:
-    """A mean over prompts with its standard error."""
+    """A mean over prompts or pairs with its standard error."""
 
     mean: float
     standard_error: float
@@ -28,25 +35,24 @@ class Evaluation:
 
     Attributes:
         model: its name.
-        num_prompts: prompts answered.
-        greedy: score of the greedy answers.
-        sampled: score of the random answers (mean over samples, then over prompts).
-        answers: the texts.
+        unit: what was judged: the answers to prompts, or pairs.
+        scores: of answers ``greedy`` and ``sampled`` (mean over samples, then over prompts), of
+            pairs ``score``.
+        outputs: what belongs to each prompt or pair, as JSON: the answers, or the score and the
+            log-probs of both responses (nats).
     """
 
     model: str
-    num_prompts: int
-    greedy: Score
-    sampled: Score
-    answers: Sequence[Answers]
+    unit: Literal["prompts", "pairs"]
+    scores: Mapping[str, Score]
+    outputs: Sequence[Mapping[str, Any]]
 
     def summary(self) -> dict[str, Any]:
-        """Return JSON without the texts."""
+        """Return JSON without the outputs."""
         return {
             "model": self.model,
-            "num_prompts": self.num_prompts,
-            "greedy": asdict(self.greedy),
-            "sampled": asdict(self.sampled),
+            f"num_{self.unit}": len(self.outputs),
+            **{name: asdict(score) for name, score in self.scores.items()},
         }
 
 
@@ -57,7 +63,7 @@ def evaluate(
     judge: tuple[str, Judge],
     sampling: Sampling,
 ) -> Evaluation:
-    """Return the evaluation of one model.
+    """Return the evaluation of one model by its answers.
 
     Args:
         name: how tables call it.
@@ -67,58 +73,121 @@ def evaluate(
         sampling: how answers are drawn.
 
     Raises:
-        PluginError: the judge failed, or returned the wrong number of scores.
+        PluginError: the judge failed, or returned something else than one number per answer.
     """
     model, tokenizer = load()
     answers = answer(model, tokenizer, pairs, sampling, label=name)
     greedy, sampled = judged(judge, pairs, answers)
-    return Evaluation(name, len(pairs), _score(greedy), _score(sampled), answers)
+    outputs = [{"prompt": p.prompt, **asdict(a)} for p, a in zip(pairs, answers, strict=True)]
+    scores = {"greedy": _score(greedy), "sampled": _score(sampled)}
+    return Evaluation(name, "prompts", scores, outputs)
+
+
+def evaluate_pairs(
+    name: str, model: Any, pairs: Sequence[TokenizedPair], judge: tuple[str, Judge]
+) -> Evaluation:
+    """Return the evaluation of one model by the likelihoods of pairs; nothing is generated.
+
+    Args:
+        name: how tables call it.
+        model: a causal language model on its device.
+        pairs: in the ids of its tokenizer.
+        judge: a judge of pairs that is set up, with its name.
+
+    Raises:
+        PluginError: the judge failed, or returned something else than one number per pair.
+    """
+    likelihoods = pair_likelihoods(model, pairs, Precision(), label=name)
+    scores = judged_pairs(judge, likelihoods)
+    outputs = [
+        {
+            "prompt": item.prompt,
+            "score": float(score),
+            "logps": {"chosen": sum(item.chosen_logps), "rejected": sum(item.rejected_logps)},
+        }
+        for item, score in zip(likelihoods, scores, strict=True)
+    ]
+    return Evaluation(name, "pairs", {"score": _score(scores)}, outputs)
 
 
 def judged(
     judge: tuple[str, Judge], pairs: Sequence[PreferencePair], answers: Sequence[Answers]
-) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+) -> tuple[_Array, _Array]:
     """Return the scores of the greedy and of the random answers, one per prompt each.
 
     Random answers to a prompt are averaged; without any, their scores are NaN.
 
     Raises:
-        PluginError: the judge failed, or returned the wrong number of scores.
+        PluginError: the judge failed, or returned something else than one number per answer.
     """
-    greedy = _judged(judge, pairs, [a.greedy for a in answers])
+
+    def ask(texts: Sequence[str]) -> _Array:
+        batch = [generation(pair, text) for pair, text in zip(pairs, texts, strict=True)]
+        return _ask(judge, judge[1].score, batch)
+
+    greedy = ask([a.greedy for a in answers])
     num_samples = len(answers[0].sampled) if answers else 0
-    draws = [_judged(judge, pairs, [a.sampled[i] for a in answers]) for i in range(num_samples)]
+    draws = [ask([a.sampled[i] for a in answers]) for i in range(num_samples)]
     return greedy, np.mean(draws, axis=0) if draws else np.full(len(pairs), np.nan)
 
 
-def write_evaluation(
-    folder: Path, evaluation: Evaluation, pairs: Sequence[PreferencePair], settings: dict[str, Any]
-) -> None:
-    """Write ``summary.json`` and ``outputs.jsonl`` to a run's ``evaluation`` folder."""
+def generation(pair: PreferencePair, text: str) -> Generation:
+    """Return an answer to a pair's prompt as judges see it; it is theirs to change."""
+    return Generation(copy.deepcopy(pair.prompt), text, copy.deepcopy(dict(pair.columns)))
+
+
+def judged_pairs(judge: tuple[str, Judge], likelihoods: Sequence[PairLikelihood]) -> _Array:
+    """Return the score of each pair.
+
+    Raises:
+        PluginError: the judge failed, or returned something else than one number per pair.
+    """
+    return _ask(judge, judge[1].score_pairs, likelihoods)
+
+
+def checked_scores(who: str, scores: Any, batch: Sequence[Generation | PairLikelihood]) -> _Array:
+    """Return what a judge said of a batch, [len(batch)] float64.
+
+    Args:
+        who: how messages name the judge.
+        scores: what it returned.
+        batch: what it was asked about.
+
+    Raises:
+        PluginError: that is not one finite number each.
+    """
+    expected = f"{who} must return {len(batch)} finite numbers, got"
+    try:
+        values = np.asarray(scores, dtype=float)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise PluginError(f"{expected} {type(scores).__name__}: {error}") from error
+    if values.shape != (len(batch),):
+        raise PluginError(f"{expected} shape {values.shape}.")
+    for item, value in zip(batch, values, strict=True):
+        if not np.isfinite(value):
+            raise PluginError(f"{expected} {value} for the prompt {str(item.prompt)[:_NUM_TEXT]!r}")
+    return values
+
+
+def write_evaluation(folder: Path, evaluation: Evaluation, settings: Mapping[str, Any]) -> None:
+    """Write ``summary.json`` and ``outputs.jsonl`` to a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     summary = {**evaluation.summary(), **settings}
     (folder / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
     with (folder / "outputs.jsonl").open("w", encoding="utf-8") as file:
-        for pair, answers in zip(pairs, evaluation.answers, strict=True):
-            file.write(json.dumps({"prompt": pair.prompt, **asdict(answers)}) + "\n")
+        file.writelines(json.dumps(output) + "\n" for output in evaluation.outputs)
 
 
-def _judged(
-    judge: tuple[str, Judge], pairs: Sequence[PreferencePair], texts: Sequence[str]
-) -> np.ndarray[Any, Any]:
-    name, instance = judge
-    batch = [Generation(p.prompt, text, p.columns) for p, text in zip(pairs, texts, strict=True)]
-    try:
-        scores = np.asarray(instance.score(batch), dtype=float)
-    except Exception as error:
-        raise PluginError(f"judge '{name}' failed: {type(error).__name__}: {error}") from error
-    if scores.shape != (len(batch),) or not np.isfinite(scores).all():
-        raise PluginError(
-            f"judge '{name}' must return {len(batch)} finite numbers, got shape {scores.shape}."
-        )
-    return scores
+def _ask(
+    judge: tuple[str, Judge],
+    function: Callable[[Any], Any],
+    batch: Sequence[Generation | PairLikelihood],
+) -> _Array:
+    who = f"judge '{judge[0]}'"
+    scores = call_plugin(who, f"{len(batch)} {judge[1].reads}", function, batch)
+    return checked_scores(who, scores, batch)
 
 
-def _score(values: np.ndarray[Any, Any]) -> Score:
+def _score(values: _Array) -> Score:
     error = values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else float("nan")
     return Score(float(values.mean()), float(error))

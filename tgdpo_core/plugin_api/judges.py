@@ -1,10 +1,12 @@
-"""Judges: how good a generated response is."""
+"""Judges: how good a generated response is, or how well the policy tells responses apart."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar, Literal, get_args
 
 from tgdpo_core.plugin_api.options import Options
+
+Reads = Literal["answers", "pairs"]
 
 
 @dataclass(frozen=True)
@@ -22,15 +24,58 @@ class Generation:
     columns: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class PairLikelihood:
+    """A preference pair and how likely the policy finds its responses.
+
+    Attributes:
+        prompt: text or list of messages, as the data set has it.
+        chosen: exactly the text that ``chosen_logps`` cover: after truncation, a chat template's
+            closing marks included.
+        rejected: the same of the other response.
+        chosen_logps: log pi of every token of the chosen response, nats; EOS included.
+        rejected_logps: log pi of every token of the rejected response.
+        columns: the other columns of the data-set row.
+    """
+
+    prompt: Any
+    chosen: str
+    rejected: str
+    chosen_logps: tuple[float, ...]
+    rejected_logps: tuple[float, ...]
+    columns: Mapping[str, Any] = field(default_factory=dict)
+
+
 class Judge(Options):
-    """Base of a judge; only ``score`` must be written."""
+    """Base of a judge; only ``score`` must be written, or ``reads = "pairs"`` and ``score_pairs``.
+
+    Annotated fields are its options (see ``option``).
+    """
+
+    reads: ClassVar[Reads] = "answers"
+    """What it is asked about: ``answers`` that the policy generates to prompts (``score``), or the
+    likelihoods of the ``pairs`` of the data set; then nothing is generated (``score_pairs``)."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse a ``reads`` that does not exist, when the plugin is loaded."""
+        super().__init_subclass__(**kwargs)
+        if cls.reads not in get_args(Reads):
+            allowed = " or ".join(map(repr, get_args(Reads)))
+            raise TypeError(f"{cls.__name__}.reads is {cls.reads!r}; it must be {allowed}")
 
     def setup(self) -> None:
         """Load what ``score`` needs."""
 
     def score(self, batch: Sequence[Generation]) -> Sequence[float]:
         """Return one score per generation; higher is better, 1 and 0 for solved and not solved."""
-        raise NotImplementedError(f"{type(self).__name__} must implement score(batch)")
+        raise NotImplementedError(
+            f"{type(self).__name__} must implement score(batch), or say reads = 'pairs' and "
+            "implement score_pairs(batch)"
+        )
+
+    def score_pairs(self, batch: Sequence[PairLikelihood]) -> Sequence[float]:
+        """Return one score per pair; higher is better, 1 and 0 for right and wrong."""
+        raise NotImplementedError(f"{type(self).__name__} must implement score_pairs(batch)")
 
     def teardown(self) -> None:
         """Free what ``setup`` loaded; may be called twice."""

@@ -122,12 +122,15 @@ class EngineSection(Section):
 
 
 class JudgingSection(Section):
-    """Answers to the evaluation prompts, generated and judged during training."""
+    """A judge during training: of answers to the evaluation prompts, or of the evaluation pairs.
+
+    What is said of answers has no effect on a judge that reads pairs.
+    """
 
     judge: str = Field(description="a registered judge")
     args: dict[str, Any] = Field(default_factory=dict, description="its options")
     every_epochs: int = Field(1, gt=0, description="epochs between two judgements")
-    num_prompts: int | None = Field(None, gt=0, description="the first N prompts; null: all")
+    num_prompts: int | None = Field(None, gt=0, description="the first N of them; null: all")
     samples: int = Field(1, ge=0, description="random answers per prompt, beside the greedy one")
     temperature: Positive = Field(1.0, description="of the random answers")
     max_new_tokens: int = Field(256, gt=0, description="longest answer")

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import torch
 
     from tgdpo_core.data.pairs import PreferencePair, TokenizedPair
+    from tgdpo_core.plugin_api.judges import Generation, PairLikelihood
     from tgdpo_core.plugin_api.rewards import Example, Side
 
 Row = Mapping[str, Any]
@@ -85,6 +86,43 @@ def make_pairs(rows: Sequence[Row] | None = None) -> "list[PreferencePair]":
     return [*texts, PreferencePair(*_MESSAGES, where="the pair of messages")]
 
 
+def make_generations(rows: Sequence[Row] | None = None) -> "list[Generation]":
+    """Return both responses of some pairs (see ``make_examples``) as if a model had given them.
+
+    Args:
+        rows: preference pairs in one of the known formats (default: the kit's own).
+
+    Raises:
+        DataError: a row that cannot be trained on.
+    """
+    from tgdpo_core.data.pairs import SIDES
+    from tgdpo_core.evaluation.judging import generation
+
+    return [
+        generation(pair, _text(pair.response(side))) for pair in make_pairs(rows) for side in SIDES
+    ]
+
+
+def make_likelihoods(rows: Sequence[Row] | None = None) -> "list[PairLikelihood]":
+    """Return some pairs (see ``make_examples``) with made-up log-probs in the kit's tokens.
+
+    Args:
+        rows: preference pairs in one of the known formats (default: the kit's own).
+
+    Raises:
+        DataError: a row that cannot be trained on.
+    """
+    import torch
+
+    from tgdpo_core.data.pairs import SIDES
+    from tgdpo_core.evaluation.likelihood import pair_likelihood
+
+    return [
+        pair_likelihood(pair, torch.cat([_logps(pair, side, "policy_logps") for side in SIDES]))
+        for pair in _tokenized(rows, make_tokenizer())
+    ]
+
+
 @functools.cache
 def make_tokenizer() -> Any:
     """Return a small byte-level BPE tokenizer with BOS, EOS and PAD, trained on the kit's texts.
@@ -140,6 +178,11 @@ def _column(pair: "PreferencePair", name: str) -> Any:
             "test class, or --dataset for tgdpo plugins check."
         )
     return pair.columns[name]
+
+
+def _text(response: "str | Sequence[Row]") -> str:
+    """Return a response as text: what the last message says."""
+    return response if isinstance(response, str) else str(response[-1]["content"])
 
 
 def _logps(pair: "TokenizedPair", side: "Side", name: str) -> "torch.Tensor":

@@ -1,19 +1,21 @@
 """The contract of judges."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tgdpo_core.plugin_api.judges import Judge
 from tgdpo_core.testing.contract import PluginContract
-from tgdpo_core.testing.examples import Row, make_pairs
+from tgdpo_core.testing.examples import Row, make_generations, make_likelihoods
 
 if TYPE_CHECKING:
-    from tgdpo_core.data.pairs import PreferencePair
     from tgdpo_core.testing.trials import Values
 
 
 class JudgeContract(PluginContract):
-    """Checks of a ``Judge``, on the responses of preference pairs as if a model had given them.
+    """Checks of a ``Judge``, on preference pairs.
+
+    A judge that reads answers is given their responses as if a model had generated them; one that
+    reads pairs, the pairs with made-up log-probs.
 
     Attributes:
         rows: preference pairs, for a judge that reads columns or one sort of prompt only.
@@ -25,36 +27,36 @@ class JudgeContract(PluginContract):
     rows: ClassVar[Sequence[Row] | None] = None
     tolerance: float = 1e-4
 
-    def test_it_gives_one_finite_score_per_generation(self) -> None:
-        """As in a run."""
-        self._scores(make_pairs(self.rows))
+    def test_it_gives_one_finite_score_each(self) -> None:
+        """For every answer or pair, as in a run."""
+        self._scores(self._batch())
 
     def test_it_gives_the_same_scores_after_a_second_setup(self) -> None:
         """Within the tolerance."""
-        pairs = make_pairs(self.rows)
+        batch = self._batch()
         self._require_equal(
-            pairs,
-            self._scores(pairs),
-            self._scores(pairs),
+            batch,
+            self._scores(batch),
+            self._scores(batch),
             "Scores must be the same each time: seed what is drawn.",
         )
 
     def test_its_scores_do_not_depend_on_the_batch(self) -> None:
         """Alone, and in the opposite order."""
-        pairs = make_pairs(self.rows)
-        together = self._scores(pairs)
-        message = "A score may depend on its own generation only, not on the others in the batch."
-        alone = [scores for pair in pairs for scores in self._scores([pair])]
-        self._require_equal(pairs, together, alone, message)
-        self._require_equal(pairs, together, self._scores(pairs[::-1])[::-1], message)
+        batch = self._batch()
+        together = self._scores(batch)
+        message = "A score may depend on its own answer or pair only, not on others in the batch."
+        alone = [score for item in batch for score in self._scores([item])]
+        self._require_equal(batch, together, alone, message)
+        self._require_equal(batch, together, self._scores(batch[::-1])[::-1], message)
 
-    def test_it_changes_neither_generations_nor_global_random_states(self) -> None:
+    def test_it_changes_neither_its_input_nor_global_random_states(self) -> None:
         """The evaluation continues as if the judge were not there."""
         from tgdpo_core.testing.trials import untouched
 
-        pairs = make_pairs(self.rows)
-        with untouched(self.who, "the prompts or columns", pairs):
-            self._scores(pairs)
+        batch = self._batch()
+        with untouched(self.who, "the prompts, responses or columns", batch):
+            self._scores(batch)
 
     def test_it_can_be_torn_down_twice(self) -> None:
         """``teardown`` also follows a ``setup`` that never came."""
@@ -62,28 +64,30 @@ class JudgeContract(PluginContract):
         judge.teardown()
         judge.teardown()
 
-    def _scores(self, pairs: "Sequence[PreferencePair]") -> "Values":
-        """Return the scores of both responses of each pair, [2], from a new instance."""
+    def _batch(self) -> list[Any]:
+        """Return what the judge is asked about."""
+        make: Any = make_likelihoods if self.plugin.reads == "pairs" else make_generations
+        batch: list[Any] = make(self.rows)
+        return batch
+
+    def _scores(self, batch: Sequence[Any]) -> "Values":
+        """Return the score of each, [1], from a new instance."""
         import torch
 
-        from tgdpo_core.evaluation.generation import Answers
-        from tgdpo_core.evaluation.judging import judged
+        from tgdpo_core.evaluation.judging import checked_scores
+        from tgdpo_core.scoring.guard import named_errors
         from tgdpo_core.testing.trials import set_up
 
-        answers = [Answers(_text(pair.chosen), [_text(pair.rejected)]) for pair in pairs]
         with set_up(self.fresh()) as judge:
-            chosen, rejected = judged((self.who, judge), pairs, answers)
-        return [torch.tensor(scores) for scores in zip(chosen, rejected, strict=True)]
+            score = judge.score_pairs if judge.reads == "pairs" else judge.score
+            with named_errors(self.who, f"{len(batch)} {judge.reads}"):
+                scores = score(batch)
+        return [torch.tensor([value]) for value in checked_scores(self.who, scores, batch)]
 
     def _require_equal(
-        self, pairs: "Sequence[PreferencePair]", first: "Values", second: "Values", message: str
+        self, batch: Sequence[Any], first: "Values", second: "Values", message: str
     ) -> None:
         from tgdpo_core.testing.trials import require_equal
 
-        places = [f"{self.who}, the answers to {pair.where}" for pair in pairs]
+        places = [f"{self.who}, the prompt {str(item.prompt)[:40]!r}" for item in batch]
         require_equal(first, second, places, message, tolerance=self.tolerance)
-
-
-def _text(response: "str | Sequence[Row]") -> str:
-    """Return a response as text: what the last message says."""
-    return response if isinstance(response, str) else str(response[-1]["content"])

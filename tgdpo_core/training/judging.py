@@ -1,29 +1,36 @@
-"""Judgement during training: answers to held-out prompts, generated and judged at epoch ends."""
+"""Judgement during training: answers to held-out prompts, or held-out pairs, at epoch ends."""
 
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from accelerate.utils import gather_object
 from transformers import TrainerCallback
 
-from tgdpo_core.data.pairs import PreferencePair
+from tgdpo_core.data.pairs import PreferencePair, TokenizedPair
+from tgdpo_core.data.report import DataReport
+from tgdpo_core.data.tokenization import LengthLimits, tokenize_pairs
 from tgdpo_core.errors import UsageError
 from tgdpo_core.evaluation.divergence import SampledKL
 from tgdpo_core.evaluation.generation import Sampling, answer
-from tgdpo_core.evaluation.judging import judged
+from tgdpo_core.evaluation.judging import judged, judged_pairs
+from tgdpo_core.evaluation.likelihood import pair_likelihoods
 from tgdpo_core.plugin_api.judges import Judge
+from tgdpo_core.scoring.context import Precision
+from tgdpo_core.scoring.guard import call_plugin
 
 
 @dataclass(frozen=True)
 class Judging:
-    """What is asked during training, and who judges the answers.
+    """What is judged during training, and by whom.
 
     Attributes:
         name: the judge's registered name.
-        judge: the judge.
-        pairs: whose prompts are answered; their columns go to the judge.
+        judge: the judge; it reads answers or pairs.
+        pairs: whose prompts are answered, or whose likelihoods are read; their columns go to the
+            judge.
         sampling: how answers are drawn.
         every_epochs: epochs between two judgements; there is one before the first step, too.
         kl: also measure KL(policy || reference) on the samples; a copy of the reference then stays
@@ -43,10 +50,18 @@ class Judging:
             raise UsageError("judging needs evaluation prompts: give data.eval_path.")
         if self.kl and not self.sampling.samples:
             raise UsageError("judging.kl is measured on random answers: set judging.samples.")
+        if self.kl and self.judge.reads == "pairs":
+            raise UsageError(
+                f"judging.kl is measured on random answers, and judge '{self.name}' reads pairs: "
+                "nothing is generated. Leave judging.kl out."
+            )
 
 
-class JudgeAnswers(TrainerCallback):
-    """Logs ``judge/greedy``, ``judge/sampled`` (means over prompts) and ``judge/kl`` (nats).
+class JudgePolicy(TrainerCallback):
+    """Logs what a judge says of the policy before the first step and at epoch ends.
+
+    Of answers: ``judge/greedy``, ``judge/sampled`` (means over prompts) and ``judge/kl`` (nats); of
+    pairs: ``judge/pairs`` (mean over pairs).
 
     Args:
         judging: what is asked.
@@ -66,10 +81,14 @@ class JudgeAnswers(TrainerCallback):
         self._tokenizer = tokenizer
         self._log = log
         self._reference = reference
+        self._who = f"judge '{judging.name}'"
+        self._pairs: Sequence[TokenizedPair] = ()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Judge the policy before its first step."""
-        self._judging.judge.setup()
+        if self._judging.judge.reads == "pairs":
+            self._pairs = self._tokenized(args)
+        call_plugin(self._who, "setup", self._judging.judge.setup)
         if state.global_step == 0:
             self._judge(args, state, kwargs["model"])
 
@@ -80,11 +99,36 @@ class JudgeAnswers(TrainerCallback):
 
     def on_train_end(self, *args: Any, **kwargs: Any) -> None:
         """Free the judge."""
-        self._judging.judge.teardown()
+        call_plugin(self._who, "teardown", self._judging.judge.teardown)
+
+    def _tokenized(self, args: Any) -> list[TokenizedPair]:
+        """Return the pairs with the ids that they would have in training."""
+        report = DataReport("the pairs of judging", num_rows=len(self._judging.pairs))
+        limits = LengthLimits(args.max_length, args.max_prompt_length)
+        pairs = tokenize_pairs(self._judging.pairs, self._tokenizer, limits, report)
+        report.raise_if_unusable(args.on_bad_row)
+        return pairs
 
     def _judge(self, args: Any, state: Any, model: Any) -> None:
-        """Log the scores; every process answers its share of the prompts."""
+        """Log the scores; every process does its share of the prompts or pairs."""
         policy = getattr(model, "module", model)  # generate belongs to the model itself
+        label = f"epoch {state.epoch or 0:.0f}: {self._judging.judge.reads}"
+        judge = self._of_pairs if self._pairs else self._of_answers
+        rows = judge(args, policy, label)
+        if args.world_size > 1:
+            rows = {name: gather_object(values) for name, values in rows.items()}
+        self._log({name: statistics.fmean(values) for name, values in rows.items() if values})
+
+    def _of_pairs(self, args: Any, policy: Any, label: str) -> dict[str, list[float]]:
+        """Return the scores of this process's pairs."""
+        pairs = self._pairs[args.process_index :: args.world_size]
+        precision = Precision(autocast=torch.bfloat16 if args.bf16 else None)
+        likelihoods = pair_likelihoods(policy, pairs, precision, label=label)
+        scores = judged_pairs((self._judging.name, self._judging.judge), likelihoods)
+        return {"judge/pairs": scores.tolist()}
+
+    def _of_answers(self, args: Any, policy: Any, label: str) -> dict[str, list[float]]:
+        """Return the scores of the answers to this process's prompts, and their KL."""
         pairs = self._judging.pairs[args.process_index :: args.world_size]
         kl = None
         if self._reference is not None:
@@ -95,13 +139,11 @@ class JudgeAnswers(TrainerCallback):
             self._tokenizer,
             pairs,
             self._judging.sampling,
-            label=f"epoch {state.epoch or 0:.0f}: answers",
+            label=label,
             observe=kl.add if kl else None,
         )
         greedy, sampled = judged((self._judging.name, self._judging.judge), pairs, answers)
         rows = {"judge/greedy": greedy.tolist(), "judge/kl": kl.responses() if kl else []}
         if self._judging.sampling.samples:
             rows["judge/sampled"] = sampled.tolist()
-        if args.world_size > 1:
-            rows = {name: gather_object(values) for name, values in rows.items()}
-        self._log({name: statistics.fmean(values) for name, values in rows.items() if values})
+        return rows

@@ -36,7 +36,7 @@ from tgdpo_core.training.inputs import (
     resolve_sources,
     tokenized,
 )
-from tgdpo_core.training.judging import JudgeAnswers, Judging
+from tgdpo_core.training.judging import Judging, JudgePolicy
 from tgdpo_core.training.limits import (
     default_tokens_per_row,
     out_of_memory,
@@ -175,7 +175,7 @@ class TGDPOTrainer(Trainer):
         self.add_callback(self._clock)
         self.add_callback(JsonlLog(self._folder.log))
         if judging:
-            self.add_callback(JudgeAnswers(judging, tokenizer, self.log, compared))
+            self.add_callback(JudgePolicy(judging, tokenizer, self.log, compared))
         replace_progress_bar(self)
 
     @staticmethod

@@ -1,23 +1,37 @@
-"""``tgdpo evaluate``: generate and judge."""
+"""``tgdpo evaluate``: generate and judge, or judge log-probabilities of pairs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tgdpo_cli.main import Session
 from tgdpo_cli.output import print_json, quiet_libraries, table
 
+if TYPE_CHECKING:
+    from tgdpo_core.evaluation.judging import Evaluation
+
+# Options of one sort of judge: the others would ignore them.
+_OF_ANSWERS = ("samples", "temperature", "max_new_tokens", "batch_size", "seed")
+_OF_PAIRS = ("max_length",)
+
 
 @click.command("evaluate")
 @click.argument("models", nargs=-1, required=True)
-@click.option("--dataset", required=True, help="Prompts: Hub id, file, folder, or registered name.")
+@click.option("--dataset", required=True, help="Pairs: Hub id, file, folder, or registered name.")
 @click.option("--split", default="test", show_default=True, help="Split of the data set.")
-@click.option("--limit", type=click.IntRange(min=1), help="Use the first N prompts only.")
+@click.option("--limit", type=click.IntRange(min=1), help="Use the first N rows only.")
 @click.option("--judge", required=True, help="Registered judge: tgdpo plugins list.")
 @click.option(
     "--judge-arg", "judge_args", multiple=True, metavar="KEY=VALUE", help="Option of the judge."
+)
+@click.option(
+    "--max-length",
+    type=click.IntRange(min=2),
+    default=2048,
+    show_default=True,
+    help="Judges of pairs: most tokens of prompt and response, as data.max_length.",
 )
 @click.option("--samples", type=click.IntRange(min=1), default=1, show_default=True)
 @click.option("--temperature", type=float, default=1.0, show_default=True)
@@ -35,38 +49,53 @@ def command(
     limit: int | None,
     judge: str,
     judge_args: Sequence[str],
+    max_length: int,
     as_json: bool,
     **sampling: Any,
 ) -> None:
-    """Generate answers with MODELS (run folders, folders, Hub ids, registered names); judge them.
+    """Judge MODELS (run folders, folders, Hub ids, registered names).
 
-    Every prompt is answered once greedily and --samples times at random. Of a run folder, loss and
-    displacement at the end of training are shown too, and answers are kept in its evaluation/.
+    For most judges every prompt is answered once greedily and --samples times at random. A judge
+    that reads pairs is given the log-probabilities of their responses instead; nothing is
+    generated. Of a run folder, loss and displacement at the end of training are shown too, and what
+    was judged is kept in its evaluation/JUDGE.
     """
     quiet_libraries()
     from tgdpo_cli.recipe_options import key_value
     from tgdpo_core.data.formats import parse_rows
     from tgdpo_core.data.report import DataReport
     from tgdpo_core.data.sources import load_rows
-    from tgdpo_core.evaluation.generation import Sampling
+    from tgdpo_core.scoring.guard import call_plugin
 
+    arguments = dict(key_value(text, "--judge-arg") for text in judge_args)
+    instance = session.plugins.find("judge", judge).create(arguments)
+    reads_pairs = instance.reads == "pairs"
+    _refuse_unused(_OF_ANSWERS if reads_pairs else _OF_PAIRS, f"judge '{judge}'", instance.reads)
+    how = {"max_length": max_length} if reads_pairs else sampling
     report = DataReport(dataset)
     pairs = parse_rows(load_rows(dataset, split=split, plugins=session.plugins), report)
     report.raise_if_unusable("error")
-    arguments = dict(key_value(text, "--judge-arg") for text in judge_args)
-    instance = session.plugins.find("judge", judge).create(arguments)
-    settings = {"dataset": dataset, "split": split, "judge": judge, **sampling}
-    instance.setup()
+    settings = {"dataset": dataset, "split": split, "judge": judge, "judge_args": arguments, **how}
+    call_plugin(f"judge '{judge}'", "setup", instance.setup)
     try:
         rows = [
-            _evaluate(
-                session, model, pairs[:limit], (judge, instance), Sampling(**sampling), settings
-            )
+            _evaluate(session, model, pairs[:limit], (judge, instance), how, settings)
             for model in models
         ]
     finally:
-        instance.teardown()
+        call_plugin(f"judge '{judge}'", "teardown", instance.teardown)
     print_json(rows) if as_json else _show(rows)
+
+
+def _refuse_unused(options: Sequence[str], who: str, reads: str) -> None:
+    """Raise ``UsageError`` for an option on the command line that the judge has no use for."""
+    from click.core import ParameterSource
+
+    context = click.get_current_context()
+    for name in options:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            flag = f"--{name.replace('_', '-')}"
+            raise click.UsageError(f"{flag}: {who} reads {reads} and has no use for it.")
 
 
 def _evaluate(
@@ -74,12 +103,13 @@ def _evaluate(
     name: str,
     pairs: Sequence[Any],
     judge: tuple[str, Any],
-    sampling: Any,
+    how: Mapping[str, Any],
     settings: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return one row: scores, and what the run folder says about its training."""
     import torch
 
+    from tgdpo_core.evaluation.generation import Sampling
     from tgdpo_core.evaluation.judging import evaluate, write_evaluation
     from tgdpo_core.scoring.context import Precision, load_frozen
     from tgdpo_core.training.inputs import load_tokenizer
@@ -92,16 +122,46 @@ def _evaluate(
         device = "cuda" if torch.cuda.is_available() else "cpu"
         return load_frozen(path, precision=Precision()).to(device), load_tokenizer(path)
 
-    result = evaluate(Path(name).name, load, pairs, judge, sampling)
+    shown = Path(name).name
+    if judge[1].reads == "pairs":
+        result = _evaluate_pairs(shown, load, pairs, judge, **how)
+    else:
+        result = evaluate(shown, load, pairs, judge, Sampling(**how))
     folder = RunFolder(path)
     record = folder.read()
     if record:
-        write_evaluation(folder.path / "evaluation", result, pairs, dict(settings))
+        write_evaluation(folder.path / "evaluation" / judge[0], result, settings)
     metrics = record.get("metrics", {})
     return {**result.summary(), "folder": str(path) if record else None, "metrics": metrics}
 
 
+def _evaluate_pairs(
+    name: str,
+    load: Callable[[], tuple[Any, Any]],
+    pairs: Sequence[Any],
+    judge: tuple[str, Any],
+    max_length: int,
+) -> "Evaluation":
+    """Return the evaluation of a model by pairs, tokenized as in training; say what was cut."""
+    from tgdpo_core.data.report import DataReport
+    from tgdpo_core.data.tokenization import LengthLimits, tokenize_pairs
+    from tgdpo_core.evaluation.judging import evaluate_pairs
+    from tgdpo_core.training.limits import require_positions
+
+    model, tokenizer = load()
+    report = DataReport(name, num_rows=len(pairs))
+    tokenized = tokenize_pairs(pairs, tokenizer, LengthLimits(max_length), report)
+    report.raise_if_unusable("error")
+    require_positions(model, tokenized)
+    for what, count in sorted(report.counts.items()):
+        click.echo(f"{name}: {count} of {len(pairs)} pairs: {what}", err=True)
+    return evaluate_pairs(name, model, tokenized, judge)
+
+
 def _show(rows: Sequence[Mapping[str, Any]]) -> None:
+    of_pairs = "num_pairs" in rows[0]
+    kinds = ("score",) if of_pairs else ("greedy", "sampled")
+
     def score(row: Mapping[str, Any], kind: str) -> str:
         return f"{row[kind]['mean']:.3f} +- {row[kind]['standard_error']:.3f}"
 
@@ -113,18 +173,17 @@ def _show(rows: Sequence[Mapping[str, Any]]) -> None:
     shown = [
         (
             row["model"],
-            score(row, "greedy"),
-            score(row, "sampled"),
+            *(score(row, kind) for kind in kinds),
             metric(row, "loss"),
             metric(row, "logps/chosen_delta"),
             metric(row, "logps/rejected_delta"),
         )
         for row in rows
     ]
-    header = ("model", "greedy", "sampled", "loss", "displacement chosen", "rejected")
-    table(header, shown)
+    table(("model", *kinds, "loss", "displacement chosen", "rejected"), shown)
+    judged = f"{rows[0]['num_pairs']} pairs" if of_pairs else f"{rows[0]['num_prompts']} prompts"
     click.echo(
-        f"{rows[0]['num_prompts']} prompts, score +- standard error. Loss and displacement (nats, "
+        f"{judged}, score +- standard error. Loss and displacement (nats, "
         "log pi - log pi_ref of a response) on evaluation pairs, else the last training rows."
     )
     for row in rows:

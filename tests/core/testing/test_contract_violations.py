@@ -363,13 +363,52 @@ class Silent(Judge):
         return [1.0 for generation in batch if generation.response]
 
 
+class RankingOfPairs(Ranking):
+    """The place in the batch of pairs."""
+
+    reads = "pairs"
+    score_pairs = Ranking.score
+
+
+class Coin(Judge):
+    """One draw for all."""
+
+    reads = "pairs"
+
+    def score_pairs(self, batch: Any) -> Any:
+        return [0 * random.random() for _ in batch]
+
+
+class Eater(Judge):
+    """Takes messages away."""
+
+    reads = "pairs"
+
+    def score_pairs(self, batch: Any) -> Any:
+        for pair in batch:
+            if not isinstance(pair.prompt, str):
+                pair.prompt.append("more")
+        return [0.0 for _ in batch]
+
+
+class Unsaid(Judge):
+    """Has forgotten to say what it reads."""
+
+    def score_pairs(self, batch: Any) -> Any:
+        return [0.0 for _ in batch]
+
+
 @pytest.mark.parametrize(
     ("judge", "check", "said"),
     [
-        (Ranking(), "its scores do not depend on the batch", "its own generation only"),
-        (Silent(), "it gives one finite score per generation", "finite numbers, got shape"),
+        (Ranking(), "its scores do not depend on the batch", "its own answer or pair only"),
+        (Silent(), "it gives one finite score each", "finite numbers, got shape"),
+        (RankingOfPairs(), "its scores do not depend on the batch", "its own answer or pair only"),
+        (Coin(), "it changes neither its input nor global random states", "random state of random"),
+        (Eater(), "it changes neither its input nor global random states", "changed the prompts"),
+        (Unsaid(), "it gives one finite score each", "say reads = 'pairs'"),
     ],
-    ids=["Ranking", "Silent"],
+    ids=lambda x: type(x).__name__ if isinstance(x, Judge) else "",
 )
 def test_a_judges_broken_promise_fails_the_check_that_names_it(
     judge: Any, check: str, said: str

@@ -1,4 +1,4 @@
-"""Answers judged during training: rows at epoch ends, and no influence on what is trained."""
+"""Answers and pairs judged during training: rows at epoch ends, no influence on what is trained."""
 
 import json
 from collections.abc import Sequence
@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tgdpo_core import Generation, Judge
-from tgdpo_core.errors import PluginError, UsageError
+from tgdpo_core import Generation, Judge, PairLikelihood
+from tgdpo_core.data.pairs import PreferencePair
+from tgdpo_core.errors import DataError, PluginError, UsageError
 from tgdpo_core.evaluation.generation import Sampling
 from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.recipe import resolve_recipe
@@ -58,16 +60,32 @@ class Long(Judge):
             raise RuntimeError("no idea")
         return [float(len(item.response)) for item in batch]
 
+class Margin(Judge):
+    """log pi(chosen) - log pi(rejected), nats."""
+
+    reads = "pairs"
+    broken: bool = option(False, help="fail in setup")
+
+    def setup(self):
+        """Load nothing."""
+        if self.broken:
+            raise OSError("no file")
+
+    def score_pairs(self, batch):
+        """Return a margin per pair."""
+        return [sum(pair.chosen_logps) - sum(pair.rejected_logps) for pair in batch]
+
 @hookimpl
 def register_judges(register):
-    """Register it."""
+    """Register them."""
     register("long", Long)
+    register("margin", Margin)
 '''
 
 
 @pytest.fixture
 def plugins(tmp_path: Path) -> PluginManager:
-    """The installed plugins and the judge of lengths."""
+    """The installed plugins, a judge of answers and one of pairs."""
     file = tmp_path / "long.py"
     file.write_text(PLUGIN)
     return PluginManager(files=[str(file)])
@@ -109,17 +127,22 @@ def test_epochs_between_judgements_are_kept(recipe: dict[str, Any], plugins: Plu
     assert all("judge/sampled" not in row and "judge/kl" not in row for row in rows)
 
 
-def test_judging_changes_no_weight(recipe: dict[str, Any], plugins: PluginManager) -> None:
+@pytest.mark.parametrize("judging", [{"samples": 1, "kl": True}, {"judge": "margin"}])
+def test_judging_changes_no_weight(
+    judging: dict[str, Any], recipe: dict[str, Any], plugins: PluginManager
+) -> None:
     weights = [
         load_file(train(recipe, plugins, name, **judging) / "model" / "model.safetensors")
-        for name, judging in (("plain", {}), ("judged", {"samples": 1, "kl": True}))
+        for name, judging in (("plain", {}), ("judged", judging))
     ]
     assert weights[0].keys() == weights[1].keys()
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
 def test_a_judge_that_fails_is_named(recipe: dict[str, Any], plugins: PluginManager) -> None:
-    with pytest.raises(PluginError, match="judge 'long' failed: RuntimeError: no idea"):
+    with pytest.raises(
+        PluginError, match="judge 'long' failed on 8 answers: RuntimeError: no idea"
+    ):
         train(recipe, plugins, "judged", args={"broken": True})
 
 
@@ -134,3 +157,77 @@ class Nothing(Judge):
 def test_judging_without_prompts_is_refused() -> None:
     with pytest.raises(UsageError, match=r"give data\.eval_path"):
         Judging("nothing", Nothing(), [], Sampling())
+
+
+# -- pairs ----------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def margin(folder: Path, rows: Sequence[dict[str, str]]) -> float:
+    """Return the mean of log pi(chosen) - log pi(rejected), a forward for each response."""
+    model = AutoModelForCausalLM.from_pretrained(folder).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    margins = []
+    for row in rows:
+        num_prompt = len(tokenizer(row["prompt"])["input_ids"])
+        sums = []
+        for side in ("chosen", "rejected"):
+            text = row["prompt"] + row[side]
+            ids = torch.tensor([[*tokenizer(text)["input_ids"], tokenizer.eos_token_id]])
+            logps = model(input_ids=ids).logits[0, :-1].log_softmax(-1)
+            sums.append(float(logps.gather(1, ids[0, 1:, None])[num_prompt - 1 :].sum()))
+        margins.append(sums[0] - sums[1])
+    return sum(margins) / len(margins)
+
+
+def test_pairs_are_judged_before_training_and_at_epoch_ends(
+    recipe: dict[str, Any], plugins: PluginManager, model_folder: Path, tmp_path: Path
+) -> None:
+    # No token spans the end of these prompts, so that they may be tokenized alone.
+    rows = [{**row, "prompt": f"{row['prompt'].strip()}\n"} for row in ROWS]
+    data = tmp_path / "lines.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    recipe["data"]["eval_path"] = str(data)
+    folder = train(recipe, plugins, "judged", judge="margin", num_prompts=5)
+    logged = [row for row in log(folder) if "judge/pairs" in row]
+    assert [row["epoch"] for row in logged] == [0, 1, 2]
+    assert all("judge/greedy" not in row and "judge/sampled" not in row for row in logged)
+    assert logged[0]["judge/pairs"] == pytest.approx(margin(model_folder, rows[:5]), abs=1e-3)
+    assert logged[-1]["judge/pairs"] == pytest.approx(margin(folder / "model", rows[:5]), abs=1e-3)
+    assert logged[-1]["judge/pairs"] > logged[0]["judge/pairs"] + 0.1
+
+
+def test_pairs_are_cut_and_left_out_as_in_training(
+    recipe: dict[str, Any], plugins: PluginManager, tmp_path: Path
+) -> None:
+    twins = [{"prompt": "Say it. ", "chosen": "Yes." * 50 + "!", "rejected": "Yes." * 50 + "?"}]
+    data = tmp_path / "twins.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in [*twins, *ROWS[:2]]))
+    recipe["data"] |= {"eval_path": str(data), "max_length": 40, "on_bad_row": "skip"}
+    folder = train(recipe, plugins, "judged", judge="margin", num_prompts=2)
+    assert any("judge/pairs" in row for row in log(folder))  # of the second row alone
+    with pytest.raises(DataError, match="the pairs of judging: no usable pair in 1 rows"):
+        train(recipe, plugins, "none-left", judge="margin", num_prompts=1)
+
+
+def test_a_judge_that_cannot_be_set_up_is_named(
+    recipe: dict[str, Any], plugins: PluginManager
+) -> None:
+    with pytest.raises(PluginError, match="judge 'margin' failed on setup: OSError: no file"):
+        train(recipe, plugins, "judged", judge="margin", args={"broken": True})
+
+
+class Even(Judge):
+    """Finds all pairs even."""
+
+    reads = "pairs"
+
+    def score_pairs(self, batch: Sequence[PairLikelihood]) -> list[float]:
+        """Return halves."""
+        return [0.5 for _ in batch]
+
+
+def test_the_kl_of_answers_is_refused_where_nothing_is_generated() -> None:
+    pair = PreferencePair("Say it. ", "Yes.", "No.", where="row 1")
+    with pytest.raises(UsageError, match=r"judge 'even' reads pairs.*Leave judging\.kl out"):
+        Judging("even", Even(), [pair], Sampling(), kl=True)

@@ -55,6 +55,7 @@ def test_two_processes_train_the_same_model_as_one(
     torchrun += ["--master-port", str(20_000 + os.getpid() % 20_000)]
     run(torchrun, model_folder, forty_rows, two, batch_size=2)
 
+    assert sum("judge/pairs" in row for row in log_rows(two)) == 2  # before and after the epoch
     for a, b in zip(log_rows(one), log_rows(two), strict=True):
         assert a.keys() == b.keys()
         for name in a:

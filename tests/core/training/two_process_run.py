@@ -2,15 +2,33 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from transformers import AutoTokenizer
 
-from tgdpo_core import TGDPOConfig, TGDPOTrainer
+from tgdpo_core import Judge, PairLikelihood, TGDPOConfig, TGDPOTrainer
+from tgdpo_core.data.formats import parse_rows
+from tgdpo_core.data.report import DataReport
+from tgdpo_core.evaluation.generation import Sampling
+from tgdpo_core.training.judging import Judging
+
+
+class Margin(Judge):
+    """log pi(chosen) - log pi(rejected), nats."""
+
+    reads = "pairs"
+
+    def score_pairs(self, batch: Sequence[PairLikelihood]) -> list[float]:
+        """Return a margin per pair."""
+        return [sum(pair.chosen_logps) - sum(pair.rejected_logps) for pair in batch]
+
 
 torch.set_num_threads(1)
 model, rows, output, batch_size = sys.argv[1:]
+held_out = [json.loads(line) for line in Path(rows).read_text().splitlines()[:7]]
+judged = parse_rows([(f"row {i}", row) for i, row in enumerate(held_out)], DataReport("rows"))
 trainer = TGDPOTrainer(
     model,
     args=TGDPOConfig(
@@ -30,8 +48,9 @@ trainer = TGDPOTrainer(
         seed=5,
     ),
     train_dataset=[json.loads(line) for line in Path(rows).read_text().splitlines()],
-    eval_dataset=[json.loads(line) for line in Path(rows).read_text().splitlines()[:7]],
+    eval_dataset=held_out,
     processing_class=AutoTokenizer.from_pretrained(model),
     token_reward={"plugin": "random", "args": {"seed": 1}},
+    judging=Judging("margin", Margin(), judged, Sampling()),
 )
 trainer.train()
