@@ -1,9 +1,11 @@
 """Reward models behind one function: log-odds of 'good', or a value, at the positions asked for."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tgdpo_plugins.checkpoints import Checkpoint, load_frozen
 from tgdpo_plugins.token_rewards.dense_prm.layouts import token_id
 from tgdpo_plugins.token_rewards.dense_prm.presets import Preset
 
@@ -30,15 +32,13 @@ class RewardModel:
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where a reward model is loaded from, and how."""
+class Source(Checkpoint):
+    """Where a reward model is loaded from, how, and which of its labels means good."""
 
-    path: str
-    revision: str | None
-    dtype: Any
-    device: Any
-    trust_remote_code: bool
     good_label: str
+
+
+_frozen = functools.partial(load_frozen, advice="choose its preset")
 
 
 def load_reward_model(source: Source, preset: Preset, tokenizer: Any) -> RewardModel:
@@ -195,41 +195,3 @@ def _two_layer_class(source: Source) -> Any:
             self.post_init()
 
     return TwoLayerHead
-
-
-def _frozen(
-    auto_class: Any, source: Source, *, may_lack: str = "", unused: str = "lm_head.", **kwargs: Any
-) -> Any:
-    """Return a model in eval mode on the device; refuse a checkpoint that does not fit it.
-
-    Args:
-        auto_class: whose ``from_pretrained`` is called, with ``kwargs``.
-        source: where from, and how.
-        may_lack: end of the names that a checkpoint may lack.
-        unused: beginning of the names that this kind of model does not use.
-
-    Raises:
-        ValueError: tensors that the checkpoint lacks, or that the model has no use for.
-    """
-    model, report = auto_class.from_pretrained(
-        source.path,
-        revision=source.revision,
-        dtype=source.dtype,
-        trust_remote_code=source.trust_remote_code,
-        output_loading_info=True,
-        **kwargs,
-    )
-    missing = [k for k in report["missing_keys"] if not may_lack or not k.endswith(may_lack)]
-    if missing:
-        raise ValueError(
-            f"the checkpoint lacks {min(missing)} ({len(missing)} tensors), which would be random: "
-            "it is a model of another kind, choose its preset"
-        )
-    surplus = [k for k in report["unexpected_keys"] if not unused or not k.startswith(unused)]
-    if surplus:
-        raise ValueError(
-            f"the checkpoint holds {min(surplus)} ({len(surplus)} tensors), which this preset does "
-            "not use: it is a model of another kind, choose its preset"
-        )
-    model.config.use_cache = False
-    return model.requires_grad_(False).eval().to(source.device)
