@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 LEVEL = 0.95
-ONE_SEED = "one seed: no statement"
+ONE_SEED = "undecided (one seed)"
 _RESAMPLES = 9999
 
 

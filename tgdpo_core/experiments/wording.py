@@ -15,7 +15,9 @@ _AGAINST = {
     "above": " the baseline",
     "below": " the baseline",
     "not distinguishable": " from the baseline",
+    ONE_SEED: "",
 }
+_Moment = Literal["peak", "end"]
 
 
 def number(value: float | None, *, sign: bool = False, digits: int = 3) -> str:
@@ -81,13 +83,11 @@ def findings(
     measured = [s for s in summaries if s.peak and s.end]
     if not measured:
         return ["No cell was evaluated after training began.", *missing]
-    sentences = _against_baseline(summaries, metric, "peak")
-    sentences += [
-        one for one in _against_baseline(summaries, metric, "end") if one not in sentences
-    ]
+    moments = _moments(measured)
+    sentences = [one for at in moments for one in _against_baseline(measured, metric, at)]
     sentences += [_best_cell(measured, metric)]
-    sentences += _against_best(best, metric) if best else []
-    return sentences + missing
+    sentences += [_against_best(best, metric, at) for at in moments if best]
+    return [*dict.fromkeys(sentences), *missing]  # of one seed the same is said at both moments
 
 
 def notes(metric: MainMetric | None, num_compared: int) -> list[str]:
@@ -106,7 +106,8 @@ def notes(metric: MainMetric | None, num_compared: int) -> list[str]:
         "At equal KL: where the KL of a seed first reaches the level (in nats), interpolated "
         "between evaluations; differences are to the baseline at the same KL, which is a "
         "Monte-Carlo estimate on sampled answers.",
-        f"No correction for the number of comparisons: {num_compared} cells were compared.",
+        f"Compared with a baseline: {num_compared} {_plural('cell', num_compared)}; there is no "
+        "correction for the number of comparisons.",
         "f_w, f_l, log-probability change, training loss and the diagnostics are means over the "
         "training pairs since the evaluation before the last one (without evaluations: of the last "
         "log row). Losses of different weights cannot be compared.",
@@ -125,7 +126,7 @@ def _judged(found: str, metric: MainMetric) -> str:
 
 
 def _against_baseline(
-    summaries: Sequence[CellSummary], metric: MainMetric, moment: Literal["peak", "end"]
+    summaries: Sequence[CellSummary], metric: MainMetric, moment: _Moment
 ) -> list[str]:
     """Return how many cells differ from the baseline at a moment, then which."""
     moments = [(s.cell.name, s.peak if moment == "peak" else s.end) for s in summaries]
@@ -140,10 +141,8 @@ def _against_baseline(
         return []
     if list(groups) == [ONE_SEED]:
         return ["One seed: no statement about any difference is possible."]
-    named = [verdict for verdict in (*_AGAINST, ONE_SEED) if verdict in groups]
-    counts = [
-        f"{len(groups[name])} {_judged(name, metric)}{_AGAINST.get(name, '')}" for name in named
-    ]
+    named = [verdict for verdict in _AGAINST if verdict in groups]
+    counts = [f"{len(groups[name])} {_judged(name, metric)}{_AGAINST[name]}" for name in named]
     lists = [
         f"{_judged(name, metric).capitalize()} at the {moment}: "
         f"{_listed(groups[name], _MOST_NAMES if name in ('above', 'below') else _MOST_UNCLEAR)}."
@@ -176,18 +175,24 @@ def _best_cell(summaries: Sequence[CellSummary], metric: MainMetric) -> str:
     )
 
 
-def _against_best(best: BestBaseline, metric: MainMetric) -> list[str]:
+def _against_best(best: BestBaseline, metric: MainMetric, moment: _Moment) -> str:
     better = "above" if metric.higher_is_better else "below"
-    sentences = []
-    for moment, name in (("peak", best.peak), ("end", best.end)):
-        winners = [
-            f"{rival.name} ({with_interval(found)})"
-            for rival in best.rivals
-            if (found := getattr(rival, moment)) and found.verdict == better
-        ]
-        beaten = "beaten by " + _listed(winners) if winners else "beaten by no other variant"
-        sentences.append(f"The best-tuned baseline at the {moment}, {name}, is {beaten}.")
-    return sentences
+    name, against = best.end, [(rival.name, rival.end) for rival in best.rivals]
+    if moment == "peak":
+        name, against = best.peak, [(rival.name, rival.peak) for rival in best.rivals]
+    winners = [
+        f"{rival} ({with_interval(found)})"
+        for rival, found in against
+        if found and found.verdict == better
+    ]
+    beaten = "beaten by " + _listed(winners) if winners else "beaten by no other variant"
+    return f"The best-tuned baseline at the {moment}, {name}, is {beaten}."
+
+
+def _moments(measured: Sequence[CellSummary]) -> Sequence[_Moment]:
+    """Return peak and end; the end alone where every cell's peak is its end."""
+    differ = any(s.peak.epoch != s.end.epoch for s in measured if s.peak and s.end)
+    return ("peak", "end") if differ else ("end",)
 
 
 def _plural(noun: str, count: int) -> str:

@@ -98,7 +98,7 @@ def test_the_page_holds_what_was_found(ablation: Any) -> None:
         for row in table.rows:
             for text in row:
                 assert text.replace(" [", "[") in found.text
-    assert "Above at the peak: tgdpo (+0.200" in found.text
+    assert "Above at the end: tgdpo (+0.200" in found.text
     assert "seeds: 2" in found.text  # ablation.yaml
     assert "Ran with: tgdpo 0.1.0." in found.text
     assert '<tr class="better">' in html

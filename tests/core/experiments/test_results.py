@@ -136,7 +136,7 @@ def test_one_seed_makes_no_statement(ablation: Any) -> None:
     assert found[1].startswith("The best peak is 0.900 (")
     row = table(text, "Results")["tgdpo"]
     assert row["peak - baseline"] == "+0.400"
-    assert row["against the baseline"] == "one seed: no statement"
+    assert row["against the baseline"] == "undecided (one seed)"
 
 
 def test_a_cell_with_one_common_seed_is_counted_by_itself(ablation: Any) -> None:
@@ -147,9 +147,21 @@ def test_a_cell_with_one_common_seed_is_counted_by_itself(ablation: Any) -> None
     ablation.add("few", 2)
     found = paragraphs(written(ablation.folder))
     assert found[0] == (
-        "Of 2 cells compared at the peak: 1 not distinguishable from the baseline, 1 one seed: no "
-        "statement."
+        "Of 2 cells compared at the end: 1 not distinguishable from the baseline, 1 undecided (one "
+        "seed)."
     )
+    assert "Undecided (one seed) at the end: few." in found
+
+
+def test_where_every_peak_is_the_end_it_is_said_once(ablation: Any) -> None:
+    for seed in range(3):
+        ablation.judged("dpo,beta=0.1", [0.3, 0.4, 0.5], seed, baseline="dpo,beta=0.1")
+        ablation.judged("dpo,beta=0.5", [0.3, 0.4, 0.6], seed, baseline="dpo,beta=0.1")
+        ablation.judged("tgdpo", [0.3, 0.4, 0.7], seed, baseline="dpo,beta=0.1")
+    text = "\n".join(paragraphs(written(ablation.folder)))
+    assert "compared at the end: 2 above the baseline." in text
+    assert text.count("best-tuned") == 1
+    assert "at the peak" not in text
 
 
 def test_every_cell_is_compared_with_its_own_baseline(ablation: Any) -> None:

@@ -85,7 +85,7 @@ def test_where_bca_is_not_defined_the_interval_is_of_percentiles() -> None:
         ((0.11, 0.13, 0.12, 0.10), "above"),
         ((-0.11, -0.13, -0.12, -0.10), "below"),
         ((0.11, -0.13, 0.12, -0.10), "not distinguishable"),
-        ((0.3,), "one seed: no statement"),
+        ((0.3,), "undecided (one seed)"),
         ((0.0, 0.0, 0.0), "not distinguishable"),
         ((0.25, 0.25, 0.25), "above"),
     ],
