@@ -35,6 +35,12 @@ CANDIDATES = (
         "mean score that the judge gives to greedy answers to held-out prompts; higher is better",
     ),
     MainMetric(
+        "judge/pairs",
+        "judge, pairs",
+        "mean score that the judge gives to the policy's likelihoods of held-out pairs (nothing "
+        "was generated); higher is better",
+    ),
+    MainMetric(
         "eval_rewards/accuracies",
         "preference accuracy",
         "share of held-out pairs whose chosen response has the higher unweighted reward "

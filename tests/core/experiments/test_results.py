@@ -275,6 +275,13 @@ def test_a_metric_that_one_run_lacks_is_not_the_main_one(ablation: Any) -> None:
     assert "peak: preference accuracy (epoch)" in table(text, "Results")["dpo"]
 
 
+def test_a_judge_of_pairs_comes_before_the_losses(ablation: Any) -> None:
+    row = {"step": 1, "epoch": 1.0, "eval_loss": 0.5, "eval_rewards/accuracies": 0.6}
+    ablation.done("dpo", [row | {"judge/pairs": 0.7}])
+    row = table(written(ablation.folder), "Results")["dpo"]
+    assert row["end: judge, pairs"] == "0.700"
+
+
 def test_without_evaluations_the_last_log_row_is_the_end_of_training(ablation: Any) -> None:
     rows = [{"step": step, "epoch": step / 2, "loss": 1.0 / step} for step in (1, 2)]
     ablation.done("dpo", rows)
