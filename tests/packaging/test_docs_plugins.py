@@ -58,7 +58,12 @@ def test_the_reward_of_one_file_keeps_its_contract(files: Path) -> None:
 
 @pytest.mark.parametrize(
     ("file", "name"),
-    [("squash.py", "squash"), ("quadratic.py", "quadratic"), ("more.py", "short")],
+    [
+        ("squash.py", "squash"),
+        ("quadratic.py", "quadratic"),
+        ("more.py", "short"),
+        ("more.py", "sure"),
+    ],
 )
 def test_plugins_of_other_kinds_keep_their_contracts(files: Path, file: str, name: str) -> None:
     found = tgdpo("--plugin-file", str(files / file), "plugins", "check", name)
@@ -74,6 +79,18 @@ def test_the_data_set_and_the_command_of_the_page_work(files: Path, tmp_path: Pa
         *("--output-dir", str(tmp_path)),
     )
     assert "2 pairs" in found
+
+
+def test_the_judges_of_the_page_evaluate(files: Path) -> None:
+    command = ("--plugin-file", str(files / "more.py"), "evaluate", "playground")
+    command += ("--dataset", "playground", "--limit", "4", "--json")
+    (answers,) = json.loads(tgdpo(*command, "--judge", "short", "--max-new-tokens", "4"))
+    assert answers["greedy"]["mean"] == 1
+    surely = [
+        json.loads(tgdpo(*command, "--judge", "sure", "--judge-arg", f"nats={nats}"))[0]["score"]
+        for nats in (-100, 100)
+    ]
+    assert [score["mean"] for score in surely] == [1, 0]
 
 
 def test_the_transform_and_the_shaping_of_the_page_train(files: Path, tmp_path: Path) -> None:
