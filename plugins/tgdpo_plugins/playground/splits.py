@@ -1,14 +1,15 @@
 """The splits of a world's pairs: which files there are, and what is computed from them."""
 
 import random
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tgdpo_plugins.playground.task import OPERATORS
 
 FLIPPED_SHARE = 0.2
-NOISY_SPLITS = {"train-noisy": "train"}
-"""Splits that are computed: the rows of another one, with ``FLIPPED_SHARE`` of the labels wrong."""
+
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,18 @@ SPLITS = {
 """In the order in which they are made. No prompt is in two of them."""
 
 
-def with_noise(row: dict[str, Any]) -> dict[str, Any]:
+def with_noise(row: Row) -> Row:
     """Return the row, chosen and rejected exchanged with probability ``FLIPPED_SHARE``.
 
     The prompt alone decides, so a row is flipped or not wherever it stands.
     """
     # A string seeds by its SHA-512, whatever PYTHONHASHSEED is.
-    if random.Random(f"flip {row['prompt']}").random() >= FLIPPED_SHARE:
-        return row
+    is_flipped = random.Random(f"flip {row['prompt']}").random() < FLIPPED_SHARE
+    return swapped(row) if is_flipped else row
+
+
+def swapped(row: Row) -> Row:
+    """Return the row, chosen and rejected exchanged."""
     return {
         "prompt": row["prompt"],
         "chosen": row["rejected"],
@@ -52,3 +57,33 @@ def with_noise(row: dict[str, Any]) -> dict[str, Any]:
         "chosen_errors": row["rejected_errors"],
         "rejected_errors": row["chosen_errors"],
     }
+
+
+@dataclass(frozen=True)
+class ComputedSplit:
+    """A split that is made of the rows of another one.
+
+    Attributes:
+        source: the split that is a file.
+        rows_of: its rows to those of this split.
+    """
+
+    source: str
+    rows_of: Callable[[Sequence[Row]], Sequence[Row]]
+
+
+def _part(number: int, *, of: int) -> Callable[[Sequence[Row]], Sequence[Row]]:
+    """Return what takes one of several equal parts of the rows."""
+    return lambda rows: rows[number::of]
+
+
+COMPUTED_SPLITS = {
+    "train-noisy": ComputedSplit("train", lambda rows: [with_noise(row) for row in rows]),
+    "train-swapped": ComputedSplit("train", lambda rows: [swapped(row) for row in rows]),
+    **{f"train-{name}": ComputedSplit("train", _part(i, of=2)) for i, name in enumerate("ab")},
+    **{f"other-{name}": ComputedSplit("other", _part(i, of=4)) for i, name in enumerate("abcd")},
+}
+"""Noisy: a share of ``FLIPPED_SHARE`` of the labels is wrong. Swapped: all are, so that fine-tuning
+on what is chosen is fine-tuning on what was rejected. Halves and quarters share no row."""
+
+ALL_SPLITS = (*SPLITS, *COMPUTED_SPLITS)

@@ -111,6 +111,24 @@ def test_a_flipped_row_has_its_columns_exchanged() -> None:
     }
 
 
+@each_world
+def test_swapped_rows_prefer_what_was_rejected(world: type[Playground]) -> None:
+    for row, swapped in zip(world().rows("train"), world().rows("train-swapped"), strict=True):
+        assert (swapped["chosen"], swapped["rejected"]) == (row["rejected"], row["chosen"])
+        assert swapped["chosen_errors"] > swapped["rejected_errors"]
+
+
+@each_world
+@pytest.mark.parametrize(("whole", "names", "size"), [("train", "ab", 200), ("other", "abcd", 400)])
+def test_parts_share_no_row_and_together_are_the_whole(
+    world: type[Playground], whole: str, names: str, size: int
+) -> None:
+    parts = [prompts(world().rows(f"{whole}-{name}")) for name in names]
+    assert [len(part) for part in parts] == [size] * len(names)
+    # No prompt is in a world twice, so as many different ones as there are rows share none.
+    assert {prompt for part in parts for prompt in part} == set(prompts(world().rows(whole)))
+
+
 @pytest.mark.parametrize("hash_seed", ["0", "1"])
 def test_rows_are_the_same_whatever_the_hash_seed(hash_seed: str) -> None:
     code = (
