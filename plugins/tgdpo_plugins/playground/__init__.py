@@ -4,12 +4,15 @@ Importing it loads no torch. How the shipped files were made: ``playground/build
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tgdpo_core import hookimpl
 from tgdpo_plugins.playground.dataset import WORLDS, Playground
 from tgdpo_plugins.playground.oracle import PlaygroundOracle
 from tgdpo_plugins.playground.verifier import Verifier
+
+if TYPE_CHECKING:
+    import click
 
 Register = Callable[[str, Any], None]
 
@@ -32,3 +35,12 @@ def register_datasets(register: Register) -> None:
 def register_judges(register: Register) -> None:
     """Register the exact checker as a judge."""
     register("verifier", Verifier)
+
+
+@hookimpl
+def register_commands(cli: "click.Group") -> None:
+    """Add the commands that prepare experiments."""
+    from tgdpo_plugins.playground import build, train_prm
+
+    cli.add_command(build.main)
+    cli.add_command(train_prm.main)

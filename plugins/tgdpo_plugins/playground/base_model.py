@@ -71,7 +71,18 @@ def train(
         for step in range(num_steps):
             yield _draw_batch(tokenizer, answers[step // NUM_TRAINING_STEPS], rng)
 
-    fit(model, batches(), num_steps=num_steps, learning_rate=LEARNING_RATE, on_step=on_step)
+    def loss_of(ids_ST: "torch.Tensor", labels_ST: "torch.Tensor") -> "torch.Tensor":
+        loss: torch.Tensor = model(input_ids=ids_ST, labels=labels_ST).loss
+        return loss
+
+    fit(
+        model,
+        batches(),
+        loss_of=loss_of,
+        num_steps=num_steps,
+        learning_rate=LEARNING_RATE,
+        on_step=on_step,
+    )
 
 
 def _draw_batch(

@@ -1,11 +1,19 @@
 """Makes the playground's shipped files, the base model and the pairs, from seeds.
 
-    python -m tgdpo_plugins.playground.build [--seed 0] [--output DIR]
+    tgdpo playground-world --seed 4 --output worlds/4
+    python -m tgdpo_plugins.playground.build --seed 4 --output worlds/4
 
-A seed is a *world*: its own demonstrator, base model, prompts and pairs (splits: ``splits.py``).
-Shipped are seed 0, with this folder as ``--output``, and seeds 1, 2 and 3 in ``worlds/``. A world
-takes about 75 seconds on two cores. The same seed gives the same files, byte for byte, with the
-same versions of torch (2.13.0, CPU) and transformers (5.23.0) on the same kind of processor.
+A seed is a *world*: its own demonstrator, base model, prompts and pairs (splits: ``splits.py``). A
+world takes about 75 seconds on two cores. A folder gets
+
+    model/      the base model, its tokenizer and its known defects
+    data/       the pairs of every split that is no part or variant of another
+    splits/     the pairs of all splits, saved by ``datasets``, for ``data.path`` and ``data.split``
+    world.json  how it was made; written last, and found there, the command has nothing to do
+
+Shipped are seeds 0 (``model/`` and ``data/`` beside this file) to 3 (``worlds/``), made with
+``--threads 2``. The same seed gives the same files, byte for byte, with the same number of threads,
+the same versions of torch (2.13.0, CPU) and transformers (5.23.0) and the same kind of processor.
 
 What came out. Solved: by the base model, of 300 prompts that no pair has. Right: the chosen answers
 of ``train``, ``test``, ``other``; with how many mistakes in a chosen and a rejected answer of
@@ -27,10 +35,12 @@ import click
 from tqdm import tqdm
 
 from tgdpo_plugins.playground.base_model import NUM_TRAINING_STEPS, make_model, train
+from tgdpo_plugins.playground.dataset import RECORD, Playground, world_in
 from tgdpo_plugins.playground.demonstrator import Demonstrator
 from tgdpo_plugins.playground.pairs import GradedPair, graded_pairs, write_pairs
+from tgdpo_plugins.playground.record import is_done, write_record
 from tgdpo_plugins.playground.sampling import respond, solved_rate
-from tgdpo_plugins.playground.splits import SPLITS
+from tgdpo_plugins.playground.splits import ALL_SPLITS, SPLITS
 from tgdpo_plugins.playground.task import OPERATORS, make_prompt, solve
 from tgdpo_plugins.playground.tokenizer import make_tokenizer
 
@@ -38,30 +48,45 @@ if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 NUM_HELD_OUT_PROMPTS = 300
-_NUM_THREADS = 2  # threads share out the sums, so their number decides the last bits
 
 
-@click.command()
+@click.command("playground-world")
 @click.option("--seed", default=0, show_default=True, help="Seed of everything that is random.")
 @click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
-    default=Path("playground"),
-    show_default=True,
-    help="Folder for model/ and data/.",
+    required=True,
+    help="Folder for model/, data/ and splits/.",
 )
-def main(seed: int, output: Path) -> None:
-    """Make the playground's base model and pairs."""
+@click.option(
+    "--threads",
+    "num_threads",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="They share out the sums, so their number decides the last bits.",
+)
+def main(seed: int, output: Path, num_threads: int) -> None:
+    """Make a world of the playground: its base model and pairs.
+
+    A folder that holds it already is left alone.
+    """
+    options = {"seed": seed, "threads": num_threads}
+    if is_done(output / RECORD, options):
+        click.echo(f"{output} holds this world already.")
+        return
     import torch
 
-    torch.set_num_threads(_NUM_THREADS)
+    torch.set_num_threads(num_threads)
     tokenizer = make_tokenizer()
     demonstrator = Demonstrator.draw(_stream(seed, "demonstrator"))
     model = _train_base_model(tokenizer, demonstrator, seed=seed)
     _save_model(output / "model", model, tokenizer, demonstrator)
     prompts = _Prompts(seed)
-    _report_solved_rates(model, tokenizer, prompts.of(OPERATORS))
+    solved = _solved_rates(model, tokenizer, prompts.of(OPERATORS))
     _make_data(output / "data", model, tokenizer, prompts)
+    _save_splits(output / "splits", world_in(output, seed=seed)())
+    write_record(output / RECORD, options, solved=solved)
 
 
 def _stream(seed: int, purpose: str) -> random.Random:
@@ -119,14 +144,17 @@ def _save_model(
     demonstrator.save(folder / "defects.json")
 
 
-def _report_solved_rates(
+def _solved_rates(
     model: "LlamaForCausalLM", tokenizer: "PreTrainedTokenizerFast", prompts: Iterator[str]
-) -> None:
-    """Print how often the model is right on prompts that no pair will have."""
+) -> dict[str, float]:
+    """Return and print how often the model is right on prompts that no pair will have."""
     held_out = [next(prompts) for _ in range(NUM_HELD_OUT_PROMPTS)]
+    rates = {}
     for name, seed in (("sampled", 0), ("greedy", None)):
         responses = respond(model, tokenizer, prompts=held_out, seed=seed)
-        click.echo(f"solved, {name}: {solved_rate(held_out, responses):.3f}")
+        rates[name] = solved_rate(held_out, responses)
+        click.echo(f"solved, {name}: {rates[name]:.3f}")
+    return rates
 
 
 def _make_data(
@@ -147,6 +175,14 @@ def _make_data(
         pairs = graded_pairs(some, respond_anew, num_pairs=split.num_pairs)
         write_pairs(pairs, folder / split.file_name)
         click.echo(f"{name}: {_summary(pairs)}")
+
+
+def _save_splits(folder: Path, world: Playground) -> None:
+    """Save the rows of all splits as ``datasets`` does."""
+    from datasets import Dataset, DatasetDict
+
+    splits = {name: Dataset.from_list(list(world.rows(name))) for name in ALL_SPLITS}
+    DatasetDict(splits).save_to_disk(folder)
 
 
 def _summary(pairs: Sequence[GradedPair]) -> str:

@@ -2,31 +2,34 @@
 
 import math
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
 
 IGNORED = -100
-"""The label that transformers leaves out of the loss."""
+"""The label that is left out of a loss, as in transformers."""
 
 NUM_WARMUP_STEPS = 50
 FINAL_SHARE_OF_LEARNING_RATE = 0.05
 
 
 def fit(
-    model: Any,
+    model: "torch.nn.Module",
     batches: "Iterable[tuple[torch.Tensor, torch.Tensor]]",
     *,
+    loss_of: "Callable[[torch.Tensor, torch.Tensor], torch.Tensor]",
     num_steps: int,
     learning_rate: float,
     on_step: Callable[[float], None],
 ) -> None:
-    """Train a model of transformers with AdamW, warm-up and cosine decay.
+    """Train a model with AdamW, warm-up and cosine decay.
 
     Args:
         model: is changed in place.
-        batches: ids and labels, both [S, T], padded on the right.
+        batches: ids and labels, both [S, T], padded on the right, where causal attention never
+            looks: no attention mask is needed.
+        loss_of: the loss of a batch, a scalar that depends on the model.
         num_steps: how many batches there will be.
         learning_rate: at its peak.
         on_step: is called after every step with its loss.
@@ -41,8 +44,7 @@ def fit(
     )
     model.train()
     for ids_ST, labels_ST in batches:
-        # Padding is on the right, where causal attention never looks: no attention mask is needed.
-        loss = model(input_ids=ids_ST, labels=labels_ST).loss
+        loss = loss_of(ids_ST, labels_ST)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -131,6 +131,36 @@ def solve(prompt: str, rng: random.Random) -> str:
     return write_answer(prompt, rng, result_of=apply_operator)
 
 
+def true_result(prompt: str) -> str:
+    """Return the last digit of a right answer: what an answer key gives.
+
+    Raises:
+        ValueError: it is not a prompt of this task.
+    """
+    problem = parse_prompt(prompt)
+    value = problem.start
+    for step in problem.steps:
+        value = apply_operator(step.operator, value, step.operand)
+    return value
+
+
+def stated_result(text: str) -> str | None:
+    """Return the digit that a text ends in, right or wrong; None if it ends in something else."""
+    return text[-1] if text and text[-1] in DIGITS else None
+
+
+def step_ends(pieces: Sequence[str]) -> list[int]:
+    """Return how many pieces there are up to the end of each step: a digit behind a digit.
+
+    This is what an answer looks like, not whether it is right.
+    """
+    return [
+        number + 1
+        for number in range(1, len(pieces))
+        if pieces[number - 1] in DIGITS and pieces[number] in DIGITS
+    ]
+
+
 def check(prompt: str, pieces: Sequence[str]) -> Verdict:
     """Return what is right and wrong in an answer.
 

@@ -3,15 +3,14 @@
 It is an ordinary token-classification checkpoint. Of its two labels, 1 is the good one, as in the
 process reward models of the field, so that ``dense-prm`` reads it as it is.
 
-Legend: S rollouts, T tokens.
+Legend: S rollouts, T tokens, N tokens with a label, L labels.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from tgdpo_plugins.playground.fitting import IGNORED, fit
 from tgdpo_plugins.playground.rollouts import Rollout
-from tgdpo_plugins.playground.task import Label
 from tgdpo_plugins.playground.tokenizer import EOS
 
 if TYPE_CHECKING:
@@ -22,21 +21,16 @@ if TYPE_CHECKING:
         PreTrainedTokenizerFast,
     )
 
-Target = Literal["steps", "outcome"]
-LABELS: dict[Target, dict[int, str]] = {
-    "steps": {0: "error", 1: "ok"},
-    "outcome": {0: "wrong", 1: "right"},
-}
 BATCH_SIZE = 64
 LEARNING_RATE = 1e-3
 
 
 class LabelledTokens(NamedTuple):
-    """Rollouts as tensors, both [S, T] int64, padded on the right.
+    """Rollouts as tensors, padded on the right.
 
     Attributes:
-        ids: BOS, prompt, response and EOS.
-        labels: one per token, or IGNORED.
+        ids: [S, T] int64: BOS, prompt, response and EOS.
+        labels: [S, T] float32: the probability of the good label, or IGNORED.
     """
 
     ids: "torch.Tensor"
@@ -44,16 +38,21 @@ class LabelledTokens(NamedTuple):
 
 
 def make_classifier(
-    base_model: "LlamaForCausalLM", target: Target, *, seed: int
+    base_model: "LlamaForCausalLM", names: Mapping[int, str], *, seed: int
 ) -> "LlamaForTokenClassification":
-    """Return a token classifier with the weights of a causal model and a new head."""
+    """Return a token classifier with the weights of a causal model and a new head.
+
+    Args:
+        base_model: whose weights it gets.
+        names: of the labels 0 and 1.
+        seed: of the head.
+    """
     import torch
     from transformers import LlamaConfig, LlamaForTokenClassification
 
-    names = LABELS[target]
     config = LlamaConfig.from_dict(
         base_model.config.to_dict(),
-        id2label=names,
+        id2label=dict(names),
         label2id={name: index for index, name in names.items()},
     )
     config.classifier_dropout = 0.0
@@ -66,26 +65,26 @@ def make_classifier(
 
 
 def label_tokens(
-    tokenizer: "PreTrainedTokenizerFast", rollouts: Sequence[Rollout], target: Target
+    tokenizer: "PreTrainedTokenizerFast",
+    rollouts: Sequence[Rollout],
+    labels: Sequence[Sequence[float]],
 ) -> LabelledTokens:
-    """Return the rollouts with a label for every token of the response, EOS included.
+    """Return the rollouts with labels on their last tokens; the others are IGNORED.
 
-    steps     0 at an error, 1 at what is right or free; IGNORED behind a broken form, where
-              the checker has no opinion
-    outcome   1 everywhere if the whole answer is right, else 0: what a value model learns;
-              the prompt's last token has it too, the value of which is that of the prompt
+    Args:
+        tokenizer: the playground's.
+        rollouts: S rollouts.
+        labels: of the last tokens of each, EOS included.
     """
     import torch
 
     texts = [rollout.prompt + rollout.response + EOS for rollout in rollouts]
     encoded = tokenizer(texts, padding=True, padding_side="right", return_tensors="pt")
     ids_ST = torch.as_tensor(encoded["input_ids"])
-    labels_ST = torch.full_like(ids_ST, IGNORED)
-    for rollout, length, labels_T in zip(
-        rollouts, encoded["attention_mask"].sum(-1).tolist(), labels_ST, strict=True
-    ):
-        labels = _labels(rollout, target)
-        labels_T[length - len(labels) : length] = torch.tensor(labels)
+    labels_ST = torch.full(ids_ST.shape, float(IGNORED))
+    lengths = encoded["attention_mask"].sum(-1).tolist()
+    for row, (length, some) in enumerate(zip(lengths, labels, strict=True)):
+        labels_ST[row, length - len(some) : length] = torch.tensor(some, dtype=torch.float32)
     return LabelledTokens(ids_ST, labels_ST)
 
 
@@ -119,10 +118,25 @@ def train_classifier(
     fit(
         model,
         batches(),
+        loss_of=lambda ids_ST, labels_ST: soft_cross_entropy(
+            model(input_ids=ids_ST).logits, labels_ST
+        ),
         num_steps=num_steps(num_rollouts, num_epochs),
         learning_rate=LEARNING_RATE,
         on_step=on_step,
     )
+
+
+def soft_cross_entropy(logits_STL: "torch.Tensor", labels_ST: "torch.Tensor") -> "torch.Tensor":
+    """Return the mean of ``-y log p_1 - (1 - y) log p_0`` over the tokens with a label y.
+
+    Its minimum is the expected label, so that a share of K trials teaches what K labels of 0 or 1
+    would, without the noise of drawing among them.
+    """
+    is_labelled_ST = labels_ST != IGNORED
+    logps_NL = logits_STL[is_labelled_ST].log_softmax(-1)
+    good_N = labels_ST[is_labelled_ST]
+    return -(good_N * logps_NL[:, 1] + (1 - good_N) * logps_NL[:, 0]).mean()
 
 
 def num_steps(num_rollouts: int, num_epochs: int) -> int:
@@ -139,11 +153,3 @@ def good_probabilities(
     with torch.no_grad():
         chunks = [model(input_ids=some).logits.softmax(-1)[..., 1] for some in ids_ST.split(512)]
     return torch.cat(chunks)
-
-
-def _labels(rollout: Rollout, target: Target) -> list[int]:
-    labels = rollout.verdict.labels
-    if target == "outcome":
-        return [int(rollout.verdict.solved)] * (1 + len(labels))
-    other_than_good = {Label.ERROR: 0, Label.AFTER_BREAK: IGNORED}
-    return [other_than_good.get(label, 1) for label in labels]

@@ -1,39 +1,31 @@
 """Trains a dense reward model for a playground world, to be used as ``dense-prm``.
 
-    python -m tgdpo_plugins.playground.train_prm --world 0 --output runs/prm
+    tgdpo playground-prm --world 0 --output runs/prm
     tgdpo train --config playground --reward-plugin dense-prm --reward-arg model=runs/prm \\
         --reward-arg preset=token-head --reward-arg output=signed --reward-transform rms
 
-It learns from rollouts of the world's base model on prompts that no split has. ``--target steps``
-labels every token by the checker (step labels, as a process reward model has them);
-``--target outcome`` knows only whether the whole answer was right, as a value model does
-(``--reward-arg placement=delta`` then says what every token did to the chances). They take 70 and
-245 seconds of processor time, on two threads.
-
-AUC of the error tokens in held-out rollouts, among all tokens and among results (seed 1):
-
-    steps, worlds 0, 1, 3           .990 .988    .983 .973    .984 .974
-    outcome, world 0                .782 .834    (right answers, by the value of EOS: .922)
-
-Why the outcome is enough, by trials in world 0 with other rollouts (.794 .836, right answers .943):
-from random weights, not the base model's, .567 .586 (.644); with 3000 rollouts, .556 .545 (.695);
-after 4 epochs .720 .772 (.893), and .568 .576 (.611) if they are at a learning rate of 3e-3.
+(``python -m tgdpo_plugins.playground.train_prm`` is the same command.) TO DO
 """
 
+import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
 import click
 from tqdm import tqdm
 
-from tgdpo_plugins.playground.dataset import WORLDS
+from tgdpo_core import model_fingerprint
+from tgdpo_plugins.playground.dataset import Playground, world_of
 from tgdpo_plugins.playground.detection import auc, error_detection, falls
+from tgdpo_plugins.playground.record import is_done, write_record
 from tgdpo_plugins.playground.rollouts import Rollout, fresh_prompts, sample_rollouts
+from tgdpo_plugins.playground.sampling import sampled_results
+from tgdpo_plugins.playground.supervision import Results, Target, labels_for, step_labels
+from tgdpo_plugins.playground.task import stated_result, true_result
 from tgdpo_plugins.playground.token_classifier import (
     LabelledTokens,
-    Target,
     good_probabilities,
     label_tokens,
     make_classifier,
@@ -42,7 +34,11 @@ from tgdpo_plugins.playground.token_classifier import (
 )
 
 if TYPE_CHECKING:
-    from transformers import LlamaForTokenClassification, PreTrainedTokenizerFast
+    from transformers import (
+        LlamaForCausalLM,
+        LlamaForTokenClassification,
+        PreTrainedTokenizerFast,
+    )
 
 
 class Plan(NamedTuple):
@@ -52,13 +48,29 @@ class Plan(NamedTuple):
     num_epochs: int
 
 
-PLANS: dict[Target, Plan] = {"steps": Plan(3000, 12), "outcome": Plan(12_000, 10)}
+PLANS: dict[Target, Plan] = {
+    "steps": Plan(3000, 12),
+    "solved": Plan(12_000, 10),
+    "outcome": Plan(12_000, 10),
+    "monte-carlo": Plan(3000, 12),
+    "monte-carlo-progress": Plan(3000, 12),
+    "self-consistency": Plan(3000, 12),
+    "self-consistency-progress": Plan(3000, 12),
+}
+LABEL_NAMES = {0: "bad", 1: "good"}
 HELD_OUT_SHARE = 0.25
-_NUM_THREADS = 2  # threads share out the sums, so their number decides the last bits
+RECORD = "prm.json"
 
 
-@click.command()
-@click.option("--world", type=click.IntRange(0, len(WORLDS) - 1), default=0, show_default=True)
+@click.command("playground-prm")
+@click.option(
+    "--world",
+    "world_name",
+    metavar="NUMBER|DIR",
+    default="0",
+    show_default=True,
+    help="Number of a shipped world, or folder of one made by playground-world.",
+)
 @click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
@@ -70,79 +82,156 @@ _NUM_THREADS = 2  # threads share out the sums, so their number decides the last
     type=click.Choice(get_args(Target)),
     default="steps",
     show_default=True,
-    help="Labels: every token's own, or only whether the answer was right.",
+    help="What the labels know: every step, whether all steps are right, or the last digit (of "
+    "the answer, of continuations from every step, and without any answer key).",
 )
 @click.option(
     "--rollouts",
     "num_rollouts",
     type=click.IntRange(min=64),
-    help=f"How many to learn from (default: {PLANS['steps'].num_rollouts} with steps, "
-    f"{PLANS['outcome'].num_rollouts} with outcome).",
+    help="How many to learn from (default: "
+    + ", ".join(f"{plan.num_rollouts} with {target}" for target, plan in PLANS.items())
+    + ").",
 )
 @click.option("--seed", default=1, show_default=True, help="Seed of everything that is random.")
-def main(world: int, output: Path, target: Target, num_rollouts: int | None, seed: int) -> None:
-    """Train a dense reward model for a playground world."""
+@click.option(
+    "--threads",
+    "num_threads",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="They share out the sums, so their number decides the last bits.",
+)
+def main(
+    world_name: str,
+    output: Path,
+    target: Target,
+    num_rollouts: int | None,
+    seed: int,
+    num_threads: int,
+) -> None:
+    """Train a dense reward model for a playground world.
+
+    A folder that holds it already is left alone.
+    """
+    world = _world(world_name)
+    plan = PLANS[target]._replace(num_rollouts=num_rollouts or PLANS[target].num_rollouts)
+    options = {
+        "world": world.seed,
+        "base_model": model_fingerprint(str(world.model)),
+        "target": target,
+        "rollouts": plan.num_rollouts,
+        "epochs": plan.num_epochs,
+        "seed": seed,
+        "threads": num_threads,
+    }
+    if is_done(output / RECORD, options):
+        click.echo(f"{output} holds this reward model already.")
+        return
     import torch
+
+    torch.set_num_threads(num_threads)
+    measured = _make(world, output, target=target, plan=plan, seed=seed)
+    write_record(output / RECORD, options, measured=measured)
+
+
+def _world(name: str) -> type[Playground]:
+    try:
+        return world_of(name)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="'--world'") from error
+
+
+def _make(
+    world: type[Playground], output: Path, *, target: Target, plan: Plan, seed: int
+) -> dict[str, float]:
+    """Write the model; return what ``_measure`` returns."""
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-    torch.set_num_threads(_NUM_THREADS)
-    model_path = str(WORLDS[world].model)
-    base_model = LlamaForCausalLM.from_pretrained(model_path)
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(model_path)
-    num_training = num_rollouts or PLANS[target].num_rollouts
-    num_held_out = round(HELD_OUT_SHARE * num_training)
-    prompts = fresh_prompts(WORLDS[world](), random.Random(f"rollouts {world} {seed}"))
+    base_model = LlamaForCausalLM.from_pretrained(str(world.model))
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(str(world.model))
+    num_held_out = round(HELD_OUT_SHARE * plan.num_rollouts)
     rollouts = sample_rollouts(
-        base_model, tokenizer, prompts, num_rollouts=num_training + num_held_out, seed=seed
+        base_model,
+        tokenizer,
+        fresh_prompts(world(), random.Random(f"rollouts {world.seed} {seed}")),
+        num_rollouts=plan.num_rollouts + num_held_out,
+        seed=seed,
     )
     held_out, training = rollouts[:num_held_out], rollouts[num_held_out:]
-    click.echo(f"{len(training)} rollouts, {_share_right(training):.3f} of them right")
-    model = make_classifier(base_model, target, seed=seed)
-    _train(model, label_tokens(tokenizer, training, target), target=target, seed=seed)
+    click.echo(f"{len(training)} rollouts, {_share_right(training):.3f} end in the right digit")
+    labels = labels_for(target, training, _continuing(base_model, tokenizer, seed=seed))
+    model = make_classifier(base_model, LABEL_NAMES, seed=seed)
+    _train(model, label_tokens(tokenizer, training, labels), plan=plan, seed=seed)
     model.save_pretrained(output)
     tokenizer.save_pretrained(output)
-    _report(model, tokenizer, held_out, target)
+    measured = _measure(model, tokenizer, held_out)
+    for name, value in measured.items():
+        click.echo(f"{name}: {value:.3f}")
+    return measured
+
+
+def _continuing(
+    base_model: "LlamaForCausalLM", tokenizer: "PreTrainedTokenizerFast", *, seed: int
+) -> Callable[[Sequence[str], int], Results]:
+    """Return what continues texts with the base model, with another seed at every call."""
+    draws = random.Random(f"continuations {seed}")
+    seeds = (draws.getrandbits(32) for _ in itertools.count())
+
+    def continue_(texts: Sequence[str], num_samples: int) -> Results:
+        click.echo(f"{num_samples} continuations of {len(texts)} texts ...")
+        return sampled_results(
+            base_model, tokenizer, texts=texts, num_samples=num_samples, seeds=seeds
+        )
+
+    return continue_
 
 
 def _train(
-    model: "LlamaForTokenClassification", data: LabelledTokens, *, target: Target, seed: int
+    model: "LlamaForTokenClassification", data: LabelledTokens, *, plan: Plan, seed: int
 ) -> None:
-    """Train the classifier by the target's plan, behind a progress bar."""
-    num_epochs = PLANS[target].num_epochs
-    total = num_steps(len(data.ids), num_epochs)
+    """Train the classifier behind a progress bar."""
+    total = num_steps(len(data.ids), plan.num_epochs)
     with tqdm(total=total, desc="reward model", unit="step") as bar:
 
         def on_step(loss: float) -> None:
             bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
             bar.update()
 
-        train_classifier(model, data, num_epochs=num_epochs, seed=seed, on_step=on_step)
+        train_classifier(model, data, num_epochs=plan.num_epochs, seed=seed, on_step=on_step)
 
 
-def _report(
+def _measure(
     model: "LlamaForTokenClassification",
     tokenizer: "PreTrainedTokenizerFast",
     held_out: Sequence[Rollout],
-    target: Target,
-) -> None:
-    """Print how well the classifier does on rollouts that it has not seen."""
-    steps = label_tokens(tokenizer, held_out, "steps")
-    good_ST = good_probabilities(model, steps.ids)
-    if target == "outcome":
-        import numpy as np
+) -> dict[str, float]:
+    """Return how well the classifier does on rollouts that it has not seen, by AUC.
 
-        last_S = good_ST[steps.ids == tokenizer.eos_token_id].numpy()
-        is_right_S = np.array([rollout.verdict.solved for rollout in held_out])
-        outcome = auc(last_S[is_right_S], last_S[~is_right_S])
-        click.echo(f"AUC of right answers, by the value of EOS: {outcome:.3f}")
-        by, suspicion_ST = "the fall of the value", falls(good_ST)
-    else:
-        by, suspicion_ST = "the probability of an error", 1 - good_ST
-    click.echo(f"AUC of error tokens, by {by}: {error_detection(suspicion_ST, steps)}")
+    The checker is asked here, whatever the labels knew; nothing learns from it.
+    """
+    import numpy as np
+
+    steps = label_tokens(tokenizer, held_out, [step_labels(rollout) for rollout in held_out])
+    good_ST = good_probabilities(model, steps.ids)
+    last_S = good_ST[steps.ids == tokenizer.eos_token_id].numpy()
+    is_right_S = np.array([rollout.verdict.solved for rollout in held_out])
+    by_value = error_detection(1 - good_ST, steps)
+    by_fall = error_detection(falls(good_ST), steps)
+    return {
+        "errors among all tokens, by a low value": by_value.among_all,
+        "errors among results, by a low value": by_value.among_results,
+        "errors among all tokens, by the fall of the value": by_fall.among_all,
+        "errors among results, by the fall of the value": by_fall.among_results,
+        "right answers, by the value of EOS": auc(last_S[is_right_S], last_S[~is_right_S]),
+    }
 
 
 def _share_right(rollouts: Sequence[Rollout]) -> float:
-    return sum(rollout.verdict.solved for rollout in rollouts) / len(rollouts)
+    num_right = sum(
+        stated_result(rollout.response) == true_result(rollout.prompt) for rollout in rollouts
+    )
+    return num_right / len(rollouts)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The dense reward model of the playground: its labels, its training, and how it is judged."""
+"""The dense reward model of the playground: its training, and how it is judged."""
 
 import itertools
 import random
@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from tgdpo_plugins.playground import rollouts
 from tgdpo_plugins.playground.dataset import Playground
 from tgdpo_plugins.playground.rollouts import Rollout, fresh_prompts
 from tgdpo_plugins.playground.splits import SPLITS
-from tgdpo_plugins.playground.task import check_text
+from tgdpo_plugins.playground.supervision import step_labels
+from tgdpo_plugins.playground.token_classifier import label_tokens
 
 # 3+4=7 is answered by 8 (wrong); 8*2=16 is then right.
-ONE_ERROR = ("3+4*2=", " so +48 now  well *26")
-RIGHT = ("3+4*2=", " so +47 now *24")
-# The second operator is copied wrongly, which ends the judging.
-BROKEN = ("3+4*2=", " so +47 now -25")
+ONE_ERROR = Rollout("3+4*2=", " so +48 now  well *26")
+RIGHT = Rollout("3+4*2=", " so +47 now *24")
 
 OUT = -100
 
@@ -41,31 +41,23 @@ def _threads_as_before() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def rollout(prompt: str, response: str) -> Rollout:
-    return Rollout(prompt, response, check_text(prompt, response))
+def test_labels_stand_on_the_last_tokens_and_padding_has_none(tokenizer: Any) -> None:
+    labels = [[0.25, 0.5, OUT, 1.0], [0.75]]
+    data = label_tokens(tokenizer, [ONE_ERROR, RIGHT], labels)
+    num_tokens = 1 + len("3+4*2=") + 10  # BOS, prompt, response and EOS
+    assert data.ids.shape == (2, num_tokens)
+    assert data.labels[0].tolist() == [OUT] * (num_tokens - 4) + [0.25, 0.5, OUT, 1.0]
+    assert data.labels[1].tolist() == [OUT] * (num_tokens - 2) + [0.75, OUT]
+    assert data.ids[1, -2:].tolist() == [tokenizer.eos_token_id, tokenizer.pad_token_id]
 
 
-def labels_of(tokenizer: Any, target: Any, *rollouts: tuple[str, str]) -> list[list[int]]:
-    """Return the labels, those of BOS and of all of the prompt but its last token left out."""
-    from tgdpo_plugins.playground.token_classifier import label_tokens
-
-    data = label_tokens(tokenizer, [rollout(*each) for each in rollouts], target)
-    num_left_out = len("3+4*2=")  # with BOS in front, '=' stays
-    assert (data.labels[:, :num_left_out] == OUT).all()
-    labels: list[list[int]] = data.labels[:, num_left_out:].tolist()
-    return labels
-
-
-def test_step_labels_are_those_of_the_checker(tokenizer: Any) -> None:
-    #  =    so + 4 8  now well * 2 6 EOS      |      =   so + 4 7 now - 2 5 EOS, padding
-    assert labels_of(tokenizer, "steps", ONE_ERROR, BROKEN) == [
-        [OUT, 1, 1, 1, 0, 1, 1, 1, 1, 1, 1],
-        [OUT, 1, 1, 1, 1, 1, 0, OUT, OUT, OUT, OUT],
-    ]
-
-
-def test_outcome_labels_tell_nothing_but_whether_the_answer_is_right(tokenizer: Any) -> None:
-    assert labels_of(tokenizer, "outcome", ONE_ERROR, RIGHT) == [[0] * 11, [1] * 10 + [OUT]]
+def test_answers_with_tokens_that_have_no_text_are_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    responses = [RIGHT.response, None, RIGHT.response + "<s>", "<pad>" + RIGHT.response]
+    monkeypatch.setattr(rollouts, "respond", lambda *_, **__: responses)
+    prompts = iter([RIGHT.prompt] * 10)
+    assert rollouts.sample_rollouts(None, None, prompts, num_rollouts=4, seed=0) == [RIGHT]
 
 
 def test_rollouts_are_of_prompts_that_no_split_has() -> None:
@@ -99,9 +91,8 @@ def test_errors_are_told_apart_among_all_tokens_and_among_results(tokenizer: Any
     import torch
 
     from tgdpo_plugins.playground.detection import error_detection
-    from tgdpo_plugins.playground.token_classifier import label_tokens
 
-    steps = label_tokens(tokenizer, [rollout(*ONE_ERROR)], "steps")
+    steps = label_tokens(tokenizer, [ONE_ERROR], [step_labels(ONE_ERROR)])
     suspicion = torch.zeros(steps.ids.shape)
     suspicion[0, 10] = 1.0  # the wrong 8
     suspicion[0, 15] = 2.0  # the right 6, the only other result; 8 tokens more are judged
@@ -119,6 +110,29 @@ def test_a_fall_is_the_value_before_minus_the_value_after() -> None:
     assert falls(values).tolist() == [[0.0, -0.25, 0.5]]
 
 
+def test_the_loss_is_the_cross_entropy_of_soft_labels() -> None:
+    import torch
+
+    from tgdpo_plugins.playground.token_classifier import soft_cross_entropy
+
+    probabilities = torch.tensor([[[0.75, 0.25], [0.5, 0.5], [0.125, 0.875]]])
+    labels = torch.tensor([[0.5, OUT, 1.0]])
+    by_hand = (-0.5 * np.log(0.25) - 0.5 * np.log(0.75) - np.log(0.875)) / 2
+    loss = soft_cross_entropy(probabilities.log(), labels)
+    assert loss.item() == pytest.approx(by_hand, rel=1e-6)
+
+
+def test_with_hard_labels_the_loss_is_that_of_transformers() -> None:
+    import torch
+
+    from tgdpo_plugins.playground.token_classifier import soft_cross_entropy
+
+    logits = torch.randn(3, 5, 2, generator=torch.Generator().manual_seed(0))
+    labels = torch.tensor([0, 1, OUT]).repeat(5).reshape(3, 5)
+    expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
+    assert torch.allclose(soft_cross_entropy(logits, labels.float()), expected)
+
+
 def train(folder: Path, target: str) -> str:
     from tgdpo_plugins.playground.train_prm import main
 
@@ -129,22 +143,20 @@ def train(folder: Path, target: str) -> str:
 
 
 @pytest.mark.usefixtures("_threads_as_before")
-@pytest.mark.parametrize(
-    ("target", "labels"),
-    [("steps", {0: "error", 1: "ok"}), ("outcome", {0: "wrong", 1: "right"})],
-)
+@pytest.mark.parametrize("target", ["steps", "self-consistency"])
 def test_the_script_writes_an_ordinary_token_classifier(
-    tmp_path: Path, tokenizer: Any, target: str, labels: dict[int, str]
+    tmp_path: Path, tokenizer: Any, target: str
 ) -> None:
     from transformers import AutoModelForTokenClassification, AutoTokenizer
 
     output = train(tmp_path, target)
-    assert "AUC of error tokens" in output
-    assert ("AUC of right answers" in output) is (target == "outcome")
+    assert "errors among results, by the fall of the value" in output
+    assert ("continuations of" in output) is (target == "self-consistency")
     model = AutoModelForTokenClassification.from_pretrained(tmp_path)
-    assert model.config.id2label == labels
-    ids = AutoTokenizer.from_pretrained(tmp_path)("".join(RIGHT), return_tensors="pt")
-    assert ids["input_ids"].tolist() == [tokenizer("".join(RIGHT))["input_ids"]]
+    assert model.config.id2label == {0: "bad", 1: "good"}
+    text = RIGHT.prompt + RIGHT.response
+    ids = AutoTokenizer.from_pretrained(tmp_path)(text, return_tensors="pt")
+    assert ids["input_ids"].tolist() == [tokenizer(text)["input_ids"]]
     assert model(**ids).logits.shape == (*ids["input_ids"].shape, 2)
 
 
@@ -165,14 +177,14 @@ def test_training_learns_the_labels(tokenizer: Any) -> None:
 
     from tgdpo_plugins.playground.token_classifier import (
         good_probabilities,
-        label_tokens,
         make_classifier,
         train_classifier,
     )
 
     base_model = LlamaForCausalLM.from_pretrained(str(Playground.model))
-    model = make_classifier(base_model, "steps", seed=0)
-    data = label_tokens(tokenizer, [rollout(*ONE_ERROR), rollout(*RIGHT)] * 8, "steps")
+    model = make_classifier(base_model, {0: "bad", 1: "good"}, seed=0)
+    some = [ONE_ERROR, RIGHT] * 8
+    data = label_tokens(tokenizer, some, [step_labels(rollout) for rollout in some])
     train_classifier(model, data, num_epochs=60, seed=0, on_step=lambda loss: None)
     good = good_probabilities(model, data.ids)
     assert good[data.labels == 0].max() < 0.1

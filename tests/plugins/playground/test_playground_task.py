@@ -15,6 +15,9 @@ from tgdpo_plugins.playground.task import (
     parse_prompt,
     solve,
     split_pieces,
+    stated_result,
+    step_ends,
+    true_result,
 )
 
 F, C, E, A = Label.FILLER, Label.CORRECT, Label.ERROR, Label.AFTER_BREAK
@@ -177,3 +180,28 @@ def test_results_are_modulo_ten(operator: str, left: str, right: str, result: st
 def test_another_prompt_is_refused_with_an_example(prompt: object) -> None:
     with pytest.raises(ValueError, match=r"Not a playground prompt.*e\.g\. '3\+4"):
         parse_prompt(prompt)
+
+
+@given(seeds)
+def test_a_right_answer_states_the_true_result_and_has_an_end_for_every_step(seed: int) -> None:
+    rng = random.Random(seed)
+    prompt = make_prompt(rng)
+    answer = solve(prompt, rng)
+    assert stated_result(answer) == true_result(prompt)
+    pieces = split_pieces(answer)
+    assert [pieces[end - 1] for end in step_ends(pieces)][-1] == true_result(prompt)
+    assert len(step_ends(pieces)) == 5
+
+
+def test_the_true_result_is_worked_out_from_left_to_right() -> None:
+    assert true_result("3+4*2-5=") == "9"  # 7, 14, 9
+
+
+@pytest.mark.parametrize("text", ["", "3+4=", " so +", " so +47 now ", "7-"])
+def test_a_text_that_ends_in_no_digit_states_no_result(text: str) -> None:
+    assert stated_result(text) is None
+
+
+def test_a_step_ends_behind_two_digits_right_or_wrong() -> None:
+    assert step_ends([" so ", "+", "4", "8", " now ", "-", "9", "1"]) == [4, 8]
+    assert step_ends([" so ", "+", "4", " now "]) == []
