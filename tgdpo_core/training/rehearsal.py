@@ -27,7 +27,8 @@ def rehearse(
 ) -> dict[str, Any]:
     """Return what one forward and backward over the longest row cost, and what follows for a run.
 
-    Seconds are of the row's second pass (the first one warms up) and of this machine as it is now.
+    It runs with the mixed precision and the gradient checkpointing of training. Seconds are of the
+    row's second pass (the first one warms up) and of this machine as it is now.
     The peak holds weights and gradients; the optimizer's states come on top.
 
     Args:
@@ -43,10 +44,15 @@ def rehearse(
     rows = engine.plan(ids, budget)
     longest = max(rows, key=lambda row: sum(ids[i].shared_length for i in row))
     row = engine.row([ids[i] for i in longest]).to(args.device)
+    model.train()
+    if args.gradient_checkpointing:
+        enable = getattr(model, "activation_checkpointing_enable", None)
+        (enable or model.gradient_checkpointing_enable)(args.gradient_checkpointing_kwargs)
     seconds = 0.0
     for _ in range(2):
         began = time.perf_counter()
-        logps = model(row=row)
+        with _autocast(args):
+            logps = model(row=row)
         loss = preference_loss(
             logps,
             logps.detach(),
@@ -77,3 +83,9 @@ def rehearse(
         "peak_memory_mib": peak_memory_mib(args.device),
         "optimizer_memory_mib": _ADAM_STATES * trained / _MIB,
     }
+
+
+def _autocast(args: TGDPOConfig) -> torch.autocast:
+    """Return the mixed precision of the run."""
+    dtype = torch.float16 if args.fp16 else torch.bfloat16
+    return torch.autocast(args.device.type, dtype=dtype, enabled=bool(args.fp16 or args.bf16))
