@@ -24,7 +24,10 @@ ModelOf = Callable[..., str]
 
 
 class Pair(NamedTuple):
-    """What two recipes share: Hub names as the official README gives them, and the family."""
+    """What two recipes share: Hub names, and the family.
+
+    The official README gives the ids of the data sets, and of the models their names only.
+    """
 
     model: str
     data: str
