@@ -105,6 +105,13 @@ def show_diagnostics(diagnostics: "Diagnostics") -> None:
     )
     if diagnostics.weight_ratio is not None:
         click.echo(f"mean f_w / mean f_l: {diagnostics.weight_ratio:.4g}")
+    if diagnostics.errors:
+        aucs = diagnostics.errors.chosen, diagnostics.errors.rejected
+        chosen, rejected = ("-" if auc is None else f"{auc:.3f}" for auc in aucs)
+        click.echo(
+            f"AUC of known errors by low reward: {chosen} chosen ({diagnostics.errors.num_chosen} "
+            f"error tokens), {rejected} rejected ({diagnostics.errors.num_rejected})"
+        )
     for warning in diagnostics.warnings:
         click.echo(f"Warning: {warning.message}")
 

@@ -14,6 +14,8 @@ DIAGNOSTICS = {
     "weighted/swap_violation": "swap violation",
     "weights/mean_ratio": "mean f_w / mean f_l",
     "weights/effective_fraction": "effective fraction",
+    "token_reward/error_auc_rejected": "AUC at errors, rejected",
+    "token_reward/error_auc_chosen": "AUC at errors, chosen",
     "rewards/accuracies": "accuracy",
     "rewards/margins": "margin",
 }

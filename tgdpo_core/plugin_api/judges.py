@@ -77,5 +77,16 @@ class Judge(Options):
         """Return one score per pair; higher is better, 1 and 0 for right and wrong."""
         raise NotImplementedError(f"{type(self).__name__} must implement score_pairs(batch)")
 
+    def error_spans(
+        self, batch: Sequence[Generation]
+    ) -> Sequence[Sequence[tuple[int, int]]] | None:
+        """Return the characters of each response that are known errors; None if it cannot tell.
+
+        Asked once about the responses of the training pairs, before ``setup``: how well low token
+        rewards mark these errors is part of the diagnostics of a run. ``(n, n)`` with n the length
+        of the response is its end: the EOS token.
+        """
+        return None
+
     def teardown(self) -> None:
         """Free what ``setup`` loaded; may be called twice."""

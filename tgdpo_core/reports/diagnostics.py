@@ -1,12 +1,14 @@
 """Reward diagnostics: what token rewards and weights look like before anything is trained."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from tgdpo_core.plugin_api.rewards import Side
+from tgdpo_core.reports.error_detection import ErrorDetection, detect_errors
 from tgdpo_core.reports.failure_signs import FailureSign, failure_signs
 from tgdpo_core.reports.reward_statistics import (
     RewardStatistics,
@@ -28,6 +30,7 @@ class Diagnostics:
         chosen: f_w.
         rejected: f_l.
         warnings: failure signs.
+        errors: how well low rewards mark known errors; None where none are known.
     """
 
     num_pairs: int
@@ -35,6 +38,7 @@ class Diagnostics:
     chosen: WeightStatistics
     rejected: WeightStatistics
     warnings: Sequence[FailureSign]
+    errors: ErrorDetection | None = None
 
     @property
     def weight_ratio(self) -> float | None:
@@ -47,7 +51,10 @@ class Diagnostics:
 
 
 def diagnose(
-    scored: Iterable[ScoredPair], sources: Sequence[tuple[str, Iterable[ScoredPair]]]
+    scored: Iterable[ScoredPair],
+    sources: Sequence[tuple[str, Iterable[ScoredPair]]],
+    *,
+    is_error: Mapping[Side, np.ndarray[Any, Any]] | None = None,
 ) -> Diagnostics:
     """Return the diagnostics of a training set.
 
@@ -55,6 +62,7 @@ def diagnose(
         scored: the pairs as they will be trained: summed rewards, weights.
         sources: name of every source with the same pairs scored by it alone; where there is only
             one, its pairs are not read, for they are ``scored``.
+        is_error: [N] bool of the response tokens of each side, where errors are known.
     """
     rewards_w, rewards_l, weights_w, weights_l = _collect(scored)
     if len(sources) == 1:
@@ -67,12 +75,17 @@ def diagnose(
         ]
         statistics.append(reward_statistics("sum", rewards_w, rewards_l))
     chosen, rejected = weight_statistics(weights_w), weight_statistics(weights_l)
+    errors = None
+    if is_error:
+        values: dict[Side, Any] = {"chosen": rewards_w.values, "rejected": rewards_l.values}
+        errors = detect_errors(values, is_error)
     return Diagnostics(
         num_pairs=len(rewards_w.lengths),
         rewards=statistics,
         chosen=chosen,
         rejected=rejected,
-        warnings=failure_signs(statistics, chosen, rejected),
+        warnings=failure_signs(statistics, chosen, rejected, errors),
+        errors=errors,
     )
 
 

@@ -7,6 +7,7 @@ one unawares after training.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tgdpo_core.reports.error_detection import ErrorDetection
 from tgdpo_core.reports.reward_statistics import RewardStatistics, WeightStatistics
 
 NEGLIGIBLE_STD = 0.02  # of f on both sides: below it, runs could not be told from DPO
@@ -15,6 +16,7 @@ IMBALANCE = 0.01  # by how much mean f_w may stay below mean f_l: less is noise
 UNEVEN_MIXTURE = 2.0  # ratio of the RMS of two sources that are summed
 OUTLIER = 50.0  # max |r| in units of its RMS
 RMS_RANGE = (1e-4, 10.0)
+WRONG_WAY = 0.45  # AUC of finding known errors by low rewards: clearly below chance
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,10 @@ class FailureSign:
 
 
 def failure_signs(
-    rewards: Sequence[RewardStatistics], chosen: WeightStatistics, rejected: WeightStatistics
+    rewards: Sequence[RewardStatistics],
+    chosen: WeightStatistics,
+    rejected: WeightStatistics,
+    errors: ErrorDetection | None = None,
 ) -> list[FailureSign]:
     """Return what speaks against the weights and against each token reward.
 
@@ -34,6 +39,7 @@ def failure_signs(
         rewards: of every source; of their sum, too, where there are several.
         chosen: statistics of f_w.
         rejected: statistics of f_l.
+        errors: how well low rewards mark known errors, where some are known.
     """
     signs = [*_variance(chosen, rejected), *_negative(chosen, rejected)]
     if chosen.mean < (1 - IMBALANCE) * rejected.mean:
@@ -48,7 +54,23 @@ def failure_signs(
     signs += _mixture(rewards)
     for reward in rewards:
         signs += _reward_scale(reward)
-    return signs
+    return signs + (_wrong_way(errors) if errors else [])
+
+
+def _wrong_way(errors: ErrorDetection) -> list[FailureSign]:
+    found = {"chosen": errors.chosen, "rejected": errors.rejected}
+    low = {side: auc for side, auc in found.items() if auc is not None and auc < WRONG_WAY}
+    if not low:
+        return []
+    listed = ", ".join(f"{auc:.2f} on {side}" for side, auc in low.items())
+    return [
+        FailureSign(
+            "wrong-way",
+            f"tokens that are known errors have the higher rewards (AUC of finding them by a low "
+            f"reward: {listed}; chance is 0.5). Turn the reward around with the transform scale, "
+            "factor -1, or look at the tokens (tgdpo inspect).",
+        )
+    ]
 
 
 def _mixture(rewards: Sequence[RewardStatistics]) -> list[FailureSign]:

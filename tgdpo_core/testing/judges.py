@@ -58,6 +58,24 @@ class JudgeContract(PluginContract):
         with untouched(self.who, "the prompts, responses or columns", batch):
             self._scores(batch)
 
+    def test_its_error_spans_lie_within_the_responses(self) -> None:
+        """As far as it knows errors at all."""
+        from tgdpo_core.scoring.guard import named_errors
+        from tgdpo_core.testing.examples import make_generations
+
+        batch = make_generations(self.rows)
+        with named_errors(self.who, "error_spans"):
+            found = self.fresh().error_spans(batch)
+        if found is None:
+            return
+        assert len(found) == len(batch), f"{self.who}: error_spans must return one list each"
+        for item, spans in zip(batch, found, strict=True):
+            for start, end in spans:
+                assert 0 <= start <= end <= len(item.response), (
+                    f"{self.who}: the span ({start}, {end}) is outside the response of "
+                    f"{len(item.response)} characters to {str(item.prompt)[:40]!r}"
+                )
+
     def test_it_can_be_torn_down_twice(self) -> None:
         """``teardown`` also follows a ``setup`` that never came."""
         judge = self.fresh()

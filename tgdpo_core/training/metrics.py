@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 
 from tgdpo_core.engine.losses import PreferenceLoss
+from tgdpo_core.reports.diagnostics import Diagnostics
 from tgdpo_core.training.batches import PairBatch
 
 _TINY = torch.finfo(torch.float64).tiny
@@ -182,3 +183,15 @@ def reduce_metrics(m: PairMetrics) -> dict[str, float]:
 
 def _std(mean_square: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
     return (mean_square - mean**2).clamp(min=0).sqrt()
+
+
+def error_aucs(diagnostics: Diagnostics) -> dict[str, float]:
+    """Return ``token_reward/error_auc_{chosen,rejected}`` where errors in the data are known.
+
+    They are about the rewards before training and the same in every row; rewards of dynamic sources
+    do not exist then and count as 0.
+    """
+    if diagnostics.errors is None:
+        return {}
+    found = {"chosen": diagnostics.errors.chosen, "rejected": diagnostics.errors.rejected}
+    return {f"token_reward/error_auc_{side}": auc for side, auc in found.items() if auc is not None}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from tgdpo_core.data.pairs import TokenizedPair
 from tgdpo_core.errors import UsageError
+from tgdpo_core.evaluation.known_errors import known_errors
 from tgdpo_core.plugin_api.transforms import Transform
 from tgdpo_core.reports.diagnostics import Diagnostics, diagnose
 from tgdpo_core.scoring.pairs import ScoredPair
@@ -52,7 +53,9 @@ class ScoringRun:
             shaping=self.plan.shaping,
             beta=self.plan.recipe.loss.beta,
         )
-        return diagnose(scored, scored.by_source())
+        section, judge = self.plan.recipe.judging, self.plan.judge
+        errors = known_errors((section.judge, judge), scored.pairs) if section and judge else None
+        return diagnose(scored, scored.by_source(), is_error=errors)
 
     def pairs(self, rows: Sequence[int]) -> list[ScoredPair]:
         """Return some scored training pairs.

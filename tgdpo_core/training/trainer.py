@@ -14,6 +14,7 @@ from transformers import Trainer
 from tgdpo_core.engine.losses import preference_loss, sft_loss
 from tgdpo_core.engine.policy import attach, plain_copy
 from tgdpo_core.errors import UsageError
+from tgdpo_core.evaluation.known_errors import known_errors
 from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.plugin_api.rewards import TokenReward
 from tgdpo_core.plugin_api.shapings import Shaping
@@ -36,7 +37,7 @@ from tgdpo_core.training.inputs import (
     resolve_sources,
     tokenized,
 )
-from tgdpo_core.training.judging import Judging, JudgePolicy
+from tgdpo_core.training.judging import JudgePolicy, Judging
 from tgdpo_core.training.limits import (
     default_tokens_per_row,
     out_of_memory,
@@ -45,7 +46,7 @@ from tgdpo_core.training.limits import (
     require_finite,
     require_positions,
 )
-from tgdpo_core.training.metrics import MetricBuffer, pair_metrics
+from tgdpo_core.training.metrics import MetricBuffer, error_aucs, pair_metrics
 from tgdpo_core.training.model_card import last_metrics, model_card, settings_yaml
 from tgdpo_core.training.record import environment, scoring_facts, seeds
 from tgdpo_core.training.run_folder import RunFolder
@@ -150,7 +151,8 @@ class TGDPOTrainer(Trainer):
         train_data, eval_data = scored_datasets(
             scorer, train_pairs, eval_pairs, shaping=self._shaping, beta=args.beta
         )
-        diagnostics = self._diagnose(train_data, sources)
+        diagnostics = self._diagnose(train_data, sources, judging)
+        self._error_aucs = error_aucs(diagnostics)
         self._facts |= scoring_facts(scorer, train_data, self._shaping, diagnostics)
         compared = plain_copy(scorer.reference.load()) if judging and judging.kl else None
         super().__init__(
@@ -179,13 +181,17 @@ class TGDPOTrainer(Trainer):
         replace_progress_bar(self)
 
     @staticmethod
-    def _diagnose(train_data: ScoredPairs, sources: Sequence[RewardSource]) -> Diagnostics:
+    def _diagnose(
+        train_data: ScoredPairs, sources: Sequence[RewardSource], judging: Judging | None
+    ) -> Diagnostics:
         """Return what rewards and weights look like; signs of trouble are logged.
 
         Every pair is visited, so every transform and shaping is checked before training begins.
         """
+        judge = (judging.name, judging.judge) if judging else None
+        is_error = known_errors(judge, train_data.pairs) if judge else None
         with random_states_kept("transforms and shaping, on the training set"):
-            diagnostics = diagnose(train_data, train_data.by_source())
+            diagnostics = diagnose(train_data, train_data.by_source(), is_error=is_error)
         is_plain_dpo = all(source.name == "none" for source in sources)
         for sign in diagnostics.warnings if PartialState().is_main_process else ():
             if not is_plain_dpo:
@@ -307,7 +313,7 @@ class TGDPOTrainer(Trainer):
         if "loss" in logs:
             gather = self._gather_rows if self.args.world_size > 1 else None
             since = self._buffers["train"].pop(gather)
-            logs = {**logs, **since.metrics}
+            logs = {**logs, **since.metrics, **self._error_aucs}
             if seconds := self._clock.pop_seconds():
                 logs["tokens_per_second"] = since.num_tokens / seconds
                 logs["pairs_per_second"] = since.num_pairs / seconds

@@ -1,9 +1,9 @@
 """The judge of playground answers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from tgdpo_core import Generation, Judge
-from tgdpo_plugins.playground.task import check_text
+from tgdpo_plugins.playground.task import END, Label, check_text, split_pieces
 
 
 class Verifier(Judge):
@@ -16,3 +16,21 @@ class Verifier(Judge):
             ValueError: a prompt does not belong to the playground.
         """
         return [float(check_text(item.prompt, item.response).solved) for item in batch]
+
+    def error_spans(self, batch: Sequence[Generation]) -> list[list[tuple[int, int]]]:
+        """Return where the checker finds each local error.
+
+        Raises:
+            ValueError: a prompt does not belong to the playground.
+        """
+        return [list(_error_spans(item)) for item in batch]
+
+
+def _error_spans(item: Generation) -> Iterator[tuple[int, int]]:
+    start = 0
+    labels = check_text(item.prompt, item.response).labels
+    for piece, label in zip((*split_pieces(item.response), END), labels, strict=True):
+        end = start + len(piece)
+        if label is Label.ERROR:
+            yield start, end
+        start = end

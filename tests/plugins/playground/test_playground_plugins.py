@@ -88,6 +88,13 @@ def test_the_verifier_gives_one_to_exact_answers_only() -> None:
     assert Verifier().score(batch) == [1.0, 0.0, 0.0, 0.0, 0.0]
 
 
+def test_the_verifier_finds_every_local_error() -> None:
+    responses = [" so +47 now *24", " so +48 now *26", " so +47 now -2", " so +47"]
+    batch = [Generation(prompt="3+4*2=", response=response) for response in responses]
+    # A right answer; a wrong digit (8*2=16 is then right); a wrong copy; an early end.
+    assert Verifier().error_spans(batch) == [[], [(6, 7)], [(12, 13)], [(7, 7)]]
+
+
 def test_an_unknown_split_is_refused_with_the_list() -> None:
     with pytest.raises(ValueError, match=r"no split 'dev'.*train, test"):
         Playground().rows("dev")

@@ -1,0 +1,112 @@
+"""Error spans of a judge, projected to the tokens of training responses."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import AutoTokenizer
+
+from tgdpo_core import Generation, Judge
+from tgdpo_core.data.formats import parse_rows
+from tgdpo_core.data.pairs import TokenizedPair
+from tgdpo_core.data.report import DataReport
+from tgdpo_core.data.tokenization import LengthLimits, tokenize_pairs
+from tgdpo_core.errors import PluginError
+from tgdpo_core.evaluation.known_errors import known_errors
+from tgdpo_core.plugin_api.manager import PluginManager
+from tgdpo_core.recipe import resolve_recipe
+from tgdpo_core.training import run
+from tgdpo_core.training.plan import make_plan
+
+Spans = Sequence[Sequence[tuple[int, int]]] | None
+
+
+class Knows(Judge):
+    """Returns what it was made with."""
+
+    def __init__(self, spans: Spans) -> None:
+        self.spans = spans
+
+    def error_spans(self, batch: Sequence[Generation]) -> Spans:
+        return self.spans
+
+
+@pytest.fixture
+def pairs() -> Sequence[TokenizedPair]:
+    """One pair of the playground, whose tokens are its pieces."""
+    tokenizer = AutoTokenizer.from_pretrained(
+        PluginManager().find("dataset", "playground").factory.model
+    )
+    row = {"prompt": "3+4*2=", "chosen": " so +47 now *24", "rejected": " so +48"}
+    report = DataReport("test", num_rows=1)
+    parsed = parse_rows([("row 0", row)], report)
+    return tokenize_pairs(parsed, tokenizer, LengthLimits(64), report)
+
+
+def masks(spans: Spans, pairs: Sequence[TokenizedPair]) -> dict[str, list[int]]:
+    found = known_errors(("knows", Knows(spans)), pairs)
+    assert found is not None
+    return {side: mask.astype(int).tolist() for side, mask in found.items()}
+
+
+def test_a_token_is_an_error_if_one_of_its_characters_is(pairs: Sequence[TokenizedPair]) -> None:
+    # " so " + 4 7 " now " * 2 4 EOS   and   " so " + 4 8 EOS
+    assert masks([[(3, 5)]], pairs) == {
+        "chosen": [1, 1, 0, 0, 0, 0, 0, 0, 0],
+        "rejected": [1, 1, 0, 0, 0],
+    }
+
+
+def test_an_empty_span_at_the_end_is_eos(pairs: Sequence[TokenizedPair]) -> None:
+    assert masks([[(7, 7)]], pairs)["rejected"] == [0, 0, 0, 0, 1]
+
+
+def test_a_judge_that_cannot_tell_gives_nothing(pairs: Sequence[TokenizedPair]) -> None:
+    assert known_errors(("knows", Knows(None)), pairs) is None
+
+
+@pytest.mark.parametrize(
+    ("spans", "message"),
+    [
+        ([], "must return 1 lists of spans, got 0"),
+        ([[(3, 99)]], r"row 0 \(chosen\): the span \(3, 99\) is outside the response of 15"),
+        ([[(5, 3)]], r"the span \(5, 3\) is outside"),
+    ],
+)
+def test_wrong_spans_are_refused_with_judge_and_row(
+    spans: Spans, message: str, pairs: Sequence[TokenizedPair]
+) -> None:
+    with pytest.raises(PluginError, match=f"judge 'knows', error_spans.*{message}"):
+        known_errors(("knows", Knows(spans)), pairs)
+
+
+def test_a_run_logs_how_well_its_reward_marks_the_errors(tmp_path: Path) -> None:
+    def trained(name: str, scale: float) -> dict[str, Any]:
+        transforms = [{"name": "scale", "factor": scale}]
+        content = {
+            "data": {"path": "playground", "eval_path": "playground"},
+            "reward": [{"plugin": "playground-oracle", "transforms": transforms}],
+            "judging": {"judge": "verifier", "num_prompts": 2, "max_new_tokens": 4},
+            "training": {
+                "max_steps": 1,
+                "logging_steps": 1,
+                "eval_strategy": "no",
+                "save_strategy": "no",
+            },
+            "output_dir": str(tmp_path / name),
+        }
+        folder = run.train(make_plan(resolve_recipe(content), PluginManager()))
+        rows = [json.loads(line) for line in folder.log.read_text().splitlines()]
+        record: dict[str, Any] = folder.read()["diagnostics"]
+        (logged,) = [row for row in rows if "loss" in row]
+        assert logged["token_reward/error_auc_rejected"] == record["errors"]["rejected"]
+        return record
+
+    right, wrong = trained("right", 1.0), trained("wrong", -1.0)
+    assert right["errors"]["chosen"] == right["errors"]["rejected"] == 1.0
+    assert right["errors"]["num_rejected"] > right["errors"]["num_chosen"] > 0
+    assert wrong["errors"]["rejected"] == 0.0
+    assert "wrong-way" in [sign["code"] for sign in wrong["warnings"]]
+    assert "wrong-way" not in [sign["code"] for sign in right["warnings"]]
