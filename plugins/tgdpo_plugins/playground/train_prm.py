@@ -4,7 +4,26 @@
     tgdpo train --config playground --reward-plugin dense-prm --reward-arg model=runs/prm \\
         --reward-arg preset=token-head --reward-arg output=signed --reward-transform rms
 
-(``python -m tgdpo_plugins.playground.train_prm`` is the same command.) TO DO
+(``python -m tgdpo_plugins.playground.train_prm`` is the same command.) It learns from rollouts of
+the world's base model on prompts that no split has; what their labels know, ``--target`` says
+(``supervision.py``). The folder gets an ordinary token classifier, its tokenizer, and ``prm.json``,
+written last: the options, and how well errors are found in rollouts that were held out.
+
+AUC of the error tokens among all tokens and among results, and processor time, on one thread:
+
+    target, rollouts                           world 0        world 1        seconds
+    steps, 3000                by a low value  .987  .986     .981  .964     34 to 40
+    monte-carlo-progress, 6000 by a low value  TODO0     TODO1     TODOs
+    monte-carlo-progress, 3000 by a low value  .836  .894     .653  .682     97
+    self-consistency-progress, 3000, as before .665  .702                    130
+    monte-carlo, 1500          by the fall     .571  .562                    60
+    self-consistency, 1500     by the fall     .523  .497                    75
+    solved, 12 000             by the fall     .782  .834                    245 (two threads)
+    outcome, 1500              by the fall     .531  .536                    25
+
+So progress is learnt and values are not, from as many rollouts. Of the base model's answers that
+have a wrong step, 13 % (world 0) and 15 % (world 1) end in the right digit all the same; the most
+frequent of 16 answers is right for 54 % of the prompts (world 0).
 """
 
 import itertools
@@ -52,10 +71,10 @@ PLANS: dict[Target, Plan] = {
     "steps": Plan(3000, 12),
     "solved": Plan(12_000, 10),
     "outcome": Plan(12_000, 10),
-    "monte-carlo": Plan(3000, 12),
-    "monte-carlo-progress": Plan(3000, 12),
-    "self-consistency": Plan(3000, 12),
-    "self-consistency-progress": Plan(3000, 12),
+    "monte-carlo": Plan(6000, 12),
+    "monte-carlo-progress": Plan(6000, 12),
+    "self-consistency": Plan(6000, 12),
+    "self-consistency-progress": Plan(6000, 12),
 }
 LABEL_NAMES = {0: "bad", 1: "good"}
 HELD_OUT_SHARE = 0.25
