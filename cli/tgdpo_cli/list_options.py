@@ -45,8 +45,9 @@ def _repeated(args: Sequence[str], names: set[str]) -> Iterator[str]:
     current = None  # the list option whose values follow
     is_first = False
     for arg in args:
-        if arg in names:
-            current, is_first = arg, True
+        name, equals, _ = arg.partition("=")
+        if name in names:
+            current, is_first = name, not equals
             yield arg
         elif _is_option(arg):
             current = None

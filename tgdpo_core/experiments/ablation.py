@@ -1,23 +1,20 @@
 """Runs an ablation: what is missing, in an order that works; then its results."""
 
+import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import yaml
 from filelock import FileLock, Timeout
 
-from tgdpo_core.errors import UsageError
+from tgdpo_core.errors import CheckpointError, UsageError
 from tgdpo_core.experiments.executors import Executor
-from tgdpo_core.experiments.planning import (
-    Ablation,
-    CellRun,
-    Preparation,
-    Task,
-)
+from tgdpo_core.experiments.planning import Ablation, CellRun, Preparation, Task
 from tgdpo_core.experiments.results import Results, write_results
-from tgdpo_core.experiments.work import ERROR, Outcome, Settings
+from tgdpo_core.experiments.work import ERROR, OUTPUT, Outcome, Settings
 from tgdpo_core.recipe.loading import to_yaml
 from tgdpo_core.training.run_folder import RunFolder
 
@@ -47,7 +44,7 @@ class _Schedule:
     Attributes:
         waiting: key to task.
         finished: keys of tasks that are done, now or before.
-        failed: key to label and what went wrong.
+        failed: key to the label of what went wrong first, and how that ended.
     """
 
     waiting: dict[str, Task]
@@ -66,7 +63,7 @@ class _Schedule:
         found = []
         for task in list(self.waiting.values()):
             if causes := sorted(task.needs & self.failed.keys()):
-                label, cause = self.failed[causes[0]]
+                label, cause = self.failed[task.key] = self.failed[causes[0]]
                 message = f"not run, since '{label}' failed: {cause.error}"
                 del self.waiting[task.key]
                 found.append((task, Outcome(0.0, message, cause.exit_code)))
@@ -89,34 +86,44 @@ def run_ablation(
 
     Raises:
         UsageError: somebody else is at work in the folder, or it holds runs of other recipes.
+        CheckpointError: the folder cannot be used (the disk is full, a file is damaged).
     """
-    ablation.folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(ablation.folder / ".lock", timeout=0):
-            return _run(ablation, executor, settings, report)
-    except Timeout as error:
-        raise UsageError(
-            f"Another tgdpo ablate is at work in {ablation.folder}. Wait for it, or choose another "
-            "--output-dir."
-        ) from error
+    with _locked(ablation.folder):
+        return _run(ablation, executor, settings, report)
+
+
+def _locked(folder: Path) -> contextlib.AbstractContextManager[object]:
+    """Make the folder and return the lock that one call at a time has."""
+    with _usable(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            return FileLock(folder / ".lock").acquire(timeout=0)
+        except Timeout as error:
+            raise UsageError(
+                f"Another tgdpo ablate is at work in {folder}. Wait for it, or choose another "
+                "--output-dir."
+            ) from error
 
 
 def _run(ablation: Ablation, executor: Executor, settings: Settings, report: Report) -> Summary:
-    finished = [run for run in ablation.runs if _is_finished(run)]
-    missing = [run for run in ablation.runs if run not in finished]
-    _write_plan(ablation)
+    with _usable(ablation.folder):
+        finished = {run.key for run in ablation.runs if is_finished(run)}
+        missing = [run for run in ablation.runs if run.key not in finished]
+        unprepared = [task for task in ablation.preparations if not _is_prepared(task)]
+        _write_plan(ablation)
     tasks: list[Task] = [
-        *(task for task in ablation.preparations if missing and not _is_prepared(task)),
+        *(unprepared if missing else ()),
         *ablation.shared_scoring(missing),
         *missing,
     ]
     waiting = {task.key: task for task in tasks}
-    known = {run.key for run in finished} | {task.key for task in ablation.preparations}
+    known = finished | {task.key for task in ablation.preparations}
     # What is shared by nobody has no task of its own: the run does it.
     alone = {task.key for run in missing for task in run.scoring} - waiting.keys()
     schedule = _Schedule(waiting, (known | alone) - waiting.keys())
     outcomes = _work_off(schedule, executor, settings, report)
-    return Summary(write_results(ablation.folder), len(finished), outcomes)
+    with _usable(ablation.folder):
+        return Summary(write_results(ablation.folder), len(finished), outcomes)
 
 
 def _work_off(
@@ -132,7 +139,9 @@ def _work_off(
         if outcome.error is None:
             schedule.finished.add(task.key)
         else:
-            schedule.failed[task.key] = (task.label, outcome)
+            schedule.failed.setdefault(task.key, (task.label, outcome))
+        with contextlib.suppress(OSError):  # a full disk takes no note, and stops no other task
+            _leave_note(task, outcome)
         report(task, outcome)
 
     while schedule.waiting or ready or running:
@@ -143,13 +152,10 @@ def _work_off(
         assert running, "every task waits for tasks that are known"
         for future in wait(running, return_when=FIRST_COMPLETED).done:
             task = running.pop(future)
-            outcome = _outcome_of(task, future)
-            if isinstance(task, Preparation) and outcome.error is None:
-                _mark_prepared(task)
-            note(task, outcome)
-        for hopeless, outcome in schedule.pop_hopeless():
-            _leave_message(hopeless, outcome)
-            note(hopeless, outcome)
+            note(task, _outcome_of(task, future))
+        while hopeless := schedule.pop_hopeless():
+            for task, outcome in hopeless:
+                note(task, outcome)
     return outcomes
 
 
@@ -159,21 +165,22 @@ def _outcome_of(task: Task, future: "Future[Outcome]") -> Outcome:
     if error is None:
         return future.result()
     message = (
-        f"the process that ran it died ({type(error).__name__}): out of memory? See "
-        f"{task.folder}/output.txt"
+        f"its process ended ({type(error).__name__}: {error}): out of memory? See "
+        f"{task.folder / OUTPUT}"
     )
-    outcome = Outcome(0.0, message, 1)
-    _leave_message(task, outcome)
-    return outcome
+    return Outcome(0.0, message, 1)
 
 
-def _leave_message(task: Task, outcome: Outcome) -> None:
-    if isinstance(task, CellRun):
+def _leave_note(task: Task, outcome: Outcome) -> None:
+    """Write why a run failed, or with what a preparation was made."""
+    if outcome.error is None and isinstance(task, Preparation):
+        (task.folder / _DONE).write_text(json.dumps(list(task.command)) + "\n")
+    elif outcome.error is not None and isinstance(task, CellRun):
         task.folder.mkdir(parents=True, exist_ok=True)
         (task.folder / ERROR).write_text(f"{outcome.error}\n", encoding="utf-8")
 
 
-def _is_finished(run: CellRun) -> bool:
+def is_finished(run: CellRun) -> bool:
     """Return whether a run is done.
 
     Raises:
@@ -199,9 +206,30 @@ def _write_plan(ablation: Ablation) -> None:
 
 
 def _is_prepared(task: Preparation) -> bool:
+    """Return whether a preparation is done.
+
+    Raises:
+        UsageError: its folder holds what another command made.
+    """
     marker = task.folder / _DONE
-    return marker.exists() and json.loads(marker.read_text()) == list(task.command)
+    if not marker.exists():
+        return False
+    command = marker.read_text().strip()
+    if command != json.dumps(list(task.command)):
+        raise UsageError(
+            f"{task.folder} was made by another command than '{task.label}' has now: {command}. "
+            "Choose another --output-dir, or remove that folder and the cells that read it."
+        )
+    return True
 
 
-def _mark_prepared(task: Preparation) -> None:
-    (task.folder / _DONE).write_text(json.dumps(list(task.command)) + "\n")
+@contextlib.contextmanager
+def _usable(folder: Path) -> Iterator[None]:
+    """Say what to do where files cannot be read or written."""
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(
+            f"The ablation folder {folder} cannot be used: {error}. Finished runs are kept: make "
+            "room, or mend what it says, and start tgdpo ablate again."
+        ) from error

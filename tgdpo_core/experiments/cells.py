@@ -87,7 +87,8 @@ def grid_cells(grid: Grid) -> list[GridCell]:
     ]
     central = _plain(GridCell("", "", _base(grid)))
     by_recipe = {_identity(cell): cell.name for cell in cells}
-    dpo = next((cell.variant for cell in cells if cell.is_plain and not cell.changes), _BASELINE)
+    free = "plain-dpo" if _BASELINE in grid.variants else _BASELINE
+    dpo = next((cell.variant for cell in cells if cell.is_plain and not cell.changes), free)
     added: list[GridCell] = []
 
     def baseline_of(cell: GridCell) -> str:
@@ -100,8 +101,8 @@ def grid_cells(grid: Grid) -> list[GridCell]:
             by_recipe[key] = name
         return by_recipe[key]
 
-    named = [replace(cell, baseline=baseline_of(cell)) for cell in cells]
     main = baseline_of(replace(central, name=dpo))
+    named = [replace(cell, baseline=baseline_of(cell)) for cell in cells]
     plain_first = [replace(cell, baseline=main) for cell in added]
     return _all_different([*plain_first, *named])
 
@@ -110,19 +111,20 @@ def _of_variant(grid: Grid, name: str, variant: Variant) -> Iterator[GridCell]:
     """Yield the cells of a variant, each followed by its controls."""
     is_plain = variant.shaping is None and all(e.plugin == "none" for e in variant.reward)
     for point in _points(variant):
-        if point.get("alpha") == 0 and not is_plain and not _has_shift(variant, point):
-            continue  # plain DPO, which is there anyway
-        label = ",".join([name, *_labels(variant, point)])
+        labels = _labels(variant, point)
         changes = {**variant.set, **{key: point[key] for key in variant.vary}}
-        content = _content(grid, variant, point)
-        cell = GridCell(label, name, content, changes)
-        yield _plain(cell) if is_plain else cell
+        cell = GridCell(",".join([name, *labels]), name, _content(grid, variant, point), changes)
+        if is_plain:
+            cell = _plain(cell)
+        elif point.get("alpha") == 0 and not _has_other_weights(cell):
+            continue  # plain DPO, which is there anyway
+        yield cell
         for control in variant.controls:
-            controlled = _content(grid, variant, point, control)
+            controlled = f"{name}+{_with_options(control.name, control.options)}"
             yield GridCell(
-                label.replace(name, f"{name}+{control.name}", 1),
-                f"{name}+{control.name}",
+                ",".join([controlled, *labels]),
                 controlled,
+                _content(grid, variant, point, control),
                 changes,
                 control=True,
             )
@@ -150,11 +152,16 @@ def _labels(variant: Variant, point: Mapping[str, Any]) -> list[str]:
 
 def _text(value: Any) -> str:
     if isinstance(value, list):
-        return "+".join(transform.name for transform in value) or "none"
+        return "+".join(_text(item) for item in value) or "none"
+    if isinstance(value, TransformEntry):
+        return _with_options(value.name, value.options)
     if isinstance(value, ShapingSection):
-        options = [f"{key}={option}" for key, option in value.args.items()]
-        return "+".join([value.name, *options])
+        return _with_options(value.name, value.args)
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _with_options(name: str, options: Mapping[str, Any]) -> str:
+    return "+".join([name, *(f"{key}={_text(value)}" for key, value in options.items())])
 
 
 def _base(grid: Grid) -> dict[str, Any]:
@@ -196,9 +203,10 @@ _PLACES = {
 }
 
 
-def _has_shift(variant: Variant, point: Mapping[str, Any]) -> bool:
-    shaping = point.get("shaping")
-    return bool(shaping and shaping.args.get("shift")) or "shaping.args.shift" in variant.vary
+def _has_other_weights(cell: GridCell) -> bool:
+    """Return whether an option beside alpha moves weights away from 1."""
+    args = cell.recipe.shaping.args
+    return any(args.get(name) for name in ("shift", "alpha_chosen", "alpha_rejected"))
 
 
 def _plain(cell: GridCell) -> GridCell:

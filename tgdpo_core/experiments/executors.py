@@ -8,15 +8,19 @@ import multiprocessing
 import os
 import queue
 import signal
+import socket
 import threading
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from tgdpo_core.errors import UsageError
 from tgdpo_core.experiments.planning import Task
 from tgdpo_core.experiments.work import Outcome, Settings, do
+
+_CONNECT_SECONDS = 10
 
 
 class Executor(Protocol):
@@ -47,12 +51,12 @@ class LocalExecutor:
 
     Args:
         jobs: processes.
-        num_gpus: GPUs that they take turns to get.
+        gpus: GPUs that they take turns to get, as ``visible_gpus`` names them.
     """
 
-    def __init__(self, jobs: int, *, num_gpus: int = 0) -> None:
+    def __init__(self, jobs: int, *, gpus: Sequence[str] = ()) -> None:
         self.capacity = jobs
-        self._num_gpus = num_gpus
+        self._gpus = gpus
         self._workers: dict[int, _Worker] = {}
         self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
         for job in range(jobs):
@@ -64,38 +68,59 @@ class LocalExecutor:
 
     def __exit__(self, error_type: object, *_: object) -> None:
         """End the processes; at an error without waiting for their tasks."""
-        for worker in self._workers.values():
-            if error_type is not None:
+        workers = list(self._workers.values())  # those that end now leave the dict meanwhile
+        if error_type is not None:
+            for worker in workers:
                 worker.lifeline.close()
+        for worker in workers:
             worker.pool.shutdown(wait=True, cancel_futures=True)
             worker.lifeline.close()
 
     def submit(self, task: Task, settings: Settings) -> "Future[Outcome]":
         """Start a task in a free process, waiting for one if there is none."""
         slot = self._free.get()
-        if slot not in self._workers:
-            self._workers[slot] = _new_worker(
-                str(slot % self._num_gpus) if self._num_gpus else None
-            )
-        future = self._workers[slot].pool.submit(do, task, settings)
+        try:
+            future = self._pool(slot).submit(do, task, settings)
+        except BrokenProcessPool:  # it died between two tasks
+            self._drop(slot)
+            future = self._pool(slot).submit(do, task, settings)
         future.add_done_callback(lambda done: self._finish(slot, done))
         return future
 
+    def _pool(self, slot: int) -> ProcessPoolExecutor:
+        if slot not in self._workers:
+            gpu = self._gpus[slot % len(self._gpus)] if self._gpus else None
+            self._workers[slot] = _new_worker(gpu)
+        return self._workers[slot].pool
+
     def _finish(self, slot: int, done: "Future[Outcome]") -> None:
         if not done.cancelled() and isinstance(done.exception(), BrokenProcessPool):
-            self._workers.pop(slot).lifeline.close()
+            self._drop(slot)
         self._free.put(slot)
+
+    def _drop(self, slot: int) -> None:
+        self._workers.pop(slot).lifeline.close()
+
+
+def visible_gpus() -> list[str]:
+    """Return the GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    import torch
+
+    count = torch.cuda.device_count()
+    named = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(count))))
+    return [name.strip() for name in named.split(",")][:count]
 
 
 class RayExecutor:
     """One task of an existing Ray cluster for every task; use as a context manager.
 
-    All nodes must see the ablation folder under the same path, and have tgdpo installed.
+    All nodes must see the current directory, the ablation folder and the store under the same
+    paths, and have tgdpo installed. Tasks get this process's directory and TGDPO_* variables.
 
     Args:
         address: of the cluster; ``auto`` finds the one of this machine.
         cpus: processors that a task asks for.
-        gpus: GPUs that a task asks for.
+        gpus: GPUs that a task asks for; None: one, if the cluster has any.
 
     Raises:
         UsageError: Ray is not installed, or there is no cluster at the address.
@@ -103,19 +128,30 @@ class RayExecutor:
 
     capacity = 1_000_000  # what does not fit yet waits in Ray
 
-    def __init__(self, address: str, *, cpus: float = 1, gpus: float = 0) -> None:
+    def __init__(self, address: str, *, cpus: float = 1, gpus: float | None = None) -> None:
         try:
             import ray
         except ImportError as error:
             raise UsageError("--executor ray needs Ray: pip install 'tgdpo[ray]'.") from error
+        ours = {key: value for key, value in os.environ.items() if key.startswith("TGDPO_")}
         try:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
-        except (ConnectionError, ValueError, RuntimeError) as error:
+            _require_listener(address)
+            ray.init(
+                address=address,
+                log_to_driver=False,
+                logging_level=logging.WARNING,
+                runtime_env={"env_vars": ours},
+            )
+        except (OSError, ValueError, RuntimeError) as error:
             raise UsageError(
-                f"No Ray cluster can be reached at {address}: {error} Start one with "
-                "`ray start --head`, or use the executor local."
+                f"No Ray cluster can be reached at {address}: {str(error).rstrip('.')}. Start one "
+                "with `ray start --head`, or use the executor local."
             ) from error
-        self._do = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(do)
+        if gpus is None:
+            gpus = min(1, ray.cluster_resources().get("GPU", 0))
+        _warn_if_too_large({"CPU": cpus, "GPU": gpus}, ray.nodes())
+        self._do = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(_do_in)
+        self._directory = os.getcwd()
 
     def __enter__(self) -> "RayExecutor":
         """Return itself."""
@@ -129,8 +165,34 @@ class RayExecutor:
 
     def submit(self, task: Task, settings: Settings) -> "Future[Outcome]":
         """Hand a task to the cluster."""
-        future: Future[Outcome] = self._do.remote(task, settings).future()
+        future: Future[Outcome] = self._do.remote(self._directory, task, settings).future()
         return future
+
+
+def _do_in(directory: str, task: Task, settings: Settings) -> Outcome:
+    os.chdir(directory)  # recipes may hold relative paths
+    return do(task, settings)
+
+
+def _require_listener(address: str) -> None:
+    """Raise OSError where nothing listens: Ray itself would try for many minutes."""
+    if address == "auto":
+        address = os.environ.get("RAY_ADDRESS", address)
+    host, _, port = address.rpartition("//")[2].rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
+
+
+def _warn_if_too_large(asked: Mapping[str, float], nodes: Sequence[Mapping[str, Any]]) -> None:
+    """Warn where a task would wait for a node that is not there (yet)."""
+    alive = [node["Resources"] for node in nodes if node["Alive"]]
+    if not any(all(has.get(what, 0) >= n for what, n in asked.items()) for has in alive):
+        needs = " and ".join(f"{n:g} {what}" for what, n in asked.items())
+        logging.getLogger(__name__).warning(
+            "No node of the Ray cluster has %s, which every task asks for: tasks wait until one "
+            "joins.",
+            needs,
+        )
 
 
 def _new_worker(gpu: str | None) -> _Worker:

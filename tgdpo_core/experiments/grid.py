@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from tgdpo_core.errors import RecipeError
 from tgdpo_core.recipe.loading import validated
@@ -38,8 +38,16 @@ def _seeds(value: Any) -> Any:
     return list(range(value)) if is_count else value
 
 
+def _each_once(seeds: list[int]) -> list[int]:
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"a seed stands twice in {seeds}")
+    return seeds
+
+
 Numbers = Annotated[list[float], BeforeValidator(_listed), Field(min_length=1)]
-Seeds = Annotated[list[int], BeforeValidator(_seeds), Field(min_length=1)]
+Seeds = Annotated[
+    list[int], BeforeValidator(_seeds), Field(min_length=1), AfterValidator(_each_once)
+]
 Rewards = Annotated[list[RewardEntry], BeforeValidator(_named("plugin")), Field(min_length=1)]
 Transforms = Annotated[list[TransformEntry], BeforeValidator(_named("name"))]
 Chains = Annotated[list[list[TransformEntry]], BeforeValidator(_chains), Field(min_length=1)]

@@ -6,6 +6,7 @@ that reads the run of another one (``{run:dpo}``) waits for it.
 
 import json
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,9 +18,10 @@ from tgdpo_core.experiments.cells import GridCell, grid_cells
 from tgdpo_core.experiments.collection import Cell
 from tgdpo_core.experiments.grid import Grid
 from tgdpo_core.plugin_api.manager import PluginManager
+from tgdpo_core.plugin_api.options import Options
 from tgdpo_core.recipe.loading import resolve_recipe
 from tgdpo_core.recipe.schema import Recipe, RewardEntry
-from tgdpo_core.scoring.sources import resolve_shaping, source_of_entry
+from tgdpo_core.scoring.sources import RewardSource, resolve_shaping, source_of_entry
 
 _PLACEHOLDER = re.compile(r"\{(seed|run:[^{}]+|prepared:[^{}]+)\}")
 
@@ -119,17 +121,16 @@ def plan_ablation(grid: Grid, folder: Path, plugins: PluginManager) -> Ablation:
 
     Raises:
         RecipeError: a cell's recipe is not valid, or a placeholder names nothing.
-        PluginError: a token reward, transform, shaping or data set that does not exist, or options
+        PluginError: a token reward, transform, shaping or judge that does not exist, or options
             that do not fit.
     """
     folder = folder.expanduser().resolve()
     cells = grid_cells(grid)
-    for cell in cells:
-        _check_plugins(cell, plugins)
-    places = _Places(grid, folder, {cell.name: cell for cell in cells})
+    places = _Places(grid, folder, plugins, {cell.name: cell for cell in cells})
     runs = [places.run(cell, seed) for cell in cells for seed in grid.seeds]
-    _refuse_circles(runs)
-    return Ablation(grid, folder, list(places.preparations()), runs)
+    preparations = list(places.preparations())
+    _refuse_circles([*preparations, *runs])
+    return Ablation(grid, folder, preparations, runs)
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,7 @@ class _Places:
 
     grid: Grid
     folder: Path
+    plugins: PluginManager = field(repr=False)
     cells: Mapping[str, GridCell] = field(repr=False)
 
     def run(self, cell: GridCell, seed: int) -> CellRun:
@@ -156,29 +158,36 @@ class _Places:
             baseline=cell.baseline,
         )
         recipe = resolve_recipe(content, settings=settings, source=source)
-        scoring = self._scoring(cell, recipe, seed)
+        scoring = self._scoring(cell, recipe, _checked_sources(recipe, self.plugins), seed)
         needs = frozenset({*self._needs(cell.content, seed), *(task.key for task in scoring)})
         return CellRun(_run_key(cell.name, seed), recipe, row, folder, needs, scoring)
 
-    def _scoring(self, cell: GridCell, recipe: Recipe, seed: int) -> list[SharedScoring]:
-        """Return the parts of a run's scoring pass: the reference, then each token reward."""
+    def _scoring(
+        self, cell: GridCell, recipe: Recipe, sources: Sequence[RewardSource], seed: int
+    ) -> list[SharedScoring]:
+        """Return the parts of a run's scoring pass: the reference, then each stored reward."""
         sections = ("model", "reference", "data")
         where = {name: getattr(recipe, name).model_dump(mode="json") for name in sections}
         first = frozenset(self._needs([cell.content.get(name) for name in sections], seed))
 
-        def task(entry: RewardEntry, needs: frozenset[str]) -> SharedScoring:
-            what = json.dumps({**where, "args": entry.args}, sort_keys=True, default=str)
+        def task(
+            name: str, entry: RewardEntry, options: Mapping[str, Any], needs: frozenset[str]
+        ) -> SharedScoring:
+            what = json.dumps({**where, "options": options}, sort_keys=True, default=str)
             alone = recipe.model_copy(update={"reward": [entry], "judging": None})
-            key = f"score {entry.plugin} {what}"
-            whose = "reference" if entry.plugin == "none" else entry.plugin
-            label = f"score {whose} (seed {seed})"
-            return SharedScoring(key, label, alone, self.folder / "scoring", needs)
+            label = f"score {name} (seed {seed})"
+            return SharedScoring(
+                f"score {name} {what}", label, alone, self.folder / "scoring", needs
+            )
 
-        tasks = [task(RewardEntry(plugin="none"), first)]
-        for entry, unfilled in zip(recipe.reward, cell.content["reward"], strict=True):
-            if entry.plugin != "none":
+        tasks = [task("reference", RewardEntry(plugin="none"), {}, first)]
+        for source, entry, unfilled in zip(
+            sources, recipe.reward, cell.content["reward"], strict=True
+        ):
+            if source.name != "none" and not source.is_dynamic:
+                alone = RewardEntry(plugin=entry.plugin, args=entry.args)
                 needs = first | {tasks[0].key} | set(self._needs(unfilled["args"], seed))
-                tasks.append(task(RewardEntry(plugin=entry.plugin, args=entry.args), needs))
+                tasks.append(task(source.name, alone, _stored_options(source), needs))
         return tasks
 
     def preparations(self) -> Iterator[Preparation]:
@@ -186,7 +195,7 @@ class _Places:
         for name, command in self.grid.prepare.items():
             for seed in self.grid.seeds if "{seed}" in command else self.grid.seeds[:1]:
                 output = self._prepared_folder(name, seed)
-                words = self._filled(command.split(), seed, f"prepare.{name}")
+                words = self._filled(_words(command, name), seed, f"prepare.{name}")
                 needs = frozenset(self._needs(command, seed))
                 yield Preparation(
                     self._preparation_key(name, seed),
@@ -244,23 +253,35 @@ def _run_key(name: str, seed: int) -> str:
     return f"{name} (seed {seed})"
 
 
-def _check_plugins(cell: GridCell, plugins: PluginManager) -> None:
-    """Refuse names and options that no plugin has, before anything is computed."""
-    recipe = cell.recipe
-    for entry in recipe.reward:
-        source_of_entry(entry.model_dump(), plugins)
+def _words(command: str, name: str) -> list[str]:
+    try:
+        return shlex.split(command)
+    except ValueError as error:
+        raise RecipeError(f"prepare.{name}: {error} in {command!r}.") from error
+
+
+def _checked_sources(recipe: Recipe, plugins: PluginManager) -> list[RewardSource]:
+    """Return the reward sources; refuse names and options that no plugin has."""
     resolve_shaping(recipe.shaping.name, plugins, recipe.shaping.args)
     if recipe.judging:
         plugins.find("judge", recipe.judging.judge).create(recipe.judging.args)
+    return [source_of_entry(entry.model_dump(), plugins) for entry in recipe.reward]
 
 
-def _refuse_circles(runs: Sequence[CellRun]) -> None:
-    """Refuse cells that wait for each other."""
-    needs = {run.key: {key for key in run.needs} for run in runs}
+def _stored_options(source: RewardSource) -> dict[str, Any]:
+    """Return the options that decide stored values; beta of induced, say, acts after the store."""
+    # Not the plugin's own options(): paths are missing there, for weights that may not exist yet.
+    return Options.options(source.reward, stored_only=True)
+
+
+def _refuse_circles(tasks: Sequence[Preparation | CellRun]) -> None:
+    """Refuse tasks that wait for each other."""
+    needs = {task.key: task.needs for task in tasks}
     keys = set(needs)
     while ready := {key for key in keys if not needs[key] & keys}:
         keys -= ready
     if keys:
         raise RecipeError(
-            f"The cells {', '.join(sorted(keys))} wait for each other: look at their {{run:..}}."
+            f"These wait for each other: {', '.join(sorted(keys))}. Look at their {{run:..}} and "
+            "{prepared:..}."
         )

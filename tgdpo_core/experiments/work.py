@@ -4,6 +4,7 @@ Importing this loads no torch: a worker process chooses its GPU and its threads 
 """
 
 import contextlib
+import gc
 import os
 import sys
 import time
@@ -55,7 +56,7 @@ class Outcome:
 
 
 def do(task: Task, settings: Settings) -> Outcome:
-    """Return how a task ended; what it prints is kept in its folder, errors are no exceptions.
+    """Return how a task ended; what it prints is kept in its folder, its errors are outcomes.
 
     Args:
         task: what to do.
@@ -68,13 +69,11 @@ def do(task: Task, settings: Settings) -> Outcome:
         return Outcome(time.perf_counter() - start, computed=computed)
     except Exception as error:  # noqa: BLE001 - one cell's error is a result; the others go on
         seconds = time.perf_counter() - start
-        code = error.exit_code if isinstance(error, TgdpoError) else 1
-        message = (
-            str(error) if isinstance(error, TgdpoError) else f"{type(error).__name__}: {error}"
-        )
-        with contextlib.suppress(OSError):  # a full disk takes no message
-            (task.folder / ERROR).write_text(message + "\n", encoding="utf-8")
-        return Outcome(seconds, message, code)
+        if isinstance(error, TgdpoError):
+            return Outcome(seconds, str(error), error.exit_code)
+        return Outcome(seconds, f"{type(error).__name__}: {error}", 1)
+    finally:
+        gc.collect()  # a trainer refers to itself: its model would stay beside the next task's
 
 
 def _do(task: Task, settings: Settings) -> int:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,9 +61,13 @@ if TYPE_CHECKING:
     "--jobs", type=click.IntRange(min=1), help="Cells at a time.  [default: one a GPU, or a core]"
 )
 @click.option("--executor", type=click.Choice(["local", "ray"]), default="local", show_default=True)
-@click.option("--address", default="auto", show_default=True, help="Of the Ray cluster.")
+@click.option("--address", help="Of the Ray cluster.  [default: auto, the one of this machine]")
 @click.option("--cpus-per-cell", type=click.IntRange(min=1), help="Threads of a cell.")
-@click.option("--gpus-per-cell", type=float, default=0, show_default=True, help="With Ray.")
+@click.option(
+    "--gpus-per-cell",
+    type=click.FloatRange(min=0),
+    help="With Ray.  [default: 1 if the cluster has GPUs]",
+)
 @click.option("--dry-run", is_flag=True, help="Say which cells there are; run nothing.")
 @click.option("--json", "as_json", is_flag=True, help="With --dry-run: print JSON.")
 @click.pass_obj
@@ -78,6 +83,7 @@ def command(session: Session, /, **options: Any) -> int:
     else with it. Started again, it does only what is missing; a cell that fails stops no other.
     Leaves results.md, results.csv, report.html and plots in the output folder.
     """
+    _refuse_useless(options)
     quiet_libraries()
     from tgdpo_core.experiments.planning import plan_ablation
 
@@ -91,7 +97,8 @@ def command(session: Session, /, **options: Any) -> int:
     from tgdpo_core.experiments.work import Settings
 
     threads = _threads(options)
-    settings = Settings(run_command, session.plugin_files, threads)
+    plugin_files = [os.path.abspath(path) for path in session.plugin_files]
+    settings = Settings(run_command, plugin_files, threads)
     with _progress(ablation) as report, _executor(options, threads) as executor:
         summary = run_ablation(ablation, executor, settings, report=report)
     return _show_results(ablation, summary)
@@ -103,6 +110,22 @@ def run_command(arguments: Sequence[str], plugin_files: Sequence[str]) -> int:
 
     flags = [flag for path in plugin_files for flag in ("--plugin-file", path)]
     return run(lambda: cli.main([*flags, *arguments], prog_name="tgdpo", standalone_mode=False))
+
+
+def _refuse_useless(options: Mapping[str, Any]) -> None:
+    """Refuse options that would change nothing."""
+    is_ray = options["executor"] == "ray"
+    useless = {
+        "--json": "--dry-run" if options["as_json"] and not options["dry_run"] else None,
+        "--jobs": "--executor local" if options["jobs"] and is_ray else None,
+        "--address": "--executor ray" if options["address"] and not is_ray else None,
+        "--gpus-per-cell": "--executor ray"
+        if options["gpus_per_cell"] is not None and not is_ray
+        else None,
+    }
+    for flag, needed in useless.items():
+        if needed:
+            raise click.UsageError(f"{flag} goes with {needed}.")
 
 
 # -- the grid -------------------------------------------------------------------------------------
@@ -223,11 +246,14 @@ def _seeds(text: str) -> int | list[int]:
 
 
 def _jobs(options: Mapping[str, Any]) -> int:
-    if options["jobs"]:
-        return int(options["jobs"])
-    import torch
+    from tgdpo_core.experiments.executors import visible_gpus
 
-    return torch.cuda.device_count() or len(os.sched_getaffinity(0))
+    return int(options["jobs"] or len(visible_gpus()) or _cores())
+
+
+def _cores() -> int:
+    # macOS cannot say which of its processors a process may use.
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _threads(options: Mapping[str, Any]) -> int:
@@ -236,17 +262,16 @@ def _threads(options: Mapping[str, Any]) -> int:
         return int(options["cpus_per_cell"])
     if options["executor"] == "ray":
         return 1
-    return max(1, len(os.sched_getaffinity(0)) // _jobs(options))
+    return max(1, _cores() // _jobs(options))
 
 
 def _executor(options: Mapping[str, Any], threads: int) -> "LocalExecutor | RayExecutor":
-    from tgdpo_core.experiments.executors import LocalExecutor, RayExecutor
+    from tgdpo_core.experiments.executors import LocalExecutor, RayExecutor, visible_gpus
 
     if options["executor"] == "ray":
-        return RayExecutor(options["address"], cpus=threads, gpus=options["gpus_per_cell"])
-    import torch
-
-    return LocalExecutor(_jobs(options), num_gpus=torch.cuda.device_count())
+        address = options["address"] or "auto"
+        return RayExecutor(address, cpus=threads, gpus=options["gpus_per_cell"])
+    return LocalExecutor(_jobs(options), gpus=visible_gpus())
 
 
 # -- what is shown --------------------------------------------------------------------------------
@@ -257,9 +282,11 @@ def _progress(ablation: "Ablation") -> Any:
     """Yield what shows how tasks end: a bar of runs, a line for what failed."""
     from tqdm import tqdm
 
+    from tgdpo_core.experiments.ablation import is_finished
     from tgdpo_core.experiments.planning import CellRun
 
-    with tqdm(total=len(ablation.runs), desc="runs", unit="run") as bar:
+    missing = sum(not is_finished(run) for run in ablation.runs)
+    with tqdm(total=missing, desc="runs", unit="run", disable=None) as bar:
 
         def report(task: "Task", outcome: "Outcome") -> None:
             is_run = isinstance(task, CellRun)
