@@ -130,4 +130,4 @@ def test_values_outside_their_range_are_refused(arguments: list[str], message: s
 def test_what_is_no_number_is_a_usage_error() -> None:
     result = exact("--beta", "0.1;0.5")
     assert result.exit_code == 2
-    assert "0.1;0.5: expected numbers such as 0.1,0.5." in result.output
+    assert "0.1;0.5: expected numbers such as 0.1 0.5." in result.output

@@ -59,10 +59,11 @@ class GridCell:
         """What varies between cells, or is central, as tables and plots show it."""
         recipe = self.recipe
         first = recipe.reward[0]
+        options = {key: value for key, value in recipe.shaping.args.items() if key != "alpha"}
         shown: dict[str, Any] = {
             "reward": " + ".join(entry.plugin for entry in recipe.reward),
-            "transforms": ", ".join(transform.name for transform in first.transforms),
-            "shaping": recipe.shaping.name,
+            "transforms": ", ".join(map(_text, first.transforms)),
+            "shaping": _with_options(recipe.shaping.name, options),
             "alpha": recipe.shaping.args.get("alpha"),
             "beta": recipe.loss.beta,
             "reward_beta": first.args.get("beta"),

@@ -1,48 +1,35 @@
 """``tgdpo exact``: the losses in a world where everything is enumerated."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
+from tgdpo_cli.list_options import ListCommand, NumberList
 from tgdpo_cli.output import print_json, table
 
 if TYPE_CHECKING:
     from tgdpo_core.experiments.exact.study import Tables
 
 
-def _numbers(
-    ctx: click.Context, parameter: click.Parameter, values: Sequence[str]
-) -> tuple[float, ...]:
-    """Return the numbers of a repeatable option that takes lists, too."""
-    parts = [part for value in values for part in value.split(",")]
-    try:
-        return tuple(dict.fromkeys(float(part) for part in parts))
-    except ValueError:
-        raise click.BadParameter(
-            f"{','.join(parts)}: expected numbers such as 0.1,0.5.", ctx, parameter
-        ) from None
-
-
-@click.command("exact")
+@click.command("exact", cls=ListCommand)
 @click.option("--vocabulary", type=int, default=4, show_default=True, help="Tokens to choose from.")
 @click.option("--horizon", type=int, default=3, show_default=True, help="Tokens of a sequence.")
 @click.option(
     "--beta",
     "betas",
-    multiple=True,
+    cls=NumberList,
     default=("0.1,0.5,1",),
-    callback=_numbers,
-    help="Strengths of the tie to the reference: a list, or repeated. [default: 0.1,0.5,1]",
+    metavar="NUMBER...",
+    help="Strengths of the tie to the reference.  [default: 0.1 0.5 1]",
 )
 @click.option(
     "--alpha",
     "alphas",
-    multiple=True,
+    cls=NumberList,
     default=("0,0.5",),
-    callback=_numbers,
-    help="Strengths of the guidance, in [0, 1). [default: 0,0.5]",
+    metavar="NUMBER...",
+    help="Strengths of the guidance, in [0, 1).  [default: 0 0.5]",
 )
 @click.option("--worlds", type=click.IntRange(min=1), default=2, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the first world.")
@@ -64,7 +51,7 @@ def command(
 
     \b
       tgdpo exact
-      tgdpo exact --beta 0.5 --alpha 0,0.1,0.5 --worlds 4 --json
+      tgdpo exact --beta 0.5 --alpha 0 0.1 0.5 --worlds 4 --json
     """
     import torch
     from tqdm import tqdm
