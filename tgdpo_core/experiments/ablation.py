@@ -185,11 +185,13 @@ def is_finished(run: CellRun) -> bool:
 
     Raises:
         UsageError: its folder holds a run of another recipe.
+        CheckpointError: its folder cannot be read.
     """
-    folder = RunFolder(run.folder)
-    record = folder.read()
     config = run.folder / "config.yaml"
-    if record and config.exists() and config.read_text(encoding="utf-8") != to_yaml(run.recipe):
+    with _usable(run.folder):
+        record = RunFolder(run.folder).read()
+        text = config.read_text(encoding="utf-8") if record and config.exists() else None
+    if text not in (None, to_yaml(run.recipe)):
         raise UsageError(
             f"{run.folder} holds a run of another recipe than the cell '{run.cell.name}' has now. "
             "Choose another --output-dir, or remove that folder."
@@ -230,6 +232,6 @@ def _usable(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise CheckpointError(
-            f"The ablation folder {folder} cannot be used: {error}. Finished runs are kept: make "
+            f"The folder {folder} cannot be used: {error}. Finished runs are kept: make "
             "room, or mend what it says, and start tgdpo ablate again."
         ) from error

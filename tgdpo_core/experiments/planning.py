@@ -175,7 +175,7 @@ class _Places:
         ) -> SharedScoring:
             what = json.dumps({**where, "options": options}, sort_keys=True, default=str)
             alone = recipe.model_copy(update={"reward": [entry], "judging": None})
-            label = f"score {name} (seed {seed})"
+            label = f"score {name} for {_run_key(cell.name, seed)}"
             return SharedScoring(
                 f"score {name} {what}", label, alone, self.folder / "scoring", needs
             )

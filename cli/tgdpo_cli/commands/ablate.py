@@ -114,17 +114,15 @@ def run_command(arguments: Sequence[str], plugin_files: Sequence[str]) -> int:
 
 def _refuse_useless(options: Mapping[str, Any]) -> None:
     """Refuse options that would change nothing."""
-    is_ray = options["executor"] == "ray"
-    useless = {
-        "--json": "--dry-run" if options["as_json"] and not options["dry_run"] else None,
-        "--jobs": "--executor local" if options["jobs"] and is_ray else None,
-        "--address": "--executor ray" if options["address"] and not is_ray else None,
-        "--gpus-per-cell": "--executor ray"
-        if options["gpus_per_cell"] is not None and not is_ray
-        else None,
-    }
-    for flag, needed in useless.items():
-        if needed:
+    on_ray = options["executor"] == "ray"
+    for flag, key, needed, is_there in (
+        ("--json", "as_json", "--dry-run", options["dry_run"]),
+        ("--jobs", "jobs", "--executor local", not on_ray),
+        ("--address", "address", "--executor ray", on_ray),
+        ("--gpus-per-cell", "gpus_per_cell", "--executor ray", on_ray),
+    ):
+        is_given = options[key] is not None and options[key] is not False
+        if is_given and not is_there:
             raise click.UsageError(f"{flag} goes with {needed}.")
 
 

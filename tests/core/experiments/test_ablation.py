@@ -238,9 +238,10 @@ def test_what_is_shared_is_scored_once_and_runs_compute_nothing(study: Study, fi
     }
     pairs = 16 + 8
     assert scored == {
-        "score reference (seed 0)": 2 * pairs,  # log-probs, and the zeros of the reward none
-        "score induced (seed 0)": pairs,
-        "score induced (seed 1)": pairs,
+        "score reference for dpo (seed 0)": 2
+        * pairs,  # log-probs, and the zeros of the reward none
+        "score induced for induced,alpha=0.5 (seed 0)": pairs,
+        "score induced for induced,alpha=0.5 (seed 1)": pairs,
     }
     for cell in SOUND_CELLS:
         for seed in (0, 1):
@@ -275,7 +276,11 @@ def test_a_second_call_runs_nothing(finished: Study) -> None:
 def test_what_failed_is_tried_again(finished: Study) -> None:
     executor = Recorder()
     summary, _ = call(finished, finished.plan({**SOUND, **FAILING}), executor)
-    assert executor.order == ["score reference (seed 1)", "fragile (seed 1)", "needy (seed 1)"]
+    assert executor.order == [
+        "score reference for fragile (seed 1)",
+        "fragile (seed 1)",
+        "needy (seed 1)",
+    ]
     assert summary.reused == 8
 
 
@@ -289,7 +294,11 @@ def test_a_run_that_is_gone_is_done_again_with_the_same_numbers(
     shutil.rmtree(finished.run_folder("dpo", 0))
     summary, reports = call(finished, ablation, worker)
     labels = list(reports.outcomes)
-    assert labels == ["score reference (seed 0)", "dpo (seed 0)", "induced,alpha=2 (seed 1)"]
+    assert labels == [
+        "score reference for dpo (seed 0)",
+        "dpo (seed 0)",
+        "induced,alpha=2 (seed 1)",
+    ]
     assert reports.errors == {}
     assert summary.reused == 4
     assert finished.csv() == before
@@ -367,8 +376,12 @@ def test_preparations_come_first_then_scoring_then_what_reads_it(empty: Study) -
     order = executor.order
     whats = ("prepare prm", "dpo", "again", "prm")
     each = [f"{what} (seed {seed})" for what in whats for seed in (0, 1)]
-    assert sorted(order) == sorted(["score reference (seed 0)", *each])
-    assert order[:3] == ["prepare prm (seed 0)", "prepare prm (seed 1)", "score reference (seed 0)"]
+    assert sorted(order) == sorted(["score reference for dpo (seed 0)", *each])
+    assert order[:3] == [
+        "prepare prm (seed 0)",
+        "prepare prm (seed 1)",
+        "score reference for dpo (seed 0)",
+    ]
     for seed in (0, 1):
         places = [order.index(f"{name} (seed {seed})") for name in ("prepare prm", "prm", "again")]
         assert places == sorted(places)
@@ -381,11 +394,11 @@ def test_what_needs_a_failed_task_is_not_run_and_names_the_first_cause(empty: St
     )
     executor = Recorder(ends={"r (seed 0)": "out of luck"})
     summary, reports = call(empty, ablation, executor)
-    assert executor.order == ["score reference (seed 0)", "dpo (seed 0)", "r (seed 0)"]
+    assert executor.order == ["score reference for dpo (seed 0)", "dpo (seed 0)", "r (seed 0)"]
     cause = "not run, since 'r (seed 0)' failed: out of luck"
     assert reports.errors == {
         "r (seed 0)": "out of luck",
-        "score induced (seed 0)": cause,
+        "score induced for i,alpha=1 (seed 0)": cause,
         "i,alpha=1 (seed 0)": cause,
         "i,alpha=2 (seed 0)": cause,
     }
@@ -397,9 +410,9 @@ def test_failed_scoring_takes_with_it_what_needs_it_and_the_next_call_tries_agai
     empty: Study,
 ) -> None:
     ablation = empty.plan({"r": {"reward": "random"}, "i": {"reward": read_run("r")}}, seeds=1)
-    executor = Recorder(ends={"score reference (seed 0)": "no room"})
+    executor = Recorder(ends={"score reference for dpo (seed 0)": "no room"})
     call(empty, ablation, executor)
-    assert executor.order == ["score reference (seed 0)"]
+    assert executor.order == ["score reference for dpo (seed 0)"]
     executor = Recorder()
     _, reports = call(empty, ablation, executor)
     assert reports.errors == {}
@@ -439,7 +452,7 @@ def test_a_preparation_that_failed_is_made_again(empty: Study) -> None:
     ablation = empty.plan({"i": {"reward": prepared}}, seeds=1, prepare={"x": "fit"})
     executor = Recorder(ends={"prepare x": "no luck"})
     _, reports = call(empty, ablation, executor)
-    assert executor.order == ["prepare x", "score reference (seed 0)", "dpo (seed 0)"]
+    assert executor.order == ["prepare x", "score reference for dpo (seed 0)", "dpo (seed 0)"]
     assert reports.errors["i (seed 0)"] == "not run, since 'prepare x' failed: no luck"
     executor = Recorder()
     call(empty, ablation, executor)
@@ -492,7 +505,7 @@ def test_results_that_cannot_be_written_end_in_one_line(finished: Study, file: s
     with pytest.raises(CheckpointError) as caught:
         call(finished, finished.plan(SOUND), Recorder())
     assert str(caught.value) == (
-        f"The ablation folder {finished.folder} cannot be used: [Errno 28] No space left on "
+        f"The folder {finished.folder} cannot be used: [Errno 28] No space left on "
         "device. Finished runs are kept: make room, or mend what it says, and start tgdpo ablate "
         "again."
     )

@@ -202,10 +202,10 @@ def test_scoring_that_two_runs_share_is_a_task_of_its_own(plan: Any) -> None:
         seeds=2,
     )
     assert shared(ablation) == [
-        "score reference (seed 0)",
-        "score induced (seed 0)",
-        "score induced (seed 1)",
-        "score random (seed 0)",
+        "score reference for dpo (seed 0)",
+        "score induced for induced,alpha=0.5 (seed 0)",
+        "score induced for induced,alpha=0.5 (seed 1)",
+        "score random for r (seed 0)",
     ]
     reference, _, induced, _ = ablation.shared_scoring(ablation.runs)
     assert reference.needs == frozenset()
@@ -222,19 +222,22 @@ def test_scoring_that_two_runs_share_is_a_task_of_its_own(plan: Any) -> None:
 
 def test_scoring_of_one_run_alone_is_left_to_that_run(plan: Any) -> None:
     ablation = plan({"r": {"reward": "random"}, "i": {"reward": INDUCED}})
-    assert shared(ablation) == ["score reference (seed 0)"]
+    assert shared(ablation) == ["score reference for dpo (seed 0)"]
     (run,) = [run for run in ablation.runs if run.cell.name == "r"]
     assert ablation.shared_scoring([run]) == []
     assert [task.label for task in run.scoring] == [
-        "score reference (seed 0)",
-        "score random (seed 0)",
+        "score reference for r (seed 0)",
+        "score random for r (seed 0)",
     ]
 
 
 def test_another_world_shares_nothing(plan: Any) -> None:
     recipe = {**RECIPE, "data": {"path": "world-{seed}"}}
     ablation = plan({"r": {"reward": "random"}}, recipe, seeds=2)
-    assert shared(ablation) == ["score reference (seed 0)", "score reference (seed 1)"]
+    assert shared(ablation) == [
+        "score reference for dpo (seed 0)",
+        "score reference for dpo (seed 1)",
+    ]
 
 
 def test_what_acts_after_the_store_is_shared(plan: Any) -> None:
@@ -245,7 +248,10 @@ def test_what_acts_after_the_store_is_shared(plan: Any) -> None:
             "rms": {"reward": INDUCED, "transforms": "rms", "shaping": "symmetric", "beta": 0.3},
         }
     )
-    assert shared(ablation) == ["score reference (seed 0)", "score induced (seed 0)"]
+    assert shared(ablation) == [
+        "score reference for dpo (seed 0)",
+        "score induced for betas,reward_beta=0.05 (seed 0)",
+    ]
 
 
 def test_what_acts_before_the_store_is_not_shared(plan: Any) -> None:
@@ -253,12 +259,12 @@ def test_what_acts_before_the_store_is_not_shared(plan: Any) -> None:
         {**INDUCED, "args": {**INDUCED["args"], "granularity": g}} for g in ("token", "step")
     ]
     ablation = plan({"a": {"reward": rewards[0]}, "b": {"reward": rewards[1]}})
-    assert shared(ablation) == ["score reference (seed 0)"]
+    assert shared(ablation) == ["score reference for dpo (seed 0)"]
 
 
 def test_a_sum_of_rewards_shares_each(plan: Any) -> None:
     ablation = plan({"sum": {"reward": ["random", INDUCED]}, "r": {"reward": "random"}})
-    assert shared(ablation) == ["score reference (seed 0)", "score random (seed 0)"]
+    assert shared(ablation) == ["score reference for dpo (seed 0)", "score random for sum (seed 0)"]
 
 
 def test_a_reward_that_is_scored_at_every_step_has_no_pass_before(tmp_path: Path) -> None:
@@ -266,7 +272,7 @@ def test_a_reward_that_is_scored_at_every_step_has_no_pass_before(tmp_path: Path
     file.write_text(ONLINE)
     content = {"recipe": RECIPE, "variants": {"o": {"reward": "online", "alpha": [1, 2]}}}
     ablation = plan_ablation(read_grid(content, "x"), tmp_path, PluginManager(files=[str(file)]))
-    assert shared(ablation) == ["score reference (seed 0)"]
+    assert shared(ablation) == ["score reference for dpo (seed 0)"]
 
 
 # -- errors before anything runs ------------------------------------------------------------------
