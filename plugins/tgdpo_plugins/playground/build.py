@@ -4,7 +4,7 @@
     python -m tgdpo_plugins.playground.build --seed 4 --output worlds/4
 
 A seed is a *world*: its own demonstrator, base model, prompts and pairs (splits: ``splits.py``). A
-world takes about 75 seconds on two cores. A folder gets
+world takes 66 seconds of processor time. A folder gets
 
     model/      the base model, its tokenizer and its known defects
     data/       the pairs of every split that is no part or variant of another

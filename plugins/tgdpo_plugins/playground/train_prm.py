@@ -1,6 +1,6 @@
 """Trains a dense reward model for a playground world, to be used as ``dense-prm``.
 
-    tgdpo playground-prm --world 0 --output runs/prm
+    tgdpo playground-prm --world 0 --target steps --output runs/prm
     tgdpo train --config playground --reward-plugin dense-prm --reward-arg model=runs/prm \\
         --reward-arg preset=token-head --reward-arg output=signed --reward-transform rms
 
@@ -16,15 +16,18 @@ AUC of the error tokens among all tokens and among results, and processor time, 
     monte-carlo-progress, 6000         low value      .927 .966    .766 .831    195
     monte-carlo-progress, 3000         low value      .836 .894    .653 .682    97
     self-consistency-progress, 3000    low value      .665 .702                 130
+    monte-carlo-progress, 1500         low value      .756 .806
+    monte-carlo, 3000                  its fall       .575 .589                 100
     monte-carlo, 1500                  its fall       .571 .562                 60
     self-consistency, 1500             its fall       .523 .497                 75
     outcome, 1500                      its fall       .531 .536                 25
     solved, 12 000                     its fall       .782 .834                 245 (two threads)
 
-(The three with 1500 rollouts after 20 epochs at twice the learning rate, the best of two trials.)
-So progress is learnt and values are not, from as many rollouts. Of the base model's answers that
-have a wrong step, 13 % (world 0) and 15 % (world 1) end in the right digit all the same; the most
-frequent of 16 answers is right for 54 % of the prompts (world 0).
+(The three without progress and 1500 rollouts: the better of two trials, 20 epochs at twice the
+learning rate.) So the part of the chances that a step left is learnt, and the chances themselves
+are not, from as many rollouts. Of the base model's answers that have a wrong step, 13 % (world 0)
+and 15 % (world 1) end in the right digit all the same; the most frequent of 16 answers is right for
+54 % of the prompts (world 0).
 """
 
 import itertools
