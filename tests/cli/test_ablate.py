@@ -1,6 +1,7 @@
 """``tgdpo ablate``: options, the plan it shows, preparations, exit codes."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -267,6 +268,24 @@ def test_an_unknown_reward_is_a_plugin_error(tgdpo: Tgdpo, tmp_path: Path) -> No
     assert done.code == 4
     assert "Unknown token-reward 'rnadom'. Did you mean 'random'?" in done.err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.checkout
+def test_the_file_of_the_docs_has_the_cells_that_they_show(tgdpo: Tgdpo, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "ablations.md").read_text()
+    path = tmp_path / "mine.yaml"
+    path.write_text(page.partition("<!-- file: mine.yaml -->\n```yaml\n")[2].partition("```")[0])
+    done = tgdpo("ablate", "--config", str(path), "--dry-run")
+    assert done.code == 0, done.err
+    shown = page.partition("settings shortened):\n\n")[2].partition("\n\n| key")[0].splitlines()
+    printed = done.out.splitlines()
+    assert [_ends(line) for line in shown] == [_ends(line) for line in printed]
+
+
+def _ends(line: str) -> list[str]:
+    """Return the words of a line of the plan without those of its settings."""
+    columns = re.split(r"\s{2,}", line.strip())
+    return [columns[0], *columns[2:]]
 
 
 # -- for real -------------------------------------------------------------------------------------
