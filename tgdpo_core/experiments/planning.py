@@ -100,6 +100,16 @@ class Ablation:
         """The rows of cells.json."""
         return [run.cell for run in self.runs]
 
+    def needed_preparations(self, runs: Sequence[CellRun]) -> list[Preparation]:
+        """Return the preparations that these runs wait for, by themselves or through others."""
+        known = {task.key: task for task in self.preparations}
+        needed: set[str] = set()
+        found = {key for run in runs for key in run.needs}
+        while found := (found & known.keys()) - needed:
+            needed |= found
+            found = {key for name in found for key in known[name].needs}
+        return [task for task in self.preparations if task.key in needed]
+
     def shared_scoring(self, runs: Sequence[CellRun]) -> list[SharedScoring]:
         """Return the scoring work that at least two of these runs share."""
         found: dict[str, SharedScoring] = {}
@@ -191,9 +201,9 @@ class _Places:
         return tasks
 
     def preparations(self) -> Iterator[Preparation]:
-        """Yield the preparations, once each or once a seed if their command says ``{seed}``."""
+        """Yield the preparations, once each, or once a seed if they differ from seed to seed."""
         for name, command in self.grid.prepare.items():
-            for seed in self.grid.seeds if "{seed}" in command else self.grid.seeds[:1]:
+            for seed in self.grid.seeds if self._is_per_seed(name) else self.grid.seeds[:1]:
                 output = self._prepared_folder(name, seed)
                 words = self._filled(_words(command, name), seed, f"prepare.{name}")
                 needs = frozenset(self._needs(command, seed))
@@ -242,11 +252,19 @@ class _Places:
 
     def _prepared_folder(self, name: str, seed: int) -> Path:
         place = self.folder / "prepared" / name
-        return place / f"seed-{seed}" if "{seed}" in self.grid.prepare[name] else place
+        return place / f"seed-{seed}" if self._is_per_seed(name) else place
 
     def _preparation_key(self, name: str, seed: int) -> str:
-        per_seed = "{seed}" in self.grid.prepare[name]
-        return f"prepare {name} (seed {seed})" if per_seed else f"prepare {name}"
+        is_per_seed = self._is_per_seed(name)
+        return f"prepare {name} (seed {seed})" if is_per_seed else f"prepare {name}"
+
+    def _is_per_seed(self, name: str, above: frozenset[str] = frozenset()) -> bool:
+        """Return whether a preparation differs from seed to seed, by itself or by what it reads."""
+        placeholders = _PLACEHOLDER.findall(self.grid.prepare.get(name, ""))
+        read = {p.removeprefix("prepared:") for p in placeholders if p.startswith("prepared:")}
+        return any(p == "seed" or p.startswith("run:") for p in placeholders) or any(
+            self._is_per_seed(other, above | {name}) for other in read - above - {name}
+        )
 
 
 def _run_key(name: str, seed: int) -> str:

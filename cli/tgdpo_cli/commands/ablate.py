@@ -311,10 +311,11 @@ def _show_plan(ablation: "Ablation", as_json: bool) -> None:
         settings = ", ".join(f"{key}={value}" for key, value in cell.settings.items())
         rows.append((name, settings, cell.baseline or "", "control" if cell.control else ""))
     table(("cell", "settings", "compared with", ""), rows)
+    prepared = ablation.needed_preparations(ablation.runs)
     shared = ablation.shared_scoring(ablation.runs)
     click.echo(
         f"\n{len(cells)} cells, {len(ablation.grid.seeds)} seeds, {len(ablation.runs)} runs; "
-        f"first {len(ablation.preparations)} preparations and {len(shared)} shared scoring passes. "
+        f"first {len(prepared)} preparations and {len(shared)} shared scoring passes. "
         "Dry run: nothing was run."
     )
 

@@ -146,6 +146,33 @@ def test_a_preparation_is_made_once_or_once_a_seed(plan: Any, tmp_path: Path) ->
     assert run.recipe.reward[0].args == {"model": str(folder), "reference": str(out / "sft")}
 
 
+def test_what_reads_a_preparation_of_a_seed_is_one_of_that_seed(plan: Any, tmp_path: Path) -> None:
+    prepare = {"world": "make --seed {seed}", "prm": "fit --from {prepared:world}", "all": "fit"}
+    induced = {"plugin": "induced", "args": {"model": "{prepared:prm}"}}
+    ablation = plan({"r": {"reward": induced}}, seeds=2, prepare=prepare)
+    keys = [task.key for task in ablation.preparations]
+    assert keys[2:] == ["prepare prm (seed 0)", "prepare prm (seed 1)", "prepare all"]
+    prm = ablation.preparations[3]
+    assert prm.needs == {"prepare world (seed 1)"}
+    assert str(tmp_path / "out" / "prepared" / "world" / "seed-1") in prm.command
+
+
+def test_only_what_the_missing_runs_read_is_prepared(plan: Any) -> None:
+    prepare = {"world": "make --seed {seed}", "prm": "fit --from {prepared:world}", "all": "fit"}
+    induced = {"plugin": "induced", "args": {"model": "{prepared:prm}"}}
+    ablation = plan({"dpo": {}, "r": {"reward": induced}}, seeds=2, prepare=prepare)
+    runs = by_key(ablation)
+
+    def needed(*keys: str) -> list[str]:
+        return [task.key for task in ablation.needed_preparations([runs[key] for key in keys])]
+
+    assert needed("dpo (seed 0)") == []
+    assert needed("dpo (seed 0)", "r (seed 1)") == [
+        "prepare world (seed 1)",
+        "prepare prm (seed 1)",
+    ]
+
+
 @pytest.mark.parametrize(
     ("model", "message"),
     [
