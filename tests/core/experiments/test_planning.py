@@ -196,7 +196,7 @@ def test_a_command_that_cannot_be_split_is_refused(plan: Any) -> None:
     [
         ({"a": "{run:b}", "b": "{run:a}"}, {}, "a (seed 0), b (seed 0)"),
         ({"a": "{run:a}"}, {}, "a (seed 0)"),
-        ({"a": "{prepared:x}"}, {"x": "fit {run:a}"}, "a (seed 0), prepare x"),
+        ({"a": "{prepared:x}"}, {"x": "fit {run:a}"}, "a (seed 0), prepare x (seed 0)"),
         ({"a": "m"}, {"x": "fit {prepared:y}", "y": "fit {prepared:x}"}, "prepare x, prepare y"),
     ],
 )
