@@ -148,7 +148,7 @@ def test_the_flags_make_one_variant_of_each_reward(plan: Any) -> None:
     control = found["induced+permute,shaping=symmetric,beta=0.5"]
     assert control["control"]
     assert control["baseline"] == "none,beta=0.5"
-    assert control["settings"]["transforms"] == "rms, clip, permute"
+    assert control["settings"]["transforms"] == "rms, clip+max=2, permute"
     assert found["none,beta=0.5"]["baseline"] == "none,beta=0.1"
 
 
@@ -308,8 +308,8 @@ def ablate(tgdpo: Tgdpo, tmp_path: Path) -> Callable[..., Done]:
     return call
 
 
-def test_a_preparation_is_run_once(ablate: Any, tmp_path: Path) -> None:
-    first, second = ablate(rows=4), ablate(rows=4)
+def test_a_preparation_is_run_once_and_by_one_command(ablate: Any, tmp_path: Path) -> None:
+    first, second, changed = ablate(rows=4), ablate(rows=4), ablate(rows=5)
     assert first.code == 0, first.out + first.err
     assert [line.partition(":")[0] for line in first.out.splitlines()[:2]] == [
         "prepare pairs",
@@ -319,6 +319,8 @@ def test_a_preparation_is_run_once(ablate: Any, tmp_path: Path) -> None:
     assert second.code == 0
     assert "prepare pairs" not in second.out
     assert "1 runs were finished before and kept." in second.out
+    assert changed.code == 2, "the run is finished, but would not be the same"
+    assert "prepared/pairs was made by another command than 'prepare pairs' has" in changed.err
     assert (tmp_path / "out" / "prepared" / "pairs" / "calls").read_text() == "called"
     record = json.loads((tmp_path / "out" / "cells" / "dpo" / "seed-0" / "run.json").read_text())
     assert record["data"]["pairs"] == 4

@@ -109,11 +109,11 @@ def _run(ablation: Ablation, executor: Executor, settings: Settings, report: Rep
     with _usable(ablation.folder):
         finished = {run.key for run in ablation.runs if is_finished(run)}
         missing = [run for run in ablation.runs if run.key not in finished]
+        prepared = {task.key for task in ablation.preparations if _is_prepared(task)}
         needed = ablation.needed_preparations(missing)
-        unprepared = [task for task in needed if not _is_prepared(task)]
         _write_plan(ablation)
     tasks: list[Task] = [
-        *unprepared,
+        *(task for task in needed if task.key not in prepared),
         *ablation.shared_scoring(missing),
         *missing,
     ]

@@ -50,6 +50,7 @@ def read_run(model: str) -> dict[str, Any]:
     return {"plugin": "induced", "args": {"model": f"{{run:{model}}}"}}
 
 
+PREPARED = {"plugin": "induced", "args": {"model": "{prepared:x}"}}
 SOUND = {"dpo": {}, "induced": {"reward": read_run("dpo"), "alpha": [0.5, 2]}}
 SOUND_CELLS = ("dpo", "induced,alpha=0.5", "induced,alpha=2")
 FAILING = {
@@ -433,9 +434,10 @@ def test_a_process_that_dies_is_reported_with_where_to_look(empty: Study) -> Non
 
 def test_a_preparation_is_made_once_and_by_one_command(empty: Study) -> None:
     def plan(command: str) -> Ablation:
-        return empty.plan({"dpo": {}}, seeds=1, prepare={"x": command})
+        return empty.plan({"i": {"reward": PREPARED}}, seeds=1, prepare={"x": command})
 
-    for expected in (["prepare x", "dpo (seed 0)"], ["dpo (seed 0)"]):
+    runs = ["score reference for dpo (seed 0)", "dpo (seed 0)", "i (seed 0)"]
+    for expected in (["prepare x", *runs], runs):
         executor = Recorder()
         call(empty, plan("fit --size 3"), executor)
         assert executor.order == expected
@@ -448,8 +450,7 @@ def test_a_preparation_is_made_once_and_by_one_command(empty: Study) -> None:
 
 
 def test_a_preparation_that_failed_is_made_again(empty: Study) -> None:
-    prepared = {"plugin": "induced", "args": {"model": "{prepared:x}"}}
-    ablation = empty.plan({"i": {"reward": prepared}}, seeds=1, prepare={"x": "fit"})
+    ablation = empty.plan({"i": {"reward": PREPARED}}, seeds=1, prepare={"x": "fit"})
     executor = Recorder(ends={"prepare x": "no luck"})
     _, reports = call(empty, ablation, executor)
     assert executor.order == ["prepare x", "score reference for dpo (seed 0)", "dpo (seed 0)"]
@@ -515,7 +516,7 @@ def test_results_that_cannot_be_written_end_in_one_line(finished: Study, file: s
 
 
 def test_a_failure_that_cannot_be_noted_stops_no_other_task(empty: Study) -> None:
-    ablation = empty.plan({"r": {"reward": "random"}}, seeds=1, prepare={"x": "fit"})
+    ablation = empty.plan({"i": {"reward": PREPARED}}, seeds=1, prepare={"x": "fit"})
     for note in (
         empty.run_folder("dpo", 0) / "error.txt",
         empty.folder / "prepared" / "x" / "done.json",
@@ -524,7 +525,7 @@ def test_a_failure_that_cannot_be_noted_stops_no_other_task(empty: Study) -> Non
         note.symlink_to("/nowhere/at/all")
     executor = Recorder(ends={"dpo (seed 0)": "no room"})
     _, reports = call(empty, ablation, executor)
-    assert executor.order[-1] == "r (seed 0)"
+    assert executor.order[-1] == "i (seed 0)"
     assert reports.errors == {"dpo (seed 0)": "no room"}
 
 

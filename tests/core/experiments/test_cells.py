@@ -186,15 +186,17 @@ def test_settings_are_what_varies_or_is_central() -> None:
         {
             "r": {
                 "reward": {"plugin": "induced", "args": {"model": "m", "beta": 0.2}},
-                "transforms": ["rms", "clip"],
+                "transforms": ["rms", {"name": "clip", "max": 2}],
+                "shaping": {"name": "linear", "args": {"shift": 1}},
+                "alpha": 0.5,
                 "vary": {"training.learning_rate": [1e-3]},
             }
         }
     )
     assert found["r"].settings == {
         "reward": "induced",
-        "transforms": "rms, clip",
-        "shaping": "linear",
+        "transforms": "rms, clip+max=2",
+        "shaping": "linear+shift=1",
         "alpha": 0.5,
         "beta": 0.1,
         "reward_beta": 0.2,
