@@ -389,22 +389,24 @@ def test_preparations_come_first_then_scoring_then_what_reads_it(empty: Study) -
 
 
 def test_what_needs_a_failed_task_is_not_run_and_names_the_first_cause(empty: Study) -> None:
-    """Scoring that reads a failed run is hopeless as well: two cells of a seed share it here."""
-    ablation = empty.plan(
-        {"r": {"reward": "random"}, "i": {"reward": read_run("r"), "alpha": [1, 2]}}, seeds=1
-    )
+    """Scoring that reads a run which is not run is hopeless as well: two cells share it here."""
+    variants = {
+        "r": {"reward": "random"},
+        "i": {"reward": read_run("r")},
+        "j": {"reward": read_run("i"), "alpha": [1, 2]},
+    }
     executor = Recorder(ends={"r (seed 0)": "out of luck"})
-    summary, reports = call(empty, ablation, executor)
+    summary, reports = call(empty, empty.plan(variants, seeds=1), executor)
     assert executor.order == ["score reference for dpo (seed 0)", "dpo (seed 0)", "r (seed 0)"]
     cause = "not run, since 'r (seed 0)' failed: out of luck"
     assert reports.errors == {
         "r (seed 0)": "out of luck",
-        "score induced for i,alpha=1 (seed 0)": cause,
-        "i,alpha=1 (seed 0)": cause,
-        "i,alpha=2 (seed 0)": cause,
+        "score induced for j,alpha=1 (seed 0)": cause,
+        **{f"{cell} (seed 0)": cause for cell in ("i", "j,alpha=1", "j,alpha=2")},
     }
     reasons = {run.cell.name: run.reason for run in summary.results.unfinished}
-    assert reasons == {"dpo": "not run", "r": "out of luck", "i,alpha=1": cause, "i,alpha=2": cause}
+    not_run = dict.fromkeys(("i", "j,alpha=1", "j,alpha=2"), cause)
+    assert reasons == {"dpo": "not run", "r": "out of luck", **not_run}
 
 
 def test_failed_scoring_takes_with_it_what_needs_it_and_the_next_call_tries_again(
