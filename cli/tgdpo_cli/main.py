@@ -133,7 +133,11 @@ def run(command: Callable[[], Any]) -> int:
         error.show()
         return error.exit_code
     except click.Abort:
-        click.echo("Interrupted. What was stored and saved is kept; --resume goes on.", err=True)
+        click.echo(
+            "Interrupted. What was stored and saved is kept; the same command (train: with --resume) "
+            "goes on from there.",
+            err=True,
+        )
         return 130
     except TgdpoError as error:
         if debug:

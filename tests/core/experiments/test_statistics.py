@@ -88,6 +88,7 @@ def test_where_bca_is_not_defined_the_interval_is_of_percentiles() -> None:
         ((0.3,), "undecided (one seed)"),
         ((0.0, 0.0, 0.0), "not distinguishable"),
         ((0.25, 0.25, 0.25), "above"),
+        ((0.25, 0.25), "not distinguishable"),
     ],
 )
 def test_the_verdict_follows_the_differences(values: tuple[float, ...], verdict: str) -> None:
