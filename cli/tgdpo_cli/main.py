@@ -134,8 +134,8 @@ def run(command: Callable[[], Any]) -> int:
         return error.exit_code
     except click.Abort:
         click.echo(
-            "Interrupted. What was stored and saved is kept; the same command (train: with --resume) "
-            "goes on from there.",
+            "Interrupted. What was stored and saved is kept; the same command goes on from there "
+            "(train: with --resume).",
             err=True,
         )
         return 130
