@@ -1,0 +1,75 @@
+"""The quick form of every shipped ablation runs, and what it finds lies in wide bands.
+
+One seed of one world and a few epochs: the bands are far wider than what other threads or another
+processor change, and still exclude a reward that does the opposite of what it should.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from tgdpo_cli.main import cli
+from tgdpo_cli.shipped_recipes import is_ablation, shipped_recipes
+
+
+class Band(NamedTuple):
+    """Solved rate of sampled answers, a cell minus another one at an epoch."""
+
+    cell: str
+    other: str
+    epoch: float
+    low: float
+    high: float
+
+
+EXPECTED = {
+    "playground-alpha": [
+        Band("ones", "dpo,beta=0.1", 2, 0, 0),
+        Band("oracle,alpha=1", "dpo,beta=0.1", 2, 0.05, 0.40),
+    ],
+    "playground-rewards": [
+        Band("oracle", "dpo,beta=0.1", 1, 0.02, 0.25),
+        Band("oracle", "random", 3, 0.02, 0.50),
+        Band("random", "dpo,beta=0.1", 1, -0.10, 0.08),
+        Band("oracle+class-mean", "dpo,beta=0.1", 1, -0.08, 0.10),
+    ],
+    "playground-reward-beta": [
+        Band("induced,reward_beta=0.1", "dpo,beta=0.1", 1, -0.06, 0.15),
+        Band("induced,reward_beta=0.5", "induced,reward_beta=0.05", 1, -0.08, 0.16),
+    ],
+    "playground-convergence": [Band("oracle,beta=0.1", "dpo,beta=0.1", 3, 0.05, 0.60)],
+    "playground-cross-domain": [Band("oracle,beta=0.1", "dpo,beta=0.1", 2, -0.06, 0.16)],
+    "playground-noisy": [
+        Band("oracle,beta=0.1", "dpo,beta=0.1", 1, 0.02, 0.30),
+        Band("random", "dpo,beta=0.1", 1, -0.12, 0.10),
+    ],
+    "playground-prm": [
+        Band("recommended", "dpo,beta=0.5", 2, 0.00, 0.35),
+        Band("recommended", "recommended+permute", 2, 0.02, 0.50),
+    ],
+    "playground-no-step-labels": [Band("contrast", "dpo,beta=0.5", 2, -0.15, 0.20)],
+}
+
+
+def test_every_shipped_ablation_has_bands() -> None:
+    assert set(EXPECTED) == {name for name, file in shipped_recipes().items() if is_ablation(file)}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_the_quick_form_finds_what_it_should(name: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    arguments = ["ablate", "--config", name, "--quick", "--output-dir", str(out)]
+    resources = ["--jobs", "1", "--cpus-per-cell", "1"]
+    done = CliRunner().invoke(
+        cli, [*arguments, *resources], catch_exceptions=False, standalone_mode=False
+    )
+    assert not done.return_value, done.output
+    rows = pd.read_csv(out / "results.csv").set_index(["cell", "epoch"])["judge/sampled"]
+    start = rows.xs(0.0, level="epoch")
+    assert start.between(0.2, 0.5).all()  # the base model, before training
+    for band in EXPECTED[name]:
+        found = rows[band.cell, band.epoch] - rows[band.other, band.epoch]
+        assert band.low <= found <= band.high, f"{band}: {found:+.3f}"
