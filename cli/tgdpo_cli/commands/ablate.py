@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tgdpo_cli.grid_options import grid_from
 from tgdpo_cli.list_options import ListCommand, ListOption, NumberList
 from tgdpo_cli.main import Session
 from tgdpo_cli.output import print_json, quiet_libraries, table
@@ -87,7 +88,7 @@ def command(session: Session, /, **options: Any) -> int:
     quiet_libraries()
     from tgdpo_core.experiments.planning import plan_ablation
 
-    grid, name = _grid(options)
+    grid, name = grid_from(options)
     folder = Path(options["output_dir"] or f"runs/{name}")
     ablation = plan_ablation(grid, folder, session.plugins)
     if options["dry_run"]:
@@ -124,120 +125,6 @@ def _refuse_useless(options: Mapping[str, Any]) -> None:
         is_given = options[key] is not None and options[key] is not False
         if is_given and not is_there:
             raise click.UsageError(f"{flag} goes with {needed}.")
-
-
-# -- the grid -------------------------------------------------------------------------------------
-
-
-def _grid(options: Mapping[str, Any]) -> tuple[Any, str]:
-    """Return the grid and the name that its folder has by default."""
-    from tgdpo_cli.shipped_recipes import recipe_path
-    from tgdpo_core.experiments.grid import quick_form, read_grid
-    from tgdpo_core.recipe import load_recipe
-
-    path = recipe_path(options["config"])
-    content = load_recipe(path)
-    if "variants" not in content:
-        content = {"recipe": content, "variants": _variants(options, options["config"])}
-    elif given := [flag for flag, key in _OF_VARIANTS.items() if options[key]]:
-        raise click.UsageError(
-            f"{given[0]}: {options['config']} has variants of its own. Copy and edit it "
-            "(`tgdpo recipes copy`), or give --config a recipe."
-        )
-    if isinstance(content.get("recipe"), str):
-        content["recipe"] = load_recipe(recipe_path(content["recipe"]))
-    grid = read_grid(content, options["config"])
-    if options["quick"]:
-        grid = quick_form(grid)
-    return read_grid(_overridden(grid, options), options["config"]), path.stem
-
-
-_OF_VARIANTS = {
-    "--reward-plugin": "rewards",
-    "--reward-arg": "reward_args",
-    "--reward-transform": "transforms",
-    "--control": "controls",
-    "--shaping": "shapings",
-    "--alpha": "alphas",
-    "--beta": "betas",
-    "--reward-beta": "reward_betas",
-}
-
-
-def _variants(options: Mapping[str, Any], config: str) -> dict[str, Any]:
-    """Return one variant for each reward plugin of the command line."""
-    from tgdpo_cli.recipe_options import key_value, transform_entry
-
-    if not options["rewards"]:
-        raise click.UsageError(
-            f"{config} is a recipe: give --reward-plugin NAME..., or an ablation file with "
-            "variants."
-        )
-    args: dict[str, dict[str, str]] = {name: {} for name in options["rewards"]}
-    for text in options["reward_args"]:
-        key, value = key_value(text, "--reward-arg")
-        plugin, _, option = key.rpartition(".")
-        if not plugin and len(args) == 1:
-            plugin = next(iter(args))
-        if plugin not in args:
-            raise click.UsageError(
-                f"--reward-arg {text}: write {' or '.join(f'{name}.{option}' for name in args)}."
-            )
-        args[plugin][option] = value
-    shared = {
-        "transforms": [[transform_entry(text) for text in options["transforms"]]],
-        "controls": [transform_entry(text) for text in options["controls"]],
-    }
-    lists = {
-        key: list(options[name])
-        for key, name in (
-            ("shaping", "shapings"),
-            ("alpha", "alphas"),
-            ("beta", "betas"),
-            ("reward_beta", "reward_betas"),
-        )
-        if options[name]
-    }
-    return {
-        name: _plain_variant(lists)
-        if name == "none"
-        else {"reward": [{"plugin": name, "args": args[name]}], **shared, **lists}
-        for name in args
-    }
-
-
-def _plain_variant(lists: Mapping[str, Any]) -> dict[str, Any]:
-    """Return plain DPO, which knows no shaping, alpha or reward."""
-    return {"reward": ["none"], **({"beta": lists["beta"]} if "beta" in lists else {})}
-
-
-def _overridden(grid: Any, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a grid's content with what the command line says of all cells."""
-    from tgdpo_cli.recipe_options import key_value
-    from tgdpo_core.recipe.loading import yaml_value
-
-    content: dict[str, Any] = grid.model_dump(exclude_unset=True)
-    settings = {
-        "model.name_or_path": options["model"],
-        "data.path": options["dataset"],
-        "data.eval_path": options["eval_dataset"],
-    }
-    given = {key: value for key, value in settings.items() if value is not None}
-    for text in options["overrides"]:
-        key, value = key_value(text, "--set")
-        given[key] = yaml_value(value, f"--set {text}")
-    content["set"] = {**content.get("set", {}), **given}
-    if seeds := options["seeds"]:
-        content["seeds"] = _seeds(seeds)
-    return content
-
-
-def _seeds(text: str) -> int | list[int]:
-    try:
-        numbers = [int(part) for part in text.split(",")]
-    except ValueError:
-        raise click.BadParameter(f"--seeds {text}: expected 4, or 4,5,6.") from None
-    return numbers if "," in text else numbers[0]
 
 
 # -- where it runs --------------------------------------------------------------------------------
