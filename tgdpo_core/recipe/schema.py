@@ -64,6 +64,9 @@ class DataSection(Section):
     on_bad_row: Literal["error", "skip"] = Field(
         "error", description="stop, or leave out and count"
     )
+    swap: bool = Field(
+        False, description="exchange chosen and rejected: with loss sft, a model of what to avoid"
+    )
 
 
 class TransformEntry(BaseModel):

@@ -1,7 +1,7 @@
 """What a recipe names, found and checked, without loading a model or torch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tgdpo_core.data.formats import parse_rows
 from tgdpo_core.data.pairs import PreferencePair
@@ -55,6 +55,7 @@ def make_plan(recipe: Recipe, plugins: PluginManager) -> Plan:
     Raises:
         TgdpoError: something it names does not exist, or a row cannot be used.
     """
+    _check_swap(recipe)
     model = policy_name(recipe, plugins)
     sources = [source_of_entry(entry.model_dump(), plugins) for entry in recipe.reward]
     shaping = resolve_shaping(recipe.shaping.name, plugins, recipe.shaping.args)
@@ -93,6 +94,17 @@ def registered_model(name: str, plugins: PluginManager) -> str | None:
     return bundled
 
 
+def _check_swap(recipe: Recipe) -> None:
+    """Refuse swapped responses where columns or labels would still mean the others."""
+    is_sft = recipe.loss.name == "sft" and all(e.plugin == "none" for e in recipe.reward)
+    if recipe.data.swap and not is_sft:
+        raise RecipeError(
+            "data.swap: only for fine-tuning on the rejected responses, that is with loss.name sft "
+            f"and the reward none; got loss {recipe.loss.name}, reward "
+            f"{', '.join(entry.plugin for entry in recipe.reward)}."
+        )
+
+
 def _judge(recipe: Recipe, plugins: PluginManager) -> Judge:
     if not recipe.data.eval_path:
         raise RecipeError("judging: needs evaluation prompts: give data.eval_path.")
@@ -105,4 +117,6 @@ def _parse(path: str, split: str, recipe: Recipe, plugins: PluginManager) -> Par
     report = DataReport(path)
     pairs = parse_rows(load_rows(path, split=split, plugins=plugins), report)
     report.raise_if_unusable(recipe.data.on_bad_row)
+    if recipe.data.swap:
+        pairs = [replace(pair, chosen=pair.rejected, rejected=pair.chosen) for pair in pairs]
     return ParsedData(pairs, report)
