@@ -182,6 +182,7 @@ def _progress(ablation: "Ablation") -> Any:
             else:
                 computed = f", {outcome.computed} pairs computed" if outcome.computed else ""
                 tqdm.write(f"{task.label}: {outcome.seconds:.0f} s{computed}")
+            sys.stdout.flush()  # a log file is read while the ablation goes on
             if is_run:
                 bar.update()
 
