@@ -23,7 +23,6 @@ from tgdpo_core.scoring.store import Collection
 from tgdpo_core.scoring.weights import StoredValues, split_sides
 
 _TOKENS_PER_BATCH = 8192  # padded tokens of one forward pass
-_VALUES_PER_SHARD = 65_536  # what a killed process loses at most
 
 Compute = Callable[[Sequence[TokenizedPair]], Sequence[torch.Tensor]]
 """From pairs to one [n] float32 tensor each: the chosen response's values, then the rejected's."""
@@ -55,36 +54,50 @@ def fill(
         label: what the progress bar says.
     """
     state = PartialState()
-    lacking = _missing(collection, entries)
-    missing = {e: p for e, p in zip(entries, pairs, strict=True) if e in lacking}
+    lacking = _lacking(collection, pairs, entries)
+    missing = {entries[i]: pairs[i] for i in lacking}
     todo = sorted(missing.items(), key=lambda item: -_padded_length(item[1]))
     mine = todo[state.process_index :: state.num_processes]
-    with tqdm(total=len(mine), desc=label, unit="pair", disable=not mine) as bar:
-        shard: list[tuple[bytes, torch.Tensor]] = []
-        for batch in _batches(mine):
-            values = compute([pair for _, pair in batch])
-            shard += zip((entry for entry, _ in batch), values, strict=True)
-            bar.update(len(batch))
-            if sum(len(v) for _, v in shard) >= _VALUES_PER_SHARD:
-                collection.add(*zip(*shard, strict=True))
-                shard = []
-        if shard:
-            collection.add(*zip(*shard, strict=True))
+    try:
+        with tqdm(total=len(mine), desc=label, unit="pair", disable=not mine) as bar:
+            for batch in _batches(mine):
+                rest = _not_yet_stored(collection, batch)
+                if rest:
+                    values = compute([pair for _, pair in rest])
+                    collection.add([entry for entry, _ in rest], values)
+                bar.update(len(batch))
+    finally:
+        collection.close()
     state.wait_for_everyone()
-    if state.num_processes > 1:
-        collection.refresh()
-    computed = sum(entry in missing for entry in entries)
-    return PassCounts(computed=computed, reused=len(pairs) - computed)
+    collection.refresh()
+    return PassCounts(computed=len(lacking), reused=len(pairs) - len(lacking))
 
 
-def _missing(collection: Collection, entries: Sequence[bytes]) -> set[bytes]:
-    """Return what the collection lacks, as the first process sees it.
+def _lacking(
+    collection: Collection, pairs: Sequence[TokenizedPair], entries: Sequence[bytes]
+) -> list[int]:
+    """Return the rows that the collection lacks, as the first process sees it.
 
     Each for itself would see what the others have written meanwhile, and the shares would not add
     up to the whole.
     """
-    seen = [[entry for entry in entries if entry not in collection]]
-    return set(broadcast_object_list(seen)[0])
+    state = PartialState()
+    seen: list[Any] = [None]
+    if state.is_main_process:
+        are_stored = collection.verified(entries, [pair.num_response_tokens for pair in pairs])
+        seen = [[i for i, is_stored in enumerate(are_stored.tolist()) if not is_stored]]
+    lacking: list[int] = broadcast_object_list(seen)[0]
+    return lacking
+
+
+def _not_yet_stored(
+    collection: Collection, batch: Sequence[tuple[bytes, TokenizedPair]]
+) -> Sequence[tuple[bytes, TokenizedPair]]:
+    """Return what no other process has stored meanwhile: two commands may fill at once."""
+    if not collection.refresh():
+        return batch
+    are_stored = collection.locate([entry for entry, _ in batch]).are_stored
+    return [item for item, is_stored in zip(batch, are_stored, strict=True) if not is_stored]
 
 
 def reference_logps(model: Any, precision: Precision) -> Compute:

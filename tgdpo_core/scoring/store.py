@@ -1,36 +1,48 @@
 """The content-addressed store of per-token values.
 
-    STORE/KEY/key.json                the document whose hash is KEY
-    STORE/KEY/HASH.safetensors        a shard: values [N] float32, bounds [E + 1], entries [E, 16]
+    STORE/KEY/key.json            the document whose hash is KEY
+    STORE/KEY/NNNNNN.*            shards (see ``shards``), and one sorted index over them in memory
+    STORE/KEY/set-aside/          damaged shards, for whoever wants to look
 
 KEY names everything that changes the values (model weights, dtype, plugin and options, ...) but
-the token ids; each entry within is named by the hash of its own ids and inputs. Shards are only
-ever added, each by a rename, so a killed process loses one shard and several processes may write
-at once. Values are memory-mapped when read.
+the token ids; each entry within is named by the hash of its own ids and inputs. Entries are only
+ever added, as soon as they are known, so a process that ends for whatever reason loses none, and
+several processes may fill a collection at once. Only what fails its checksum or its format is set
+aside; an error of the disk stops.
 """
 
-import hashlib
-import itertools
 import json
 import logging
 import os
-import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-import xxhash
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from tgdpo_core.errors import StoreError
+from tgdpo_core.scoring.entry_index import ENTRY, Entry, entries_of, find, sorted_by_name
 from tgdpo_core.scoring.fingerprints import canonical_hash
+from tgdpo_core.scoring.located import Located
+from tgdpo_core.scoring.set_aside import set_aside
+from tgdpo_core.scoring.shards import (
+    SET_ASIDE,
+    Array,
+    ShardDamaged,
+    ShardReader,
+    ShardWriter,
+    checksum,
+    open_writer,
+    read_index,
+    shard_numbers,
+    shard_paths,
+)
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1
-_TENSORS = ("values", "bounds", "entries")
+FORMAT = 2
+_MOST_RECENT = 65_536  # entries of this process that are not yet sorted in
 
 
 def default_store_path() -> Path:
@@ -55,78 +67,200 @@ class Collection:
     def __init__(self, root: Path, document: Mapping[str, Any]) -> None:
         full = {"format": FORMAT, **document}
         self.key = canonical_hash(full)
-        self._folder = root / self.key
-        self._index: dict[bytes, torch.Tensor] = {}
+        self.folder = root / self.key
+        self._writer: ShardWriter | None = None
+        self._readers: dict[int, ShardReader] = {}
+        self._seen: dict[int, int] = {}  # records of each shard that are in the index
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            if not (self._folder / "key.json").exists():
-                _write(self._folder / "key.json", json.dumps(full, indent=1, sort_keys=True))
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if not (self.folder / "key.json").exists():
+                _write(self.folder / "key.json", json.dumps(full, indent=1, sort_keys=True))
         except OSError as error:
             raise StoreError(
                 f"The store at {root} cannot be written: {error}. "
                 "Name another folder with TGDPO_STORE=DIR."
             ) from error
+        self._sorted = sorted_by_name([])
+        self._recent: dict[bytes, Any] = {}
         self.refresh()
+
+    # -- looking up -------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        """How many entries are stored."""
+        return len(self._sorted) + len(self._recent)
 
     def __contains__(self, entry: bytes) -> bool:
         """Whether the values of an entry are stored."""
-        return entry in self._index
+        return self.locate([entry]).are_stored[0].item()
 
     def __getitem__(self, entry: bytes) -> torch.Tensor:
-        """Return an entry's values, [n] float32, memory-mapped."""
-        return self._index[entry]
+        """Return an entry's values, [n] float32.
 
-    def refresh(self) -> None:
-        """Read the shards that other processes have added; drop those that are damaged."""
-        for path in sorted(self._folder.glob("*.safetensors")):
-            try:
-                self._index |= _read_shard(path)
-            except (SafetensorError, OSError, KeyError, ValueError) as error:
-                logger.warning("%s is damaged (%s); its values are computed again.", path, error)
-                path.unlink(missing_ok=True)
+        Raises:
+            KeyError: there are none.
+            StoreError: they are damaged or cannot be read.
+        """
+        located = self.locate([entry])
+        if not located.are_stored[0]:
+            raise KeyError(entry)
+        return located[0]
+
+    def locate(self, entries: Sequence[bytes]) -> Located:
+        """Return where the values of entries lie, for reading them by row number."""
+        names = np.frombuffer(b"".join(entries), "<u8").reshape(-1, 2)
+        found = find(self._sorted, names)
+        if self._recent:
+            for row in np.flatnonzero(found["shard"] < 0):
+                found[row] = self._recent.get(names[row].tobytes(), found[row])
+        return Located(self.read, found, f"The collection {self.folder}")
+
+    def refresh(self) -> bool:
+        """Look at what other processes have added; return whether there was anything new.
+
+        Raises:
+            StoreError: the disk fails; nothing is changed.
+        """
+        try:
+            numbers = shard_numbers(self.folder)
+            if self._seen.keys() - set(numbers):  # another process has set a shard aside
+                self._seen, self._sorted, self._recent = {}, sorted_by_name([]), {}
+            new = [self._new_entries(number) for number in numbers]
+        except OSError as error:
+            raise self._unreadable(error) from error
+        if not (total := sum(len(part) for part in new)):
+            return False
+        if total + len(self._recent) > _MOST_RECENT:
+            self._sort_in(*new)
+        else:
+            self._recent |= {Entry(*e).name: e for part in new for e in part.tolist()}
+        return True
+
+    def _sort_in(self, *new: Array) -> None:
+        recent = np.array(list(self._recent.values()), ENTRY)
+        self._sorted = sorted_by_name([self._sorted, recent, *new])
+        self._recent = {}
+
+    def _new_entries(self, number: int) -> Array:
+        """Return the entries of a shard that were not seen before.
+
+        There are none of a shard that had to be set aside: what is whole in it is added anew.
+        """
+        seen = self._seen.get(number, 0)
+        try:
+            records = read_index(shard_paths(self.folder, number)[1], self.key, start=seen)
+        except ShardDamaged as damage:
+            self._set_aside(number, damage)
+            return sorted_by_name([])
+        self._seen[number] = seen + len(records)
+        return entries_of(records, number)
+
+    # -- adding -----------------------------------------------------------------------------------
 
     def add(self, entries: Sequence[bytes], values: Sequence[torch.Tensor]) -> None:
-        """Write one shard: the values ([n] float32 each) of several entries.
+        """Store the values ([n] float32 each) of several entries.
 
         Raises:
             StoreError: the disk is full or not writable; what was stored before is kept.
         """
-        flat = torch.cat([v.detach().to("cpu", torch.float32) for v in values])
-        bounds = torch.tensor([0, *(len(v) for v in values)]).cumsum(0)
-        names = torch.frombuffer(bytearray(b"".join(entries)), dtype=torch.uint8).view(-1, 16)
-        tensors = {"values": flat, "bounds": bounds, "entries": names.contiguous()}
-        name = hashlib.blake2b(b"".join(sorted(entries)), digest_size=12).hexdigest()
-        path = self._folder / f"{name}.safetensors"
-        staged = path.with_suffix(f".{uuid.uuid4().hex}.part")
+        names = [bytes(entry) for entry in entries]
+        arrays = [v.detach().to("cpu", torch.float32).contiguous().numpy() for v in values]
         try:
-            save_file(tensors, staged, metadata={"checksum": _checksum(tensors)})
-            staged.chmod(0o644)  # save_file leaves 0600: a group could not share the store
-            staged.replace(path)
-        except (OSError, SafetensorError) as error:
-            staged.unlink(missing_ok=True)
+            writer = self._open_writer()
+            records = writer.append(names, arrays)
+        except OSError as error:
             raise StoreError(
-                f"{path} cannot be written: {error}. Finished shards are kept."
+                f"The store at {self.folder} cannot be written: {error}. What was stored before is "
+                "kept. Make room, or name another folder with TGDPO_STORE=DIR."
             ) from error
-        self._index |= _read_shard(path)
+        self._seen[writer.number] = self._seen.get(writer.number, 0) + len(records)
+        added = entries_of(records, writer.number)
+        self._recent |= dict(zip(names, added.tolist(), strict=True))
+        if len(self._recent) > _MOST_RECENT:
+            self._sort_in(sorted_by_name([]))
 
+    def close(self) -> None:
+        """Have the disk keep what was added, and let other processes add to the same shard."""
+        if self._writer:
+            self._writer.close()
+            self._writer = None
 
-def _read_shard(path: Path) -> dict[bytes, torch.Tensor]:
-    with safe_open(path, framework="pt") as file:
-        # Views of the mapped file, not copies.
-        tensors = {name: file.get_tensor(name) for name in _TENSORS}
-        checksum = (file.metadata() or {}).get("checksum")
-    if checksum != _checksum(tensors):
-        raise ValueError("its checksum does not match")
-    values, names = tensors["values"], tensors["entries"].numpy()
-    slices = itertools.pairwise(tensors["bounds"].tolist())
-    return {bytes(n): values[a:b] for n, (a, b) in zip(names, slices, strict=True)}
+    def __del__(self) -> None:
+        """Close what was left open."""
+        if getattr(self, "_writer", None):
+            self.close()
 
+    def _open_writer(self) -> ShardWriter:
+        if self._writer and self._writer.is_full:
+            self.close()
+        if not self._writer:
+            self._writer = open_writer(self.folder, self.key)
+            self.refresh()  # others may have added to the shard before it was ours
+            return self._open_writer()
+        return self._writer
 
-def _checksum(tensors: Mapping[str, torch.Tensor]) -> str:
-    digest = xxhash.xxh3_64()
-    for name in _TENSORS:
-        digest.update(tensors[name].contiguous().numpy().data)
-    return digest.hexdigest()
+    # -- damage -----------------------------------------------------------------------------------
+
+    def read(self, entry: Entry) -> Array:
+        """Return the values of an entry, [n] float32, checked against its name and the key.
+
+        Raises:
+            ShardDamaged: they are not what was stored.
+            StoreError: the disk fails.
+        """
+        if entry.shard not in self._readers:
+            self._readers[entry.shard] = ShardReader(shard_paths(self.folder, entry.shard)[0])
+        try:
+            values = self._readers[entry.shard](entry.offset, entry.length)
+        except OSError as error:
+            raise self._unreadable(error) from error
+        if checksum(self.key, entry.name, values) != entry.checksum:
+            raise ShardDamaged("a checksum does not match")
+        return values
+
+    def verified(self, entries: Sequence[bytes], lengths: Sequence[int]) -> Array:
+        """Return which entries are stored whole, [E] bool; damaged shards are set aside.
+
+        What is whole in a damaged shard stays in the collection.
+
+        Args:
+            entries: names.
+            lengths: how many values each must have.
+
+        Raises:
+            StoreError: the disk fails; nothing is set aside.
+        """
+        located = self.locate(entries)
+        damages = located.damages(lengths)
+        if not damages:
+            return located.are_stored
+        for number, (damage, unwanted) in damages.items():
+            self._set_aside(number, damage, unwanted)
+        self.refresh()
+        return self.locate(entries).are_stored
+
+    def _set_aside(
+        self, number: int, damage: Exception, unwanted: Set[bytes] = frozenset()
+    ) -> None:
+        self.close()
+        self._readers.pop(number, None)
+        whole = set_aside(self.folder, number, self.key, damage, unwanted)
+        logger.warning(
+            "Shard %s is damaged (%s). It was moved to %s; %d of its entries are whole and kept, "
+            "the others are computed again.",
+            self.folder / f"{number:06d}",
+            damage,
+            self.folder / SET_ASIDE,
+            len(whole),
+        )
+        if whole:
+            self.add([name for name, _ in whole], [torch.from_numpy(v) for _, v in whole])
+
+    def _unreadable(self, error: OSError) -> StoreError:
+        return StoreError(
+            f"The store at {self.folder} cannot be read: {error}. Nothing was changed; mend the "
+            "cause and start again, or name another folder with TGDPO_STORE=DIR."
+        )
 
 
 def _write(path: Path, text: str) -> None:
