@@ -4,7 +4,6 @@ A fingerprint moves when the thing changes and only then: not with its path, its
 process that computes it.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import xxhash
 
 from tgdpo_core.errors import UsageError
+from tgdpo_core.store.folder import canonical_hash
 
 _BLOCK = 16 * 2**20
 _WEIGHTS = ("*.safetensors", "*.bin")
@@ -20,16 +20,6 @@ _CONFIGS = ("config.json", "adapter_config.json")
 _TOKENIZERS = ("tokenizer*", "*.jinja", "vocab*", "merges.txt", "*_tokens*.json")
 # Entries of a config that say who wrote it, not what the model computes.
 _NOT_IDENTITY = ("_name_or_path", "transformers_version", "use_cache")
-
-
-def canonical_hash(document: Mapping[str, Any]) -> str:
-    """Return 24 hex digits of the sha256 of canonical JSON.
-
-    Raises:
-        TypeError: a value that JSON does not have.
-    """
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
 def model_fingerprint(

@@ -19,8 +19,8 @@ from tgdpo_core.scoring.checks import checked_rewards
 from tgdpo_core.scoring.context import Precision
 from tgdpo_core.scoring.guard import PluginOutOfMemoryError, call_plugin
 from tgdpo_core.scoring.sources import RewardSource
-from tgdpo_core.scoring.store import Collection
 from tgdpo_core.scoring.weights import StoredValues, split_sides
+from tgdpo_core.store.collection import Collection
 
 _TOKENS_PER_BATCH = 8192  # padded tokens of one forward pass
 

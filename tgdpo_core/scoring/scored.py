@@ -12,7 +12,7 @@ import torch
 from tgdpo_core.data.pairs import TokenizedPair
 from tgdpo_core.plugin_api.shapings import Shaping
 from tgdpo_core.scoring.context import FrozenModels, Precision
-from tgdpo_core.scoring.fingerprints import canonical_hash, tokenizer_fingerprint
+from tgdpo_core.scoring.fingerprints import tokenizer_fingerprint
 from tgdpo_core.scoring.guard import call_plugin
 from tgdpo_core.scoring.online import OnlineRewards
 from tgdpo_core.scoring.pairs import ScoredPair
@@ -25,7 +25,6 @@ from tgdpo_core.scoring.passes import (
     token_rewards,
 )
 from tgdpo_core.scoring.sources import RewardSource, source_document
-from tgdpo_core.scoring.store import Collection
 from tgdpo_core.scoring.weights import (
     StoredValues,
     WeightedSource,
@@ -34,6 +33,8 @@ from tgdpo_core.scoring.weights import (
     swapped_weights,
     token_weights,
 )
+from tgdpo_core.store.collection import Collection
+from tgdpo_core.store.folder import canonical_hash
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from tgdpo_core.scoring.sources import (
     source_of_entry,
     source_of_instance,
 )
-from tgdpo_core.scoring.store import default_store_path
+from tgdpo_core.store.folder import default_store_path
 from tgdpo_core.training.config import TGDPOConfig
 
 TrainData = Any  # rows (datasets.Dataset, list of dicts) or a sequence of TokenizedPair

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from tgdpo_core.errors import StoreError
-from tgdpo_core.scoring import shards
-from tgdpo_core.scoring.store import Collection
+from tgdpo_core.store import shards
+from tgdpo_core.store.collection import Collection
 
 DOCUMENT = {"kind": "logps", "model": "abc"}
 
@@ -214,7 +214,7 @@ def test_a_full_disk_keeps_what_was_stored(tmp_path: Path, monkeypatch: pytest.M
 WRITER = """
 import hashlib, sys, torch
 from pathlib import Path
-from tgdpo_core.scoring.store import Collection
+from tgdpo_core.store.collection import Collection
 collection = Collection(Path(sys.argv[1]), {"kind": "logps", "model": "abc"})
 for i in range(int(sys.argv[2]), int(sys.argv[2]) + 20):
     name = hashlib.blake2b(str(i).encode(), digest_size=16).digest()

@@ -5,8 +5,8 @@ from collections.abc import Set
 from pathlib import Path
 
 from tgdpo_core.errors import StoreError
-from tgdpo_core.scoring.entry_index import Entry, entries_of
-from tgdpo_core.scoring.shards import (
+from tgdpo_core.store.entry_index import Entry, entries_of
+from tgdpo_core.store.shards import (
     SET_ASIDE,
     Array,
     ShardDamaged,

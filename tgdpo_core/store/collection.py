@@ -13,7 +13,6 @@ aside; an error of the disk stops.
 
 import json
 import logging
-import os
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
@@ -22,11 +21,11 @@ import numpy as np
 import torch
 
 from tgdpo_core.errors import StoreError
-from tgdpo_core.scoring.entry_index import ENTRY, Entry, entries_of, find, sorted_by_name
-from tgdpo_core.scoring.fingerprints import canonical_hash
-from tgdpo_core.scoring.located import Located
-from tgdpo_core.scoring.set_aside import set_aside
-from tgdpo_core.scoring.shards import (
+from tgdpo_core.store.entry_index import ENTRY, Entry, entries_of, find, sorted_by_name
+from tgdpo_core.store.folder import canonical_hash, write_whole
+from tgdpo_core.store.located import Located
+from tgdpo_core.store.set_aside import set_aside
+from tgdpo_core.store.shards import (
     SET_ASIDE,
     Array,
     ShardDamaged,
@@ -43,14 +42,6 @@ logger = logging.getLogger(__name__)
 
 FORMAT = 2
 _MOST_RECENT = 65_536  # entries of this process that are not yet sorted in
-
-
-def default_store_path() -> Path:
-    """Return ``$TGDPO_STORE``, else ``tgdpo/store`` in the user's cache folder."""
-    if named := os.environ.get("TGDPO_STORE"):
-        return Path(named).expanduser()
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "tgdpo" / "store"
 
 
 class Collection:
@@ -74,7 +65,7 @@ class Collection:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             if not (self.folder / "key.json").exists():
-                _write(self.folder / "key.json", json.dumps(full, indent=1, sort_keys=True))
+                write_whole(self.folder / "key.json", json.dumps(full, indent=1, sort_keys=True))
         except OSError as error:
             raise StoreError(
                 f"The store at {root} cannot be written: {error}. "
@@ -261,9 +252,3 @@ class Collection:
             f"The store at {self.folder} cannot be read: {error}. Nothing was changed; mend the "
             "cause and start again, or name another folder with TGDPO_STORE=DIR."
         )
-
-
-def _write(path: Path, text: str) -> None:
-    staged = path.with_suffix(f".{os.getpid()}.part")
-    staged.write_text(text)
-    staged.replace(path)

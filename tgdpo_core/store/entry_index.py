@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tgdpo_core.scoring.shards import RECORD, Array
+from tgdpo_core.store.shards import RECORD, Array
 
 ENTRY = np.dtype([*RECORD.descr, ("shard", "<i8")])
 """A record and the number of its shard; -1 where there is none."""

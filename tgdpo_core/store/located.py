@@ -7,8 +7,8 @@ import numpy as np
 import torch
 
 from tgdpo_core.errors import StoreError
-from tgdpo_core.scoring.entry_index import Entry
-from tgdpo_core.scoring.shards import Array, ShardDamaged
+from tgdpo_core.store.entry_index import Entry
+from tgdpo_core.store.shards import Array, ShardDamaged
 
 Damages = dict[int, tuple[ShardDamaged, set[bytes]]]
 """Number of a damaged shard to what is wrong with it, and the entries that have a wrong length."""

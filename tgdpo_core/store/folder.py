@@ -1,0 +1,33 @@
+"""Where the store lies, and how its things are named."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def default_store_path() -> Path:
+    """Return ``$TGDPO_STORE``, else ``tgdpo/store`` in the user's cache folder."""
+    if named := os.environ.get("TGDPO_STORE"):
+        return Path(named).expanduser()
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(cache).expanduser() / "tgdpo" / "store"
+
+
+def canonical_hash(document: Mapping[str, Any]) -> str:
+    """Return 24 hex digits of the sha256 of canonical JSON.
+
+    Raises:
+        TypeError: a value that JSON does not have.
+    """
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file in one step: readers see all of it or nothing."""
+    staged = path.with_name(f".{path.name}.{os.getpid()}.part")
+    staged.write_text(text, encoding="utf-8")
+    staged.replace(path)
