@@ -23,6 +23,7 @@ COMMANDS = {
     "ablate": "Compare token rewards over a grid and several seeds; one report.",
     "exact": "Enumerate a tiny world: what the losses do, exactly.",
     "validate": "Check recipe, paths, plugins and data rows; load no model.",
+    "store": "Look after the stored values: list, explain, verify, prune.",
     "plugins": "List and explain what is installed.",
     "recipes": "List, show and copy the recipes that come along.",
 }

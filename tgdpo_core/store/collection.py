@@ -22,7 +22,7 @@ import torch
 
 from tgdpo_core.errors import StoreError
 from tgdpo_core.store.entry_index import ENTRY, Entry, entries_of, find, sorted_by_name
-from tgdpo_core.store.folder import canonical_hash, write_whole
+from tgdpo_core.store.folder import FORMAT, canonical_hash, write_whole
 from tgdpo_core.store.located import Located
 from tgdpo_core.store.set_aside import set_aside
 from tgdpo_core.store.shards import (
@@ -40,7 +40,6 @@ from tgdpo_core.store.shards import (
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 2
 _MOST_RECENT = 65_536  # entries of this process that are not yet sorted in
 
 

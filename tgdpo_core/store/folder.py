@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+FORMAT = 2  # of collections
+
 
 def default_store_path() -> Path:
     """Return ``$TGDPO_STORE``, else ``tgdpo/store`` in the user's cache folder."""

@@ -1,0 +1,173 @@
+"""``tgdpo store``: what is stored, what a key is made of, whether it is whole, what may go."""
+
+import datetime
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tgdpo_cli.output import print_json, table
+
+if TYPE_CHECKING:
+    from tgdpo_core.store.catalogue import CollectionInfo
+
+_DAY = 86_400
+
+
+@click.group("store", invoke_without_command=True)
+@click.option("--store", "root", type=click.Path(path_type=Path), help="Folder of the store.")
+@click.pass_context
+def command(ctx: click.Context, root: Path | None) -> None:
+    """Look after the stored per-token values (default: list).
+
+    The store lies in $TGDPO_STORE, else in tgdpo/store of the cache folder.
+    """
+    from tgdpo_core.store.folder import default_store_path
+
+    ctx.obj = root or default_store_path()
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_command, as_json=False)
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def list_command(root: Path, as_json: bool) -> None:
+    """List the collections: key, content, entries, size, last written."""
+    from tgdpo_core.store.catalogue import list_collections
+
+    collections = list_collections(root)
+    if as_json:
+        print_json({"store": str(root), "collections": [info.as_dict() for info in collections]})
+        return
+    click.echo(f"{root}: {len(collections)} collections")
+    _print(collections)
+    old = [info for info in collections if not info.is_readable]
+    if old:
+        click.echo(
+            f"{len(old)} of them have another format and are not read; their values are computed "
+            "again when a run asks for them. Remove them with: tgdpo store prune --old-format"
+        )
+
+
+@command.command("explain")
+@click.argument("key")
+@click.argument("other", required=False)
+@click.pass_obj
+def explain(root: Path, key: str, other: str | None) -> None:
+    """Print everything that KEY is made of; with OTHER, where the two differ."""
+    from tgdpo_core.store.catalogue import differences, find_collection
+
+    one = find_collection(root, key)
+    if other is None:
+        print_json(one.document)
+        return
+    rows = differences(one.document, find_collection(root, other).document)
+    table(("what", key, other), [(name, repr(a), repr(b)) for name, a, b in rows])
+
+
+@command.command("verify")
+@click.argument("keys", nargs=-1)
+@click.pass_obj
+def verify_command(root: Path, keys: Sequence[str]) -> None:
+    """Read every value of KEYS (default: all) and compare its checksum.
+
+    Nothing is changed. A run sets aside by itself what is damaged, and computes it again.
+    """
+    from tqdm.auto import tqdm
+
+    from tgdpo_core.errors import StoreError
+    from tgdpo_core.store.catalogue import find_collection, list_collections, verify
+
+    chosen = [find_collection(root, key) for key in keys] or list_collections(root)
+    damaged = 0
+    for info in chosen:
+        if not info.is_readable:
+            click.echo(f"{info.key}: another format, not read")
+            continue
+        with tqdm(total=info.num_bytes, desc=info.key, unit="B", unit_scale=True) as bar:
+            found = verify(info, bar.update)
+        click.echo(f"{info.key}: {found.num_entries} entries, {len(found.damage)} damaged")
+        for number, problem in found.damage[:10]:
+            click.echo(f"  shard {number:06d}: {problem}")
+        damaged += len(found.damage)
+    if damaged:
+        raise StoreError(
+            f"{damaged} entries are damaged. The next run that needs them sets their shards aside "
+            "and computes them again."
+        )
+
+
+@command.command("prune")
+@click.option("--old-format", is_flag=True, help="Collections that this version does not read.")
+@click.option("--unwritten-for", type=click.IntRange(min=1), metavar="DAYS", help="Old ones.")
+@click.option(
+    "--unused-by",
+    "runs",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="What no run in this folder has used (repeatable).",
+)
+@click.option("--key", "keys", multiple=True, help="This one (repeatable).")
+@click.option("--yes", is_flag=True, help="Remove them; without it they are only listed.")
+@click.pass_obj
+def prune(
+    root: Path,
+    old_format: bool,
+    unwritten_for: int | None,
+    runs: Sequence[Path],
+    keys: Sequence[str],
+    yes: bool,
+) -> None:
+    """Remove collections. Several conditions: those that fulfil all of them."""
+    from tgdpo_core.store.catalogue import (
+        find_collection,
+        keys_of_runs,
+        list_collections,
+        remove,
+    )
+
+    if not (old_format or unwritten_for or runs or keys):
+        raise click.UsageError(
+            "Say what may go: --old-format, --unwritten-for, --unused-by or --key."
+        )
+    chosen = [find_collection(root, key) for key in keys] or list_collections(root)
+    used = keys_of_runs(runs) if runs else set()
+    before = time.time() - _DAY * (unwritten_for or 0)
+    chosen = [
+        info
+        for info in chosen
+        if not (old_format and info.is_readable)
+        and not (unwritten_for and info.last_written > before)
+        and info.key not in used
+    ]
+    _print(chosen)
+    size = _megabytes(sum(info.num_bytes for info in chosen))
+    if not yes:
+        click.echo(f"{len(chosen)} collections, {size}: nothing was removed. Add --yes to do so.")
+        return
+    for info in chosen:
+        remove(info)
+    click.echo(f"Removed {len(chosen)} collections, {size}.")
+
+
+def _print(collections: "Sequence[CollectionInfo]") -> None:
+    rows = [
+        (
+            info.key,
+            info.what,
+            str(info.num_entries),
+            _megabytes(info.num_bytes),
+            datetime.datetime.fromtimestamp(info.last_written).isoformat(" ", "minutes"),
+            "" if info.is_readable else "another format",
+        )
+        for info in collections
+    ]
+    if rows:
+        table(("key", "what", "entries", "size", "last written", ""), rows)
+
+
+def _megabytes(num_bytes: int) -> str:
+    return f"{num_bytes / 2**20:.1f} MB"
