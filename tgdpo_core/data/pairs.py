@@ -28,6 +28,7 @@ class PreferencePair:
         where: file and row, for messages.
         columns: the other columns of the row.
         tools: tool descriptions for the chat template, or None.
+        template_kwargs: further variables of the chat template.
     """
 
     prompt: Text
@@ -36,6 +37,7 @@ class PreferencePair:
     where: str
     columns: Mapping[str, Any] = field(default_factory=dict)
     tools: Sequence[Any] | None = None
+    template_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_chat(self) -> bool:

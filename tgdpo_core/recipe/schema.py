@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from tgdpo_core.recipe.columns import RowFormat, check_columns
 from tgdpo_core.recipe.training_arguments import check_training_arguments
 
 Positive = Annotated[float, Field(gt=0)]
@@ -51,13 +52,32 @@ class ReferenceSection(Section):
 class DataSection(Section):
     """The preference pairs."""
 
-    path: str = Field(description="Hub id, local file or folder, or a registered data set")
-    split: str = Field("train", description="split of a Hub, saved or registered data set")
+    path: str = Field(
+        description="Hub id, local file (several: a list, commas or a pattern such as *.jsonl), "
+        "folder, or a registered data set"
+    )
+    name: str | None = Field(None, description="configuration of a Hub data set")
+    revision: str | None = Field(None, description="branch, tag or commit of a Hub data set")
+    split: str = Field(
+        "train", description="which split; slices as in datasets: train[:100], train[10%:]"
+    )
+    format: RowFormat = Field(
+        "auto",
+        description="row format; auto: what the columns say; implicit: both responses begin with "
+        "the prompt",
+    )
+    columns: dict[str, str | None] = Field(
+        default_factory=dict,
+        description="field to the column that holds it ({prompt: question, chosen: good}); a "
+        "column to null is not used",
+    )
     eval_path: str | None = Field(
         None, description="evaluation pairs; a registered data set gives its test split"
     )
     eval_split: str | None = Field(
-        None, description="split of eval_path; null: test of a registered data set, else split"
+        None,
+        description="split of eval_path; null: test of a registered data set, all of a file, else "
+        "split",
     )
     max_length: int = Field(2048, gt=1, description="most tokens of prompt and response")
     max_prompt_length: int | None = Field(None, gt=0, description="most tokens of a prompt")
@@ -67,6 +87,21 @@ class DataSection(Section):
     swap: bool = Field(
         False, description="exchange chosen and rejected: with loss sft, a model of what to avoid"
     )
+
+    @field_validator("path", "eval_path", mode="before")
+    @classmethod
+    def _join_paths(cls, value: Any) -> Any:
+        if not isinstance(value, list):
+            return value
+        if not value or not all(isinstance(path, str) and "," not in path for path in value):
+            raise ValueError("expected a text or a list of paths without commas")
+        return ",".join(value)
+
+    @field_validator("columns")
+    @classmethod
+    def _check_columns(cls, value: dict[str, str | None]) -> dict[str, str | None]:
+        check_columns(value)
+        return value
 
 
 class TransformEntry(BaseModel):

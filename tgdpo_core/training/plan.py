@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from tgdpo_core.data.columns import RowReading
+from tgdpo_core.data.duplicates import count_duplicates, count_overlap
 from tgdpo_core.data.formats import parse_rows
 from tgdpo_core.data.pairs import PreferencePair
 from tgdpo_core.data.report import DataReport
-from tgdpo_core.data.sources import load_rows
+from tgdpo_core.data.sources import default_split, load_rows
+from tgdpo_core.data.splits import is_part
 from tgdpo_core.errors import RecipeError
 from tgdpo_core.plugin_api.judges import Judge
 from tgdpo_core.plugin_api.manager import PluginManager
@@ -61,11 +64,11 @@ def make_plan(recipe: Recipe, plugins: PluginManager) -> Plan:
     shaping = resolve_shaping(recipe.shaping.name, plugins, recipe.shaping.args)
     data = recipe.data
     train = _parse(data.path, data.split, recipe, plugins)
+    train.report.counts.update(count_duplicates(train.pairs))
     evaluation = None
     if data.eval_path:
-        is_registered = plugins.has("dataset", data.eval_path)
-        split = data.eval_split or ("test" if is_registered else data.split)
-        evaluation = _parse(data.eval_path, split, recipe, plugins)
+        evaluation = _parse(data.eval_path, _eval_split(recipe, plugins), recipe, plugins)
+        evaluation.report.counts.update(count_overlap(evaluation.pairs, train.pairs))
     judge = _judge(recipe, plugins) if recipe.judging else None
     return Plan(recipe, plugins, model, train, evaluation, sources, shaping, judge)
 
@@ -113,10 +116,31 @@ def _judge(recipe: Recipe, plugins: PluginManager) -> Judge:
     return judge
 
 
+def _eval_split(recipe: Recipe, plugins: PluginManager) -> str:
+    """Return the split of the evaluation pairs."""
+    data = recipe.data
+    assert data.eval_path
+    if data.eval_split:
+        return data.eval_split
+    if plugins.has("dataset", data.eval_path):
+        return "test"
+    split = default_split(data.eval_path, plugins, data.split)
+    if is_part(split):
+        raise RecipeError(
+            f"data.eval_split: required, since data.split is a part ({data.split}) and "
+            f"{data.eval_path} has splits."
+        )
+    return split
+
+
 def _parse(path: str, split: str, recipe: Recipe, plugins: PluginManager) -> ParsedData:
+    data = recipe.data
     report = DataReport(path)
-    pairs = parse_rows(load_rows(path, split=split, plugins=plugins), report)
-    report.raise_if_unusable(recipe.data.on_bad_row)
-    if recipe.data.swap:
+    # Configuration and revision belong to one repository, not to another one's evaluation pairs.
+    hub = {"name": data.name, "revision": data.revision} if path == data.path else {}
+    rows = load_rows(path, split=split, plugins=plugins, **hub)
+    pairs = parse_rows(rows, report, RowReading(data.format, data.columns))
+    report.raise_if_unusable(data.on_bad_row)
+    if data.swap:
         pairs = [replace(pair, chosen=pair.rejected, rejected=pair.chosen) for pair in pairs]
     return ParsedData(pairs, report)

@@ -20,7 +20,7 @@ _OF_PAIRS = ("max_length",)
 @click.command("evaluate")
 @click.argument("models", nargs=-1, required=True)
 @click.option("--dataset", required=True, help="Pairs: Hub id, file, folder, or registered name.")
-@click.option("--split", default="test", show_default=True, help="Split of the data set.")
+@click.option("--split", help="Split of the data set (default: test; all rows of a file).")
 @click.option("--limit", type=click.IntRange(min=1), help="Use the first N rows only.")
 @click.option("--judge", required=True, help="Registered judge: tgdpo plugins list.")
 @click.option(
@@ -45,7 +45,7 @@ def command(
     /,
     models: Sequence[str],
     dataset: str,
-    split: str,
+    split: str | None,
     limit: int | None,
     judge: str,
     judge_args: Sequence[str],
@@ -64,7 +64,7 @@ def command(
     from tgdpo_cli.recipe_options import key_value
     from tgdpo_core.data.formats import parse_rows
     from tgdpo_core.data.report import DataReport
-    from tgdpo_core.data.sources import load_rows
+    from tgdpo_core.data.sources import default_split, load_rows
     from tgdpo_core.scoring.guard import call_plugin
 
     arguments = dict(key_value(text, "--judge-arg") for text in judge_args)
@@ -73,6 +73,7 @@ def command(
     _refuse_unused(_OF_ANSWERS if reads_pairs else _OF_PAIRS, f"judge '{judge}'", instance.reads)
     how = {"max_length": max_length} if reads_pairs else sampling
     report = DataReport(dataset)
+    split = split or default_split(dataset, session.plugins, "test")
     pairs = parse_rows(load_rows(dataset, split=split, plugins=session.plugins), report)
     report.raise_if_unusable("error")
     settings = {"dataset": dataset, "split": split, "judge": judge, "judge_args": arguments, **how}
