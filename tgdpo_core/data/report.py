@@ -31,6 +31,7 @@ class DataReport:
         problems: ``where: what`` of each row left out.
         counts: how many rows of each problem, and of each change that is not one (truncations).
         places: the first rows of each.
+        problem_kinds: those counts that are rows left out.
         tokens: totals of prompt, chosen and rejected tokens.
     """
 
@@ -40,11 +41,13 @@ class DataReport:
     problems: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     places: dict[str, list[str]] = field(default_factory=dict)
+    problem_kinds: set[str] = field(default_factory=set)
     tokens: dict[str, int] = field(default_factory=dict)
 
     def add_problem(self, where: str, problem: RowProblem) -> None:
         """Note that a row cannot be used."""
         self.problems.append(f"{where}: {problem}")
+        self.problem_kinds.add(problem.kind)
         self.note(problem.kind, where)
 
     def note(self, kind: str, where: str) -> None:

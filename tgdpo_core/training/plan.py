@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from tgdpo_core.data.formats import parse_rows
 from tgdpo_core.data.pairs import PreferencePair
+from tgdpo_core.data.recipe_rules import as_recipe_says
 from tgdpo_core.data.report import DataReport
 from tgdpo_core.data.sources import load_rows
 from tgdpo_core.errors import RecipeError
@@ -119,4 +120,4 @@ def _parse(path: str, split: str, recipe: Recipe, plugins: PluginManager) -> Par
     report.raise_if_unusable(recipe.data.on_bad_row)
     if recipe.data.swap:
         pairs = [replace(pair, chosen=pair.rejected, rejected=pair.chosen) for pair in pairs]
-    return ParsedData(pairs, report)
+    return ParsedData(as_recipe_says(pairs, recipe.data), report)
