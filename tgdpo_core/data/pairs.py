@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tgdpo_core.plugin_api.rewards import Example, Side
+from tgdpo_core.plugin_api.rewards import Example, Side, SpecialTokensInText
 
 Message = Mapping[str, Any]
 Text = str | Sequence[Message]
@@ -29,6 +29,8 @@ class PreferencePair:
         columns: the other columns of the row.
         tools: tool descriptions for the chat template, or None.
         template_kwargs: further variables of the chat template.
+        special_tokens: what special tokens written in the row's own text are.
+        may_lose_text: whether a chat template may leave out a part of the row.
     """
 
     prompt: Text
@@ -38,6 +40,8 @@ class PreferencePair:
     columns: Mapping[str, Any] = field(default_factory=dict)
     tools: Sequence[Any] | None = None
     template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    special_tokens: SpecialTokensInText = "auto"
+    may_lose_text: bool = False
 
     @property
     def is_chat(self) -> bool:
@@ -115,6 +119,8 @@ class TokenizedPair:
             num_untruncated=response.num_untruncated,
             raw_response=copy.deepcopy(self.pair.response(side)),
             tools=copy.deepcopy(self.pair.tools),
+            template_kwargs=copy.deepcopy(dict(self.pair.template_kwargs)),
+            special_tokens=self.pair.special_tokens,
             columns=copy.deepcopy(dict(columns or {})),
             shared=dict(shared or {}),
         )

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
+from tgdpo_core.data.model_text import encode_prompts
 from tgdpo_core.data.pairs import PreferencePair
-from tgdpo_core.data.tokenization import adds_special_tokens, render_messages
 
 
 @dataclass(frozen=True)
@@ -97,19 +97,10 @@ def answer(
 
 
 def _encode(tokenizer: Any, pairs: Sequence[PreferencePair]) -> Any:
-    texts = [
-        render_messages(pair, [*pair.prompt], tokenizer, add_generation_prompt=True)
-        if pair.is_chat
-        else str(pair.prompt)
-        for pair in pairs
-    ]
-    return tokenizer(
-        texts,
-        add_special_tokens=adds_special_tokens(tokenizer, pairs[0]),
-        padding=True,
+    return tokenizer.pad(
+        {"input_ids": encode_prompts(pairs, tokenizer)},
         padding_side="left",
         return_tensors="pt",
-        return_token_type_ids=False,
     )
 
 

@@ -49,6 +49,28 @@ class ReferenceSection(Section):
     )
 
 
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class MaxSharesSection(Section):
+    """Shares of the data above which a run stops; 1 allows everything."""
+
+    left_out: Share = Field(0.5, description="rows that cannot be used (data.on_bad_row: skip)")
+    truncated: Share = Field(0.2, description="responses whose end is cut off")
+    prompt_truncated: Share = Field(0.2, description="pairs whose prompt's beginning is cut off")
+    boundary_inside_prompt: Share = Field(
+        0.05, description="pairs in which the last tokens of the prompt belong to the response"
+    )
+    special_tokens_in_text: Share = Field(
+        0.2, description="pairs with special tokens that are taken as ordinary text"
+    )
+    duplicates: Share = Field(1.0, description="pairs that repeat an earlier one")
+    swapped_duplicates: Share = Field(
+        0.05, description="pairs that are there with the responses exchanged, too"
+    )
+    eval_overlap: Share = Field(0.1, description="evaluation pairs that are trained on")
+
+
 class DataSection(Section):
     """The preference pairs."""
 
@@ -83,6 +105,23 @@ class DataSection(Section):
     max_prompt_length: int | None = Field(None, gt=0, description="most tokens of a prompt")
     on_bad_row: Literal["error", "skip"] = Field(
         "error", description="stop, or leave out and count"
+    )
+    chat_template_kwargs: dict[str, Any] = Field(
+        default_factory=dict,
+        description="further variables of the chat template, such as {enable_thinking: false}; a "
+        "row's own are preferred; strftime_now fixes the date",
+    )
+    special_tokens: Literal["auto", "text", "keep", "error"] = Field(
+        "auto",
+        description="special tokens in the text of a row: ordinary text (auto refuses rows that "
+        "look like rendered dialogues), kept as such, or an error",
+    )
+    lost_text: Literal["error", "count"] = Field(
+        "error", description="what a chat template leaves out of a row: a bad row, or only counted"
+    )
+    max_shares: MaxSharesSection = Field(
+        default_factory=MaxSharesSection,
+        description="how much of the data may be cut, left out or doubtful",
     )
     swap: bool = Field(
         False, description="exchange chosen and rejected: with loss sft, a model of what to avoid"

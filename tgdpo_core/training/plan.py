@@ -7,6 +7,7 @@ from tgdpo_core.data.columns import RowReading
 from tgdpo_core.data.duplicates import count_duplicates, count_overlap
 from tgdpo_core.data.formats import parse_rows
 from tgdpo_core.data.pairs import PreferencePair
+from tgdpo_core.data.recipe_rules import as_recipe_says
 from tgdpo_core.data.report import DataReport
 from tgdpo_core.data.sources import default_split, load_rows
 from tgdpo_core.data.splits import is_part
@@ -143,4 +144,4 @@ def _parse(path: str, split: str, recipe: Recipe, plugins: PluginManager) -> Par
     report.raise_if_unusable(data.on_bad_row)
     if data.swap:
         pairs = [replace(pair, chosen=pair.rejected, rejected=pair.chosen) for pair in pairs]
-    return ParsedData(pairs, report)
+    return ParsedData(as_recipe_says(pairs, recipe.data), report)

@@ -1,13 +1,16 @@
 """Runs from a plan: train, fill the store, or only say what would happen."""
 
+import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from tgdpo_core.data.pairs import TokenizedPair
+from tgdpo_core.data.report import DataReport
+from tgdpo_core.data.shares import check_shares
 from tgdpo_core.data.tokenization import LengthLimits, layout, tokenize_pairs
 from tgdpo_core.errors import RecipeError
 from tgdpo_core.evaluation.generation import Sampling
@@ -30,28 +33,46 @@ from tgdpo_core.training.trainer import TGDPOTrainer
 
 @dataclass(frozen=True)
 class TokenizedData:
-    """Training and evaluation pairs with token ids, and the tokenizer that gave them."""
+    """Training and evaluation pairs with token ids.
+
+    Attributes:
+        tokenizer: gave the ids.
+        train: training pairs.
+        evaluation: evaluation pairs, or None.
+        layout: how they were laid out.
+        report: what was found and changed on the way from rows to ids.
+        evaluation_report: the same of the evaluation pairs.
+    """
 
     tokenizer: Any
     train: Sequence[TokenizedPair]
     evaluation: Sequence[TokenizedPair] | None
     layout: str
+    report: DataReport
+    evaluation_report: DataReport | None
 
 
-def train(plan: Plan, *, resume: bool = False, overwrite: bool = False) -> RunFolder:
+Show = Callable[[DataReport, DataReport | None], None]
+"""Takes the reports on training and evaluation pairs once these have token ids."""
+
+
+def train(
+    plan: Plan, *, resume: bool = False, overwrite: bool = False, show: Show | None = None
+) -> RunFolder:
     """Train by a plan and return the finished run folder.
 
     Args:
         plan: see ``make_plan``.
         resume: continue from the newest checkpoint, if there is one.
         overwrite: replace a run that the folder holds.
+        show: is called by the first process.
     """
     recipe = plan.recipe
     folder = RunFolder(recipe.output_dir)
     args = training_config(recipe, overwrite=overwrite)
     if args.process_index == 0:
         folder.require_free(resume=resume, overwrite=overwrite)
-    data = tokenize(plan)
+    data = tokenize(plan, show=show if args.process_index == 0 else None)
     trainer = TGDPOTrainer(
         policy(plan),
         ref_model=recipe.reference.name_or_path,
@@ -72,10 +93,10 @@ def train(plan: Plan, *, resume: bool = False, overwrite: bool = False) -> RunFo
     return folder
 
 
-def dry_run(plan: Plan) -> dict[str, Any]:
+def dry_run(plan: Plan, *, show: Show | None = None) -> dict[str, Any]:
     """Return what a run would do, as JSON: pairs, tokens, steps, and the longest row run once."""
     args = training_config(plan.recipe)
-    data = tokenize(plan)
+    data = tokenize(plan, show=show)
     pairs_per_step = (
         args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
     )
@@ -89,8 +110,8 @@ def dry_run(plan: Plan) -> dict[str, Any]:
         "model": plan.model,
         "device": str(args.device),
         "layout": data.layout,
-        "data": plan.train.report.as_dict(),
-        "evaluation": plan.evaluation.report.as_dict() if plan.evaluation else None,
+        "data": data.report.as_dict(),
+        "evaluation": data.evaluation_report.as_dict() if data.evaluation_report else None,
         "longest_sequence": lengths[-1],
         "median_sequence": lengths[len(lengths) // 2],
         "pairs_per_step": pairs_per_step,
@@ -135,23 +156,38 @@ def training_config(recipe: Recipe, *, overwrite: bool = False) -> TGDPOConfig:
         raise RecipeError(f"training: {error}") from error
 
 
-def tokenize(plan: Plan) -> TokenizedData:
-    """Return the plan's pairs with token ids."""
+def tokenize(plan: Plan, *, show: Show | None = None) -> TokenizedData:
+    """Return the plan's pairs with token ids.
+
+    Args:
+        plan: stays as it is; its reports are continued in copies.
+        show: see ``Show``; called before shares that are too large end the run.
+
+    Raises:
+        DataError: rows that cannot be used, or more of something than ``data.max_shares`` allows.
+    """
     tokenizer = load_tokenizer(plan.model, revision=plan.recipe.model.revision)
-    evaluation = _tokenize(plan.evaluation, tokenizer, plan.recipe) if plan.evaluation else None
-    return TokenizedData(
-        tokenizer,
-        _tokenize(plan.train, tokenizer, plan.recipe),
-        evaluation,
-        layout(tokenizer, plan.train.pairs),
+    train, report = _tokenize(plan.train, tokenizer, plan.recipe)
+    evaluation, evaluation_report = (
+        _tokenize(plan.evaluation, tokenizer, plan.recipe) if plan.evaluation else (None, None)
     )
+    if show:
+        show(report, evaluation_report)
+    for each in (report, evaluation_report):
+        if each:
+            check_shares(each, plan.recipe.data.max_shares)
+    named = layout(tokenizer, plan.train.pairs)
+    return TokenizedData(tokenizer, train, evaluation, named, report, evaluation_report)
 
 
-def _tokenize(data: ParsedData, tokenizer: Any, recipe: Recipe) -> list[TokenizedPair]:
+def _tokenize(
+    data: ParsedData, tokenizer: Any, recipe: Recipe
+) -> tuple[list[TokenizedPair], DataReport]:
+    report = copy.deepcopy(data.report)
     limits = LengthLimits(recipe.data.max_length, recipe.data.max_prompt_length)
-    pairs = tokenize_pairs(data.pairs, tokenizer, limits, data.report)
-    data.report.raise_if_unusable(recipe.data.on_bad_row)
-    return pairs
+    pairs = tokenize_pairs(data.pairs, tokenizer, limits, report)
+    report.raise_if_unusable(recipe.data.on_bad_row)
+    return pairs, report
 
 
 def policy(plan: Plan) -> Any:
@@ -205,8 +241,8 @@ def facts(plan: Plan, data: TokenizedData) -> Mapping[str, Any]:
     return {
         "model": plan.model,
         "dataset": plan.recipe.data.path,
-        "data": plan.train.report.as_dict(),
-        "evaluation_data": plan.evaluation.report.as_dict() if plan.evaluation else None,
+        "data": data.report.as_dict(),
+        "evaluation_data": data.evaluation_report.as_dict() if data.evaluation_report else None,
         "layout": data.layout,
         "plugins": [
             {

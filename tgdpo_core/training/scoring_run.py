@@ -21,7 +21,14 @@ from tgdpo_core.scoring.scored import (
 )
 from tgdpo_core.training.inputs import make_reference, make_scorer
 from tgdpo_core.training.plan import Plan
-from tgdpo_core.training.run import TokenizedData, policy, precision, tokenize, training_config
+from tgdpo_core.training.run import (
+    Show,
+    TokenizedData,
+    policy,
+    precision,
+    tokenize,
+    training_config,
+)
 
 
 @dataclass(frozen=True)
@@ -86,11 +93,16 @@ class ScoringRun:
         return scored
 
 
-def scoring_run(plan: Plan) -> ScoringRun:
-    """Return the scoring pass of a plan; nothing is computed yet."""
+def scoring_run(plan: Plan, *, show: Show | None = None) -> ScoringRun:
+    """Return the scoring pass of a plan; nothing is computed yet.
+
+    Args:
+        plan: what is scored.
+        show: is called by the first process.
+    """
     recipe = plan.recipe
     args = training_config(recipe)
-    data = tokenize(plan)
+    data = tokenize(plan, show=show if args.process_index == 0 else None)
     formats = precision(recipe, args)
     scorer = make_scorer(
         _reference(plan),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tgdpo_cli.main import Session
-from tgdpo_cli.output import quiet_libraries, table
+from tgdpo_cli.output import quiet_libraries, show_data, table
 from tgdpo_cli.recipe_options import recipe_from, recipe_options
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def command(
     from tgdpo_core.training.scoring_run import scoring_run
 
     plan = make_plan(recipe, session.plugins)
-    scoring = scoring_run(plan)
+    scoring = scoring_run(plan, show=show_data)
     if wanted is None:
         wanted = list(range(min(limit, len(scoring.data.train))))
     shown = heatmap(

@@ -26,11 +26,9 @@ def command(session: Session, /, describe: bool, as_json: bool, **options: Any) 
     from tgdpo_core.training.plan import make_plan
 
     plan = make_plan(recipe, session.plugins)
-    if not as_json:
-        show_data(plan.train.report, plan.evaluation.report if plan.evaluation else None)
     from tgdpo_core.training.scoring_run import scoring_run
 
-    scoring = scoring_run(plan)
+    scoring = scoring_run(plan, show=None if as_json else show_data)
     scoring.fill()
     totals = scoring.scorer.totals()
     diagnostics = scoring.diagnostics() if describe else None

@@ -55,8 +55,7 @@ def command(
     if dry_run:
         _dry_run(plan, as_json)
         return
-    show_data(plan.train.report, plan.evaluation.report if plan.evaluation else None)
-    folder = run.train(plan, resume=resume, overwrite=overwrite)
+    folder = run.train(plan, resume=resume, overwrite=overwrite, show=show_data)
     click.echo(f"Done: {folder.path} (model in {folder.model}, metrics in {folder.log})")
 
 
@@ -65,7 +64,7 @@ def _dry_run(plan: "Plan", as_json: bool) -> None:
     from tgdpo_core.training import run
     from tgdpo_core.training.scoring_run import scoring_run
 
-    report = run.dry_run(plan)
+    report = run.dry_run(plan, show=None if as_json else show_data)
     if not as_json:
         show_plan(report)
     diagnostics = scoring_run(plan).diagnostics()

@@ -16,6 +16,9 @@ from tgdpo_cli.recipe_options import recipe_from, recipe_options
 def command(session: Session, /, as_json: bool, **options: Any) -> None:
     """Check recipe, paths, plugins and data rows; load no model and no torch.
 
+    Lengths, chat templates and special tokens are looked at when rows are tokenized: by
+    `tgdpo train --dry-run`, train, score and inspect, which then say what was cut or changed.
+
     Takes the options of `tgdpo train`. The exit code says what is wrong: 2 the recipe, 3 the data,
     4 a plugin.
     """
@@ -35,4 +38,5 @@ def command(session: Session, /, as_json: bool, **options: Any) -> None:
     for source in plan.sources:
         click.echo(f"Reward: {source}, weight {source.weight:g}")
     click.echo(f"Shaping: {plan.shaping[0]} {plan.shaping[1].options()}")
+    click.echo("Not looked at: lengths, chat template, special tokens (train --dry-run does).")
     click.echo("Valid.")
