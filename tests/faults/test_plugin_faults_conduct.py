@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from tgdpo_core.errors import PluginError, UsageError
+from tgdpo_core.models.fingerprints import canonical_hash
 from tgdpo_core.plugin_api.manager import PluginManager
-from tgdpo_core.scoring.fingerprints import canonical_hash
 from tgdpo_core.scoring.guard import call_plugin
 from tgdpo_core.scoring.sources import find_source, source_document
 
@@ -112,7 +112,7 @@ BUILT_IN = ("none", "random", "column", "confidence", "playground-oracle")
 _KEYS = """
 import json, sys
 from tgdpo_core.plugin_api.manager import PluginManager
-from tgdpo_core.scoring.fingerprints import canonical_hash
+from tgdpo_core.models.fingerprints import canonical_hash
 from tgdpo_core.scoring.sources import find_source, source_document
 found = [find_source(PluginManager(), name) for name in sys.argv[1:]]
 print(json.dumps({source.name: canonical_hash(source_document(source)) for source in found}))

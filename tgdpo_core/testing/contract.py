@@ -97,7 +97,7 @@ def require_json(value: Any, what: str) -> None:
     Raises:
         AssertionError: it is not.
     """
-    from tgdpo_core.scoring.fingerprints import canonical_hash
+    from tgdpo_core.models.fingerprints import canonical_hash
 
     try:
         canonical_hash({"value": value})

@@ -24,8 +24,9 @@ from tgdpo_core.data.report import DataReport
 from tgdpo_core.data.retokenization import retokenize
 from tgdpo_core.data.tokenization import LengthLimits, tokenize_pairs
 from tgdpo_core.errors import PluginError
+from tgdpo_core.models.precision import Precision
 from tgdpo_core.plugin_api.manager import PluginManager
-from tgdpo_core.scoring.context import FrozenModels, Precision
+from tgdpo_core.scoring.context import FrozenModels
 from tgdpo_plugins.token_rewards.dense_prm import DensePRM
 from tgdpo_plugins.token_rewards.dense_prm.layouts import read_steps
 from tgdpo_plugins.token_rewards.dense_prm.presets import PRESETS
