@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,9 @@ def put_on(base: Any, source: ModelSource, *, allow_pickle: bool, trainable: boo
     if str((source.adapter or {}).get("peft_type")) in _PROMPT_LEARNING:
         raise _prompt_learning(who, str(source.adapter and source.adapter["peft_type"]))
     _require_weights(source, allow_pickle=allow_pickle)
-    with one_line_errors(f"Adapter '{source.name}' on '{source.root.name}'"):
+    with one_line_errors(f"{who} on '{source.root.name}'"), warnings.catch_warnings():
+        # What is missing is refused below, by name.
+        warnings.filterwarnings("ignore", message="Found missing adapter keys")
         model = peft.PeftModel.from_pretrained(
             base,
             str(source.location),

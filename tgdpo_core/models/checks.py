@@ -1,9 +1,11 @@
 """What must hold of a model before it is used: whole, of the right kind, with the same tokens."""
 
+import importlib.util
 import json
 import logging
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +23,11 @@ _COMPUTED = re.compile(r"(rotary_emb\.inv_freq|\.attn\.(masked_)?bias)$")
 
 
 def require_language_model(source: ModelSource) -> None:
-    """Raise ``UsageError`` for a model with another head, or quantised by a package not installed.
+    """Raise ``UsageError`` for a model with another head.
 
     transformers would take the body and make a random head.
     """
-    text = source.text(CONFIG)
-    if text is None:
-        raise UsageError(f"Model '{source.name}' has no {CONFIG}.")
-    try:
-        config = json.loads(text)
-    except ValueError as error:
-        raise UsageError(f"Model '{source.name}': {CONFIG} is not valid JSON: {error}") from error
-    for name in config.get("architectures") or ():
+    for name in _config(source).get("architectures") or ():
         head = re.search(r"For([A-Z]\w*)$", str(name))
         is_other = head is not None and head[1] not in _LANGUAGE_MODEL_HEADS
         if is_other or re.search(r"Reward|ValueHead", str(name)):
@@ -40,18 +35,41 @@ def require_language_model(source: ModelSource) -> None:
                 f"Model '{source.name}' is a {name}: its head is no language model's, and a new "
                 "one would be random. Name a causal language model."
             )
-    _require_quantiser(source.name, config.get("quantization_config") or {})
 
 
-def _require_quantiser(name: str, settings: Mapping[str, Any]) -> None:
-    import importlib.util
+def require_quantiser(source: ModelSource) -> None:
+    """Raise ``UsageError`` for a model quantised in a way that is unknown or not installed.
 
-    method = str(settings.get("quant_method", ""))
+    transformers would take weights of an unknown way as plain numbers.
+    """
+    settings = _config(source).get("quantization_config")
+    if not settings:
+        return
+    from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING
+
+    is_bitsandbytes = settings.get("load_in_4bit") or settings.get("load_in_8bit")
+    method = str(settings.get("quant_method") or ("bitsandbytes" if is_bitsandbytes else ""))
+    if method not in {*AUTO_QUANTIZATION_CONFIG_MAPPING, "bitsandbytes"}:
+        raise UsageError(f"Model '{source.name}' is quantised in an unknown way: '{method}'.")
     package = _PACKAGES.get(method)
     if package and importlib.util.find_spec(package) is None:
         raise UsageError(
-            f"Model '{name}' is quantised ({method}), which needs {package}: pip install {package}."
+            f"Model '{source.name}' is quantised ({method}), which needs {package}: pip install "
+            f"{package}."
         )
+
+
+def _config(source: ModelSource) -> dict[str, Any]:
+    text = source.text(CONFIG)
+    if text is None:
+        raise UsageError(f"Model '{source.name}' has no {CONFIG}.")
+    try:
+        config = json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"Model '{source.name}': {CONFIG} is not valid JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise UsageError(f"Model '{source.name}': {CONFIG} must hold a JSON object.")
+    return config
 
 
 def require_readable_weights(folder: Path, *, allow_pickle: bool) -> None:
@@ -89,36 +107,43 @@ def _require_shards(index: Path) -> None:
         )
 
 
-def require_all_weights(
-    report: Mapping[str, Any],
-    who: str,
-    *,
-    may_lack: str = "",
-    unused: str = "",
-    advice: str = "name a causal language model",
-) -> None:
+@dataclass(frozen=True)
+class Fit:
+    """How far the tensors of a checkpoint may differ from those of a model.
+
+    Attributes:
+        may_lack: end of the names that a checkpoint may lack.
+        unused: beginning of the names that this kind of model does not use.
+        advice: what a user may do about a model of another kind.
+    """
+
+    may_lack: str = ""
+    unused: str = ""
+    advice: str = "name a causal language model"
+
+
+def require_all_weights(report: Mapping[str, Any], who: str, fit: Fit) -> None:
     """Raise ``UsageError`` if tensors would be random, or if the model has no use for some.
 
     Args:
         report: loading info of transformers.
         who: how the message begins.
-        may_lack: end of the names that a checkpoint may lack.
-        unused: beginning of the names that this kind of model does not use.
-        advice: what a user may do about a model of another kind.
+        fit: what may differ.
     """
+    may_lack, unused = fit.may_lack, fit.unused
     missing = {key for key in report["missing_keys"] if not may_lack or not key.endswith(may_lack)}
     missing |= {item[0] for item in report["mismatched_keys"]}
     if missing:
         raise UsageError(
             f"{who} lacks {_listed(missing)}, which would be random: it is a model of another "
-            f"kind or damaged; {advice}."
+            f"kind or damaged; {fit.advice}."
         )
     surplus = {key for key in report["unexpected_keys"] if not unused or not key.startswith(unused)}
     surplus = {key for key in surplus if not _COMPUTED.search(key)}
     if surplus:
         raise UsageError(
             f"{who} holds {_listed(surplus)}, which would not be used: it is a model of another "
-            f"kind; {advice}."
+            f"kind; {fit.advice}."
         )
 
 

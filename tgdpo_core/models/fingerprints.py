@@ -153,7 +153,7 @@ def _adapter_identity(config: Mapping[str, Any]) -> str:
         # peft writes sets of names in no order.
         key: sorted(value) if _is_set_of_names(value) else value
         for key, value in config.items()
-        if key not in _NOT_ADAPTER_IDENTITY
+        if key not in _NOT_ADAPTER_IDENTITY and value is not None  # newer versions add settings
     }
     return canonical_hash(json.loads(json.dumps(kept, default=str)))
 

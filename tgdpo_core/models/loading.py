@@ -64,7 +64,7 @@ def load_causal_lm(
         base = _load_base(source.base, precision=precision, trust=trust)
         model = adapters.put_on(base, source, allow_pickle=trust.pickle, trainable=trainable)
     else:
-        model = _load_whole(source, precision, trust)
+        model = _load_language_model(source, precision, trust)
     if trainable:
         return model
     return model.requires_grad_(False).eval()
@@ -151,25 +151,57 @@ def _load_base(source: ModelSource, *, precision: Precision, trust: Trust) -> An
     return adapters.merged(model) if source.base else model
 
 
-def _load_whole(source: ModelSource, precision: Precision, trust: Trust) -> Any:
-    from transformers import AutoModelForCausalLM
+def load_whole(
+    auto_class: Any,
+    source: ModelSource,
+    *,
+    dtype: Any,
+    trust: Trust = NO_TRUST,
+    fit: checks.Fit | None = None,
+    **kwargs: Any,
+) -> Any:
+    """Return a model that is no adapter, of any kind, and whole.
 
-    checks.require_language_model(source)
+    Args:
+        auto_class: whose ``from_pretrained`` is called, with ``kwargs``.
+        source: see ``locate``.
+        dtype: of the weights; ``auto``: as stored.
+        trust: what its files may do.
+        fit: how far the tensors may differ from those of the kind of model.
+        kwargs: of ``from_pretrained``.
+
+    Raises:
+        UsageError: tensors that would be random or are not used, or files that cannot be read.
+    """
+    checks.require_quantiser(source)
     if source.folder:
         checks.require_readable_weights(source.folder, allow_pickle=trust.pickle)
     with _quiet_transformers(), one_line_errors(f"Model '{source.name}'"):
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = auto_class.from_pretrained(
             str(source.location),
             revision=source.revision,
-            dtype=precision.dtype,
-            attn_implementation=precision.attn_implementation,
+            dtype=dtype,
             trust_remote_code=trust.remote_code,
             use_safetensors=None if trust.pickle else True,
             output_loading_info=True,
+            **kwargs,
         )
     model, report = loaded
-    checks.require_all_weights(report, f"Model '{source.name}'")
+    checks.require_all_weights(report, f"Model '{source.name}'", fit or checks.Fit())
     return model
+
+
+def _load_language_model(source: ModelSource, precision: Precision, trust: Trust) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    checks.require_language_model(source)
+    return load_whole(
+        AutoModelForCausalLM,
+        source,
+        dtype=precision.dtype,
+        trust=trust,
+        attn_implementation=precision.attn_implementation,
+    )
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 Nothing here loads a model or torch.
 """
 
+import functools
 import json
 import logging
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 CONFIG = "config.json"
 ADAPTER_CONFIG = "adapter_config.json"
+_CONFIGS = (CONFIG, ADAPTER_CONFIG)
 BASE_RECORD = "base_model.json"
 """Written beside an adapter of ours: where its base model was, and what it contained."""
 
@@ -97,7 +99,7 @@ def resolve_model_path(name_or_path: str) -> Path | str:
                 "run is done). Finish it with --resume, or name one of its checkpoints."
             )
         path = path / "model"
-    if not any((path / name).is_file() for name in (CONFIG, ADAPTER_CONFIG)):
+    if not any((path / name).is_file() for name in _CONFIGS):
         hint = f" {_GGUF}" if any(path.glob("*.gguf")) else ""
         raise UsageError(f"Folder '{path}' holds no model: config.json is missing.{hint}")
     return path
@@ -122,6 +124,8 @@ def _locate(name: str, revision: str | None, above: tuple[str, ...]) -> ModelSou
     source = ModelSource(name, resolve_model_path(name), revision)
     text = source.text(ADAPTER_CONFIG)
     if text is None:
+        if not source.folder:
+            source.text(CONFIG)  # a model of the Hub has one of the two, or is not there
         return source
     if str(source.location) in above:
         raise UsageError(f"Adapter '{name}' is its own base model: see its {ADAPTER_CONFIG}.")
@@ -196,22 +200,28 @@ def _parsed(text: str, where: str) -> dict[str, Any]:
     return document
 
 
+@functools.cache
 def hub_file(hub_id: Any, name: str, revision: str | None) -> Path | None:
     """Return a file of a Hub model, downloaded or in the cache; None: the model has no such file.
+
+    Asked once in a process: where the network fails, each question takes a minute.
 
     Raises:
         UsageError: the Hub cannot be reached, or has no such model.
     """
+    from huggingface_hub import try_to_load_from_cache
     from transformers.utils.hub import cached_file
 
-    with one_line_errors(f"Model '{hub_id}' (no such folder here; looked for on the Hub)"):
-        # Offline, a file that is not in the cache and one that does not exist look the same.
-        must_exist = name == CONFIG
+    known = (try_to_load_from_cache(hub_id, each, revision=revision) for each in _CONFIGS)
+    is_cached = any(isinstance(path, str) for path in known)
+    with one_line_errors(f"Model '{hub_id}' (no such folder here, so looked for on the Hub)"):
+        # Without a network, a file that is not in the cache and one that does not exist look the
+        # same: a model of which something is cached is taken to be cached with all its files.
         found = cached_file(
             hub_id,
             name,
             revision=revision,
-            _raise_exceptions_for_missing_entries=must_exist,
-            _raise_exceptions_for_connection_errors=must_exist,
+            _raise_exceptions_for_missing_entries=not is_cached and name == CONFIG,
+            _raise_exceptions_for_connection_errors=not is_cached,
         )
     return Path(found) if found else None

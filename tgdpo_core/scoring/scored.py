@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from tgdpo_core.data.pairs import TokenizedPair
+from tgdpo_core.models.checks import require_ids
 from tgdpo_core.models.fingerprints import canonical_hash, tokenizer_fingerprint
 from tgdpo_core.models.loading import NO_TRUST, Trust
 from tgdpo_core.models.precision import Precision
@@ -17,7 +18,7 @@ from tgdpo_core.plugin_api.shapings import Shaping
 from tgdpo_core.scoring.context import FrozenModels
 from tgdpo_core.scoring.guard import call_plugin
 from tgdpo_core.scoring.online import OnlineRewards
-from tgdpo_core.scoring.pairs import ScoredPair
+from tgdpo_core.scoring.pairs import ScoredPair, highest_ids
 from tgdpo_core.scoring.passes import (
     Compute,
     PassCounts,
@@ -251,6 +252,7 @@ class Scorer:
         @functools.cache
         def logps() -> Compute:
             model = self.reference.load().to(self.settings.device)
+            require_ids(model, highest_ids(pairs), self.tokenizer, who="the reference")
             return reference_logps(model, self.settings.precision)
 
         entries = [pair.ids_hash() for pair in pairs]

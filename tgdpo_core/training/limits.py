@@ -9,6 +9,7 @@ import torch
 from tgdpo_core.data.pairs import TokenizedPair
 from tgdpo_core.errors import DataError, NumericError, UsageError
 from tgdpo_core.models.checks import require_ids
+from tgdpo_core.scoring.pairs import highest_ids
 from tgdpo_core.scoring.passes import pair_ids
 from tgdpo_core.training.batches import PairBatch
 
@@ -42,16 +43,7 @@ def require_fit(model: Any, pairs: Sequence[TokenizedPair], tokenizer: Any, who:
         UsageError: a token id is beyond the embedding.
     """
     require_positions(model, pairs)
-    require_ids(
-        model,
-        ((pair.pair.where, _all_ids(pair)) for pair in pairs),
-        tokenizer,
-        who=who,
-    )
-
-
-def _all_ids(pair: TokenizedPair) -> list[int]:
-    return [int(max(ids, default=-1)) for ids in pair_ids(pair)]
+    require_ids(model, highest_ids(pairs), tokenizer, who=who)
 
 
 def require_positions(model: Any, pairs: Sequence[TokenizedPair]) -> None:

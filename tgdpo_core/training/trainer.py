@@ -373,6 +373,8 @@ class TGDPOTrainer(Trainer):
             )
         if resume_from_checkpoint is True:
             resume_from_checkpoint = str(self._folder.last_checkpoint() or "") or None
+        if resume_from_checkpoint:
+            self._folder.require_resumable(Path(resume_from_checkpoint))
         arguments = (resume_from_checkpoint, trial, ignore_keys_for_eval)
         if not self.is_world_process_zero():
             return self._train_and_save(*arguments)

@@ -14,7 +14,7 @@ from tgdpo_core.models.loading import load_policy
 from tgdpo_core.models.paths import locate
 from tgdpo_core.models.precision import Precision
 
-LORA = {"r": 4, "alpha": 8.0, "target_modules": "all-linear"}
+LORA = {"r": 4, "alpha": 8.0, "target_modules": ["q_proj", "down_proj"]}
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +24,7 @@ def make_adapter(small_tokenizer: Any) -> Callable[..., Path]:
 
     def make(folder: Path, base: str | Path, *, seed: int = 1, tokenizer: bool = True) -> Path:
         torch.manual_seed(seed)
-        config = LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")
+        config = LoraConfig(r=4, target_modules=["q_proj", "down_proj"], task_type="CAUSAL_LM")
         model = get_peft_model(AutoModelForCausalLM.from_pretrained(base), config)
         for name, parameter in model.named_parameters():
             if "lora_B" in name:
@@ -59,13 +59,13 @@ def trainer_of(tmp_path: Path, small_rows: list[dict[str, Any]]) -> Callable[...
             "disable_tqdm": True,
             "learning_rate": 1e-2,
             "lr_scheduler_type": "constant",
-            "per_device_train_batch_size": 6,
+            "per_device_train_batch_size": 2,
             "num_train_epochs": 1,
             "logging_steps": 1,
             "save_strategy": "no",
         }
         args = TGDPOConfig(output_dir=str(tmp_path / run), **settings)
-        return TGDPOTrainer(policy, args=args, train_dataset=small_rows, **kwargs)
+        return TGDPOTrainer(policy, args=args, train_dataset=small_rows[:4], **kwargs)
 
     return make
 
