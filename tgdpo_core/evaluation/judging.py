@@ -13,8 +13,8 @@ from tgdpo_core.data.pairs import PreferencePair, TokenizedPair
 from tgdpo_core.errors import PluginError
 from tgdpo_core.evaluation.generation import Answers, Sampling, answer
 from tgdpo_core.evaluation.likelihood import pair_likelihoods
+from tgdpo_core.models.precision import Precision
 from tgdpo_core.plugin_api.judges import Generation, Judge, PairLikelihood
-from tgdpo_core.scoring.context import Precision
 from tgdpo_core.scoring.guard import call_plugin
 
 _Array = np.ndarray[Any, Any]

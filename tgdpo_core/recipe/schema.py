@@ -38,7 +38,10 @@ class ModelSection(Section):
     )
     attn_implementation: str = Field("auto", description="auto, sdpa, eager, flash_attention_2, ..")
     trust_remote_code: bool = Field(False, description="run code that a model repository brings")
-    lora: LoraSection | None = Field(None, description="train an adapter instead of all weights")
+    allow_pickle: bool = Field(False, description="read weights that are not safetensors")
+    lora: LoraSection | None = Field(
+        None, description="train a fresh adapter; one that the model has is merged first"
+    )
 
 
 class ReferenceSection(Section):

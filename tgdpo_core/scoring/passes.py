@@ -15,8 +15,8 @@ from tgdpo_core.data.pairs import SIDES, TokenizedPair, response_uid
 from tgdpo_core.engine.policy import engine_of
 from tgdpo_core.engine.rows import PairIds
 from tgdpo_core.errors import DataError, PluginError, did_you_mean
+from tgdpo_core.models.precision import Precision
 from tgdpo_core.scoring.checks import checked_rewards
-from tgdpo_core.scoring.context import Precision
 from tgdpo_core.scoring.guard import PluginOutOfMemoryError, call_plugin
 from tgdpo_core.scoring.sources import RewardSource
 from tgdpo_core.scoring.weights import StoredValues, split_sides

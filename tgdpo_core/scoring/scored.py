@@ -10,12 +10,15 @@ from typing import Any
 import torch
 
 from tgdpo_core.data.pairs import TokenizedPair
+from tgdpo_core.models.checks import require_ids
+from tgdpo_core.models.fingerprints import tokenizer_fingerprint
+from tgdpo_core.models.loading import NO_TRUST, Trust
+from tgdpo_core.models.precision import Precision
 from tgdpo_core.plugin_api.shapings import Shaping
-from tgdpo_core.scoring.context import FrozenModels, Precision
-from tgdpo_core.scoring.fingerprints import tokenizer_fingerprint
+from tgdpo_core.scoring.context import FrozenModels
 from tgdpo_core.scoring.guard import call_plugin
 from tgdpo_core.scoring.online import OnlineRewards
-from tgdpo_core.scoring.pairs import ScoredPair
+from tgdpo_core.scoring.pairs import ScoredPair, highest_ids
 from tgdpo_core.scoring.passes import (
     Compute,
     PassCounts,
@@ -58,13 +61,13 @@ class ScoringSettings:
         store: folder of the store.
         device: of frozen models.
         precision: their number formats.
-        trust_remote_code: whether code that a model repository brings may run.
+        trust: what files of models may do.
     """
 
     store: Path
     device: torch.device
     precision: Precision
-    trust_remote_code: bool = False
+    trust: Trust = NO_TRUST
 
 
 class ScoredPairs(Sequence[ScoredPair]):
@@ -225,6 +228,8 @@ class Scorer:
 
         Whatever the store lacks is computed; every model loaded for it is freed again.
         """
+        for source in self.stored:  # what it names must be found before anything is computed
+            self._reward_document(source)
         reference = self._reference_pass(pairs, label)
         rewards = [self._reward_pass(source, pairs, reference, label) for source in self.stored]
         return reference, rewards
@@ -248,6 +253,7 @@ class Scorer:
         @functools.cache
         def logps() -> Compute:
             model = self.reference.load().to(self.settings.device)
+            require_ids(model, highest_ids(pairs), self.tokenizer, who="the reference")
             return reference_logps(model, self.settings.precision)
 
         entries = [pair.ids_hash() for pair in pairs]
@@ -299,7 +305,7 @@ class Scorer:
             self.tokenizer,
             device=self.settings.device,
             precision=self.settings.precision,
-            trust_remote_code=self.settings.trust_remote_code,
+            trust=self.settings.trust,
             who=str(source),
             may_load=source.needs_models,
         )

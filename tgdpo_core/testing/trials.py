@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from tgdpo_core.models.precision import Precision
 from tgdpo_core.plugin_api.judges import Judge
 from tgdpo_core.plugin_api.rewards import Example, TokenReward
 from tgdpo_core.plugin_api.transforms import Transform
 from tgdpo_core.scoring.checks import checked_rewards
-from tgdpo_core.scoring.context import FrozenModels, Precision
+from tgdpo_core.scoring.context import FrozenModels
 from tgdpo_core.scoring.guard import call_plugin, named_errors
 from tgdpo_core.scoring.weights import FittedTransform
 from tgdpo_core.testing.contract import require, require_json

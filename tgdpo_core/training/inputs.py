@@ -1,24 +1,39 @@
 """What a user may hand to the trainer, turned into what the trainer works with."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 
 from tgdpo_core.data.formats import parse_rows
 from tgdpo_core.data.pairs import TokenizedPair
 from tgdpo_core.data.report import DataReport
 from tgdpo_core.data.tokenization import LengthLimits, tokenize_pairs
 from tgdpo_core.errors import DataError, UsageError
+from tgdpo_core.models.adapters import require_supported
+from tgdpo_core.models.checks import (
+    embedding_rows,
+    has_tokenizer,
+    require_same_rows,
+    require_same_tokens,
+    require_trainable,
+)
+from tgdpo_core.models.fingerprints import fingerprint, loaded_model_fingerprint
+from tgdpo_core.models.loading import (
+    NO_TRUST,
+    Policy,
+    Trust,
+    load_causal_lm,
+    load_policy,
+    load_tokenizer,
+)
+from tgdpo_core.models.paths import locate
+from tgdpo_core.models.precision import Precision, require_trainable_formats, stuck_weights
 from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.plugin_api.transforms import Transform
-from tgdpo_core.scoring.context import Precision, load_frozen
-from tgdpo_core.scoring.fingerprints import (
-    loaded_model_fingerprint,
-    model_fingerprint,
-    resolve_model_path,
-)
 from tgdpo_core.scoring.scored import Reference, Scorer, ScoringSettings
 from tgdpo_core.scoring.sources import (
     RewardSource,
@@ -29,58 +44,45 @@ from tgdpo_core.scoring.sources import (
 from tgdpo_core.store.folder import default_store_path
 from tgdpo_core.training.config import TGDPOConfig
 
+logger = logging.getLogger(__name__)
+
 TrainData = Any  # rows (datasets.Dataset, list of dicts) or a sequence of TokenizedPair
 
 
-def load_policy(
-    model: Any,
-    *,
-    dtype: torch.dtype = torch.float32,
-    revision: str | None = None,
-    attn_implementation: str | None = None,
-    trust_remote_code: bool = False,
-) -> Any:
-    """Return a causal language model to train; a model given as object is returned as it is.
+def given_policy(model: Any, learning_rate: float) -> Policy:
+    """Return the policy of what ``TGDPOTrainer(model=...)`` accepts: a name, a model, a ``Policy``.
 
-    Weights are float32 unless asked otherwise: an update of 1e-6 is below what bfloat16 can add.
+    Its dropout is switched off. Weights of a name are float32: an update of 1e-6 is below what
+    bfloat16 can add.
 
     Raises:
-        UsageError: nothing there that can be loaded.
+        UsageError: nothing there that can be loaded, or nothing of it can be trained.
     """
-    if not isinstance(model, str):
-        return model
-    from transformers import AutoModelForCausalLM
-
-    try:
-        return AutoModelForCausalLM.from_pretrained(
-            str(resolve_model_path(model)),
-            dtype=dtype,
-            revision=revision,
-            attn_implementation=attn_implementation,
-            trust_remote_code=trust_remote_code,
-        )
-    except (OSError, ValueError) as error:
-        raise UsageError(f"Model '{model}' cannot be loaded: {error}") from error
+    if isinstance(model, str | Path):
+        model = load_policy(locate(str(model)), precision=Precision())
+    policy = model if isinstance(model, Policy) else Policy(model)
+    require_supported(policy.model, "The policy")
+    require_trainable(policy.model)
+    require_trainable_formats(policy.model)
+    warning = stuck_weights(policy.model, learning_rate)
+    if warning and PartialState().is_main_process:
+        logger.warning("%s", warning)
+    disable_dropout(policy.model)
+    return policy
 
 
-def load_tokenizer(model: Any, *, revision: str | None = None) -> Any:
-    """Return the tokenizer beside a model, with a pad token (EOS where there is none).
+def tokenizer_of(model: Any) -> Any:
+    """Return the tokenizer beside what ``TGDPOTrainer(model=...)`` was given.
 
     Raises:
         UsageError: there is none.
     """
-    from transformers import AutoTokenizer
-
-    named = model if isinstance(model, str) else getattr(model.config, "_name_or_path", "")
+    if isinstance(model, Policy):
+        model = model.model
+    named = str(model) if isinstance(model, str | Path) else model.config._name_or_path
     if not named:
         raise UsageError("The model has no folder to load a tokenizer from: give processing_class.")
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(str(resolve_model_path(named)), revision=revision)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"The tokenizer of '{named}' cannot be loaded: {error}") from error
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token  # never read: padding is masked by position
-    return tokenizer
+    return load_tokenizer(named)
 
 
 def tokenized(
@@ -122,24 +124,50 @@ def resolve_sources(
     return [source_of_instance(token_reward, named)]
 
 
-def make_reference(policy: Any, named: Any, ref_model: Any, precision: Precision) -> Reference:
-    """Return the reference: a model of its own, or the policy as it is before training.
+def own_reference(policy: Policy, device: torch.device) -> Reference:
+    """Return the policy as it is before training, as its own reference."""
+    identity = policy.identity or loaded_model_fingerprint(policy.model)
+    return Reference(identity, lambda: policy.model.to(device))
+
+
+def given_reference(
+    model: Any,
+    tokenizer: Any,
+    *,
+    precision: Precision,
+    policy_rows: int | None = None,
+    trust: Trust = NO_TRUST,
+) -> Reference:
+    """Return a reference of its own: a model, or its name or folder.
 
     Args:
-        policy: the model about to be trained.
-        named: what it was loaded from, if it was (then its files name it in the store).
-        ref_model: the reference, its name or folder, or None.
+        model: the reference.
+        tokenizer: the policy's; that of a named reference must have the same ids.
         precision: of a reference that must be loaded.
+        policy_rows: how many token vectors the policy has, if it is loaded.
+        trust: what its files may do.
+
+    Raises:
+        UsageError: it reads other tokens than the policy.
     """
-    if isinstance(ref_model, str):
-        return Reference(
-            model_fingerprint(ref_model), lambda: load_frozen(ref_model, precision=precision)
-        )
-    if ref_model is not None:
-        return Reference(loaded_model_fingerprint(ref_model), lambda: ref_model)
-    if isinstance(named, str):
-        return Reference(model_fingerprint(named), lambda: policy)
-    return Reference(loaded_model_fingerprint(policy), lambda: policy)
+    if not isinstance(model, str | Path):
+        return Reference(loaded_model_fingerprint(model), lambda: model)
+    source = locate(str(model))
+    who = f"The reference '{model}'"
+    if any(has_tokenizer(each) for each in source.chain):
+        other = load_tokenizer(str(model), trust_remote_code=trust.remote_code)
+        require_same_tokens(tokenizer, other, who=f"the reference '{model}'", next_step=_SAME)
+
+    def load() -> Any:
+        loaded = load_causal_lm(source, precision=precision, trust=trust)
+        if policy_rows and not any(has_tokenizer(each) for each in source.chain):
+            require_same_rows(policy_rows, embedding_rows(loaded), who=who)
+        return loaded
+
+    return Reference(fingerprint(source), load)
+
+
+_SAME = "Use a reference with the policy's tokenizer."
 
 
 def make_scorer(  # noqa: PLR0913 - one place for what decides stored values
@@ -150,37 +178,12 @@ def make_scorer(  # noqa: PLR0913 - one place for what decides stored values
     precision: Precision,
     device: torch.device,
     store_path: str | None = None,
-    trust_remote_code: bool = False,
+    trust: Trust = NO_TRUST,
 ) -> Scorer:
     """Return what fills the store, for training and for ``tgdpo score`` alike."""
     store = Path(store_path).expanduser() if store_path else default_store_path()
-    settings = ScoringSettings(store, device, precision, trust_remote_code)
+    settings = ScoringSettings(store, device, precision, trust)
     return Scorer(reference, sources, tokenizer, settings)
-
-
-def with_lora(model: Any, settings: Mapping[str, Any]) -> Any:
-    """Return the model with a fresh LoRA adapter; only the adapter is trained.
-
-    The adapter's update is zero at first, so the policy before training is the base model.
-
-    Args:
-        model: a causal language model.
-        settings: ``r``, ``alpha``, ``target_modules``.
-
-    Raises:
-        UsageError: peft is not installed.
-    """
-    try:
-        from peft import LoraConfig, get_peft_model
-    except ImportError as error:
-        raise UsageError("model.lora needs peft: pip install 'tgdpo[lora]'.") from error
-    config = LoraConfig(
-        r=settings["r"],
-        lora_alpha=settings["alpha"],
-        target_modules=settings["target_modules"],
-        task_type="CAUSAL_LM",
-    )
-    return get_peft_model(model, config)
 
 
 def disable_dropout(model: torch.nn.Module) -> None:

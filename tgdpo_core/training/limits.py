@@ -8,6 +8,8 @@ import torch
 
 from tgdpo_core.data.pairs import TokenizedPair
 from tgdpo_core.errors import DataError, NumericError, UsageError
+from tgdpo_core.models.checks import require_ids
+from tgdpo_core.scoring.pairs import highest_ids
 from tgdpo_core.scoring.passes import pair_ids
 from tgdpo_core.training.batches import PairBatch
 
@@ -31,6 +33,17 @@ def require_finite(losses: torch.Tensor, batch: PairBatch, step: int) -> None:
         f"stops before the update. Token weights of the batch: {weights.min().item():.3g} to "
         f"{weights.max().item():.3g}. Look at the learning rate, beta and the token rewards."
     )
+
+
+def require_fit(model: Any, pairs: Sequence[TokenizedPair], tokenizer: Any, who: str) -> None:
+    """Raise if a model has no position or no vector for a token of the pairs.
+
+    Raises:
+        DataError: a sequence has more tokens than the model has positions.
+        UsageError: a token id is beyond the embedding.
+    """
+    require_positions(model, pairs)
+    require_ids(model, highest_ids(pairs), tokenizer, who=who)
 
 
 def require_positions(model: Any, pairs: Sequence[TokenizedPair]) -> None:

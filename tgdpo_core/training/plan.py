@@ -12,11 +12,11 @@ from tgdpo_core.data.report import DataReport
 from tgdpo_core.data.sources import default_split, load_rows
 from tgdpo_core.data.splits import is_part
 from tgdpo_core.errors import RecipeError
+from tgdpo_core.models.paths import resolve_model_path
 from tgdpo_core.plugin_api.judges import Judge
 from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.plugin_api.shapings import Shaping
 from tgdpo_core.recipe.schema import Recipe
-from tgdpo_core.scoring.fingerprints import resolve_model_path
 from tgdpo_core.scoring.sources import RewardSource, resolve_shaping, source_of_entry
 
 

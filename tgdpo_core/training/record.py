@@ -7,9 +7,9 @@ import subprocess
 from typing import Any
 
 from tgdpo_core.data.pairs import data_fingerprint
+from tgdpo_core.models.fingerprints import tokenizer_fingerprint
 from tgdpo_core.plugin_api.shapings import Shaping
 from tgdpo_core.reports.diagnostics import Diagnostics
-from tgdpo_core.scoring.fingerprints import tokenizer_fingerprint
 from tgdpo_core.scoring.scored import ScoredPairs, Scorer
 from tgdpo_core.training.config import TGDPOConfig
 

@@ -14,15 +14,12 @@ from tgdpo_core.data.shares import check_shares
 from tgdpo_core.data.tokenization import LengthLimits, layout, tokenize_pairs
 from tgdpo_core.errors import RecipeError
 from tgdpo_core.evaluation.generation import Sampling
+from tgdpo_core.models.loading import Policy, Trust, load_policy, load_tokenizer
+from tgdpo_core.models.paths import ModelSource, locate
+from tgdpo_core.models.precision import Precision, training_precision
 from tgdpo_core.recipe.loading import to_yaml
 from tgdpo_core.recipe.schema import Recipe
-from tgdpo_core.scoring.context import Precision
 from tgdpo_core.training.config import TGDPOConfig
-from tgdpo_core.training.inputs import (
-    load_policy,
-    load_tokenizer,
-    with_lora,
-)
 from tgdpo_core.training.judging import Judging
 from tgdpo_core.training.limits import packing_summary
 from tgdpo_core.training.plan import ParsedData, Plan
@@ -83,8 +80,8 @@ def train(
         token_reward=list(plan.sources),
         shaping=plan.shaping,
         plugins=plan.plugins,
-        policy_name=plan.model,
         precision=precision(recipe, args),
+        trust=trust(recipe),
         judging=judging(plan),
         facts=facts(plan, data),
         config_yaml=to_yaml(recipe),
@@ -105,7 +102,7 @@ def dry_run(plan: Plan, *, show: Show | None = None) -> dict[str, Any]:
     lengths = sorted(
         len(p.prompt_ids) + max(len(p.chosen.ids), len(p.rejected.ids)) for p in data.train
     )
-    model = policy(plan).to(args.device)
+    model = policy(plan).model.to(args.device)
     return {
         "model": plan.model,
         "device": str(args.device),
@@ -166,7 +163,10 @@ def tokenize(plan: Plan, *, show: Show | None = None) -> TokenizedData:
     Raises:
         DataError: rows that cannot be used, or more of something than ``data.max_shares`` allows.
     """
-    tokenizer = load_tokenizer(plan.model, revision=plan.recipe.model.revision)
+    section = plan.recipe.model
+    tokenizer = load_tokenizer(
+        plan.model, revision=section.revision, trust_remote_code=section.trust_remote_code
+    )
     train, report = _tokenize(plan.train, tokenizer, plan.recipe)
     evaluation, evaluation_report = (
         _tokenize(plan.evaluation, tokenizer, plan.recipe) if plan.evaluation else (None, None)
@@ -190,30 +190,40 @@ def _tokenize(
     return pairs, report
 
 
-def policy(plan: Plan) -> Any:
+def policy(plan: Plan) -> Policy:
     """Return the model to train."""
     from transformers import set_seed
 
-    section = plan.recipe.model
-    set_seed(int(plan.recipe.training.get("seed", 42)))  # a LoRA adapter is drawn at random
-    model = load_policy(
-        plan.model,
-        dtype=torch.float32 if section.dtype == "auto" else getattr(torch, section.dtype),
-        revision=section.revision,
-        attn_implementation=_attention(plan.recipe),
-        trust_remote_code=section.trust_remote_code,
-    )
-    return with_lora(model, section.lora.model_dump()) if section.lora else model
+    recipe = plan.recipe
+    set_seed(int(recipe.training.get("seed", 42)))  # a LoRA adapter is drawn at random
+    formats = Precision(_dtype(recipe), None, _attention(recipe))
+    lora = fresh_adapter(recipe)
+    return load_policy(policy_source(plan), precision=formats, trust=trust(recipe), lora=lora)
+
+
+def policy_source(plan: Plan) -> ModelSource:
+    """Return where the policy is."""
+    return locate(plan.model, plan.recipe.model.revision)
+
+
+def fresh_adapter(recipe: Recipe) -> dict[str, Any] | None:
+    """Return the settings of the adapter that a recipe puts on its model, or None."""
+    return recipe.model.lora.model_dump() if recipe.model.lora else None
+
+
+def trust(recipe: Recipe) -> Trust:
+    """Return what files of models may do."""
+    return Trust(recipe.model.trust_remote_code, recipe.model.allow_pickle)
 
 
 def precision(recipe: Recipe, args: TGDPOConfig) -> Precision:
     """Return the number formats of frozen models: those of the policy."""
+    return training_precision(args, _dtype(recipe), _attention(recipe))
+
+
+def _dtype(recipe: Recipe) -> torch.dtype:
     name = recipe.model.dtype
-    return Precision(
-        dtype=torch.float32 if name == "auto" else getattr(torch, name),
-        autocast=torch.bfloat16 if args.bf16 else None,
-        attn_implementation=_attention(recipe),
-    )
+    return torch.float32 if name == "auto" else getattr(torch, name)
 
 
 def judging(plan: Plan) -> Judging | None:

@@ -70,6 +70,22 @@ class RunFolder:
         }
         return found[max(found)] if found else None
 
+    @staticmethod
+    def require_resumable(checkpoint: Path) -> None:
+        """Make sure that a checkpoint holds more than weights.
+
+        Raises:
+            CheckpointError: without the optimizer's state other weights would come out.
+        """
+        states = ("optimizer.pt", "optimizer.bin", "optimizer_0", "optimizer", "pytorch_model_fsdp")
+        is_sharded = any(checkpoint.glob("global_step*"))  # DeepSpeed
+        if not is_sharded and not any((checkpoint / name).exists() for name in states):
+            raise CheckpointError(
+                f"{checkpoint} cannot be resumed: it was saved with training.save_only_model and "
+                "lacks the optimizer's state. Use it as --model of a new run, or start again with "
+                "--overwrite."
+            )
+
     def clear(self) -> None:
         """Remove what an earlier run left here, and nothing else."""
         for name in _OURS:

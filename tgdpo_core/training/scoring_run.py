@@ -3,13 +3,14 @@
 Models are loaded only for what the store lacks.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tgdpo_core.data.pairs import TokenizedPair
 from tgdpo_core.errors import UsageError
 from tgdpo_core.evaluation.known_errors import known_errors
+from tgdpo_core.models.loading import policy_identity
 from tgdpo_core.plugin_api.transforms import Transform
 from tgdpo_core.reports.diagnostics import Diagnostics, diagnose
 from tgdpo_core.scoring.pairs import ScoredPair
@@ -19,15 +20,19 @@ from tgdpo_core.scoring.scored import (
     Scorer,
     scored_datasets,
 )
-from tgdpo_core.training.inputs import make_reference, make_scorer
+from tgdpo_core.training.config import TGDPOConfig
+from tgdpo_core.training.inputs import given_reference, make_scorer
 from tgdpo_core.training.plan import Plan
 from tgdpo_core.training.run import (
     Show,
     TokenizedData,
+    fresh_adapter,
     policy,
+    policy_source,
     precision,
     tokenize,
     training_config,
+    trust,
 )
 
 
@@ -103,25 +108,26 @@ def scoring_run(plan: Plan, *, show: Show | None = None) -> ScoringRun:
     recipe = plan.recipe
     args = training_config(recipe)
     data = tokenize(plan, show=show if args.process_index == 0 else None)
-    formats = precision(recipe, args)
     scorer = make_scorer(
-        _reference(plan),
+        _reference(plan, data.tokenizer, args),
         plan.sources,
         data.tokenizer,
-        precision=formats,
+        precision=precision(recipe, args),
         device=args.device,
         store_path=args.store_path,
-        trust_remote_code=recipe.model.trust_remote_code,
+        trust=trust(recipe),
     )
     return ScoringRun(plan, data, scorer)
 
 
-def _reference(plan: Plan) -> Reference:
+def _reference(plan: Plan, tokenizer: Any, args: TGDPOConfig) -> Reference:
     """Return the reference under the name it has in training, its model not yet loaded."""
-    named = plan.recipe.reference.name_or_path
-    formats = precision(plan.recipe, training_config(plan.recipe))
-    reference = make_reference(None, plan.model, named, formats)
-    return reference if named else dataclasses.replace(reference, load=lambda: policy(plan))
+    recipe = plan.recipe
+    if named := recipe.reference.name_or_path:
+        formats = precision(recipe, args)
+        return given_reference(named, tokenizer, precision=formats, trust=trust(recipe))
+    identity = policy_identity(policy_source(plan), lora=fresh_adapter(recipe))
+    return Reference(identity, lambda: policy(plan).model)
 
 
 def _is_fitted(transform: Transform) -> bool:

@@ -5,6 +5,7 @@ import itertools
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,27 +16,30 @@ from tgdpo_core.engine.losses import preference_loss, sft_loss
 from tgdpo_core.engine.policy import attach, plain_copy
 from tgdpo_core.errors import UsageError
 from tgdpo_core.evaluation.known_errors import known_errors
+from tgdpo_core.models.adapters import record_base
+from tgdpo_core.models.checks import embedding_rows
+from tgdpo_core.models.loading import NO_TRUST, Policy, Trust
+from tgdpo_core.models.precision import Precision, training_precision
 from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.plugin_api.rewards import TokenReward
 from tgdpo_core.plugin_api.shapings import Shaping
 from tgdpo_core.plugin_api.transforms import Transform
 from tgdpo_core.reports.diagnostics import Diagnostics, diagnose
-from tgdpo_core.scoring.context import Precision
 from tgdpo_core.scoring.guard import random_states_kept
-from tgdpo_core.scoring.scored import ScoredPairs, scored_datasets
+from tgdpo_core.scoring.scored import Reference, ScoredPairs, scored_datasets
 from tgdpo_core.scoring.sources import RewardSource, resolve_shaping
 from tgdpo_core.training.batches import PairBatch, collate, make_rows
 from tgdpo_core.training.callbacks import JsonlLog, StepClock, replace_progress_bar
 from tgdpo_core.training.config import TGDPOConfig
 from tgdpo_core.training.inputs import (
     TrainData,
-    disable_dropout,
-    load_policy,
-    load_tokenizer,
-    make_reference,
+    given_policy,
+    given_reference,
     make_scorer,
+    own_reference,
     resolve_sources,
     tokenized,
+    tokenizer_of,
 )
 from tgdpo_core.training.judging import JudgePolicy, Judging
 from tgdpo_core.training.limits import (
@@ -44,7 +48,7 @@ from tgdpo_core.training.limits import (
     packing_summary,
     peak_memory_mib,
     require_finite,
-    require_positions,
+    require_fit,
 )
 from tgdpo_core.training.metrics import MetricBuffer, error_aucs, pair_metrics
 from tgdpo_core.training.model_card import last_metrics, model_card, settings_yaml
@@ -73,9 +77,8 @@ class TGDPOTrainer(Trainer):
         transforms: applied in order to the token rewards, where ``token_reward`` is a single one.
         shaping: a registered name, a ``Shaping``, or one with its name: rewards to weights.
         plugins: where names are found; None loads what is installed.
-        policy_name: what a model given as object was loaded from, so that its files (and not its
-            tensors) name it in the store.
         precision: number formats of frozen models; None takes those of the policy.
+        trust: what the files of models named here may do; nothing by default.
         judging: answers that are generated and judged during training, or None.
         facts: JSON that the caller wants in run.json (data report, recipe).
         config_yaml: the resolved recipe, kept as config.yaml.
@@ -106,8 +109,8 @@ class TGDPOTrainer(Trainer):
         shaping: str | Shaping | tuple[str, Shaping] = "linear",
         *,
         plugins: PluginManager | None = None,
-        policy_name: str | None = None,
         precision: Precision | None = None,
+        trust: Trust = NO_TRUST,
         judging: Judging | None = None,
         facts: Mapping[str, Any] | None = None,
         config_yaml: str | None = None,
@@ -129,30 +132,30 @@ class TGDPOTrainer(Trainer):
         self._folder = RunFolder(str(args.output_dir))
         self._shaping = resolve_shaping(shaping, plugins)
         sources = resolve_sources(token_reward, transforms, plugins)
-        tokenizer = processing_class or load_tokenizer(model)
+        tokenizer = processing_class or tokenizer_of(model)
         train_pairs = tokenized(train_dataset, tokenizer, args, "train_dataset")
         eval_pairs = (
             tokenized(eval_dataset, tokenizer, args, "eval_dataset") if eval_dataset else None
         )
-        policy = load_policy(model)
-        require_positions(policy, [*train_pairs, *(eval_pairs or ())])
-        disable_dropout(policy)
-        precision = precision or Precision(
-            dtype=policy.dtype, autocast=torch.bfloat16 if args.bf16 else None
-        )
+        given = given_policy(model, args.learning_rate)
+        policy = given.model
+        precision = precision or training_precision(args, policy.dtype)
+        require_fit(policy, [*train_pairs, *(eval_pairs or ())], tokenizer, "the policy")
         scorer = make_scorer(
-            make_reference(policy.to(args.device), policy_name or model, ref_model, precision),
+            self._reference(given, ref_model, tokenizer, precision, trust, args.device),
             sources,
             tokenizer,
             precision=precision,
             device=args.device,
             store_path=args.store_path,
+            trust=trust,
         )
         train_data, eval_data = scored_datasets(
             scorer, train_pairs, eval_pairs, shaping=self._shaping, beta=args.beta
         )
         diagnostics = self._diagnose(train_data, sources, judging)
         self._error_aucs = error_aucs(diagnostics)
+        self._facts["precision"] = precision.document()
         self._facts |= scoring_facts(scorer, train_data, self._shaping, diagnostics)
         compared = plain_copy(scorer.reference.load()) if judging and judging.kl else None
         super().__init__(
@@ -179,6 +182,24 @@ class TGDPOTrainer(Trainer):
         if judging:
             self.add_callback(JudgePolicy(judging, tokenizer, self.log, compared))
         replace_progress_bar(self)
+
+    @staticmethod
+    def _reference(
+        policy: Policy,
+        ref_model: Any,
+        tokenizer: Any,
+        precision: Precision,
+        trust: Trust,
+        device: torch.device,
+    ) -> Reference:
+        """Return the reference; the policy goes to its device."""
+        policy.model.to(device)
+        if ref_model is None:
+            return own_reference(policy, device)
+        rows = embedding_rows(policy.model)
+        return given_reference(
+            ref_model, tokenizer, precision=precision, policy_rows=rows, trust=trust
+        )
 
     @staticmethod
     def _diagnose(
@@ -352,6 +373,8 @@ class TGDPOTrainer(Trainer):
             )
         if resume_from_checkpoint is True:
             resume_from_checkpoint = str(self._folder.last_checkpoint() or "") or None
+        if resume_from_checkpoint:
+            self._folder.require_resumable(Path(resume_from_checkpoint))
         arguments = (resume_from_checkpoint, trial, ignore_keys_for_eval)
         if not self.is_world_process_zero():
             return self._train_and_save(*arguments)
@@ -390,6 +413,7 @@ class TGDPOTrainer(Trainer):
         target = output_dir or str(self._folder.model)
         model: Any = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
         model.save_pretrained(target, state_dict=state_dict)
+        record_base(model, Path(target))
         self.processing_class.save_pretrained(target)
 
     def floating_point_ops(self, inputs: Any) -> int:

@@ -112,8 +112,8 @@ def _evaluate(
 
     from tgdpo_core.evaluation.generation import Sampling
     from tgdpo_core.evaluation.judging import evaluate, write_evaluation
-    from tgdpo_core.scoring.context import Precision, load_frozen
-    from tgdpo_core.training.inputs import load_tokenizer
+    from tgdpo_core.models.loading import load_frozen, load_tokenizer
+    from tgdpo_core.models.precision import Precision
     from tgdpo_core.training.plan import registered_model
     from tgdpo_core.training.run_folder import RunFolder
 

@@ -49,6 +49,7 @@ class DensePRM(TokenReward):
     trust_remote_code: bool = option(
         False, help="run code that the model repository brings; no preset needs it"
     )
+    allow_pickle: bool = option(False, help="read weights that are not safetensors", stored=False)
 
     def __post_init__(self) -> None:
         """Refuse settings that contradict each other."""
@@ -114,6 +115,7 @@ class DensePRM(TokenReward):
             dtype=context.dtype if self.dtype == "auto" else getattr(torch, self.dtype),
             device=context.device,
             trust_remote_code=self.trust_remote_code,
+            allow_pickle=self.allow_pickle,
             good_label=self.good_label,
         )
         try:
