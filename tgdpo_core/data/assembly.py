@@ -111,7 +111,7 @@ def _of_texts(fields: Fields, reading: RowReading, chosen: str, rejected: str) -
         return _of_transcripts(chosen, rejected, fields, by_words=True)
     if is_transcript(chosen, rejected) and not fields.has("prompt"):
         return _of_transcripts(chosen, rejected, fields, by_words=False)
-    if reading.format != "explicit" and _is_chat(fields, reading):
+    if _is_chat(fields, reading):
         prompt = _before_answer(chat_prompt(fields), chosen)
         sides = [
             [Turn({"role": "assistant", "content": text}, fields.column(side))]
@@ -137,6 +137,8 @@ def _is_chat(fields: Fields, reading: RowReading) -> bool:
     """
     if reading.format in ("sharegpt", "instruction") or given_dialogue(fields) is not None:
         return True
+    if reading.format == "explicit":
+        return False
     if fields.has("prompt"):
         return any(fields.has(name) for name in _CHAT_ONLY)
     return any(fields.has(name) for name in USER_TEXT)
@@ -184,8 +186,7 @@ def _of_dialogues(fields: Fields, reading: RowReading, chosen: Turns, rejected: 
         fields.read("messages" if fields.filled("messages") else "prompt")
         parts = _chat(with_system(fields, prompt), *sides)
         return parts._replace(notes=("prompt_repeated", *parts.notes))
-    answers = [side[0].role == "assistant" for side in (chosen, rejected)]
-    if has_prompt(fields) and (all(answers) or (any(answers) and fields.filled("prompt"))):
+    if has_prompt(fields) and "assistant" in (chosen[0].role, rejected[0].role):
         prompt = chat_prompt(fields)
         if messages_of(prompt[-len(chosen) :]) == messages_of(chosen):
             prompt = prompt[: -len(chosen)]

@@ -39,7 +39,7 @@ class Fields:
 
     def add(self, name: str, column: str, value: Any) -> None:
         """Take a column as one that may be the field ``name``."""
-        found = {**self._columns.get(name, {}), column: value}
+        found = {**self._columns.get(name, {}), column: _read(name, value)}
         order = {usual: i for i, usual in enumerate(NAMES[name])}
         self._columns[name] = dict(
             sorted(found.items(), key=lambda item: order.get(plain_name(item[0]), -1))
@@ -114,6 +114,27 @@ def sort_columns(row: Mapping[str, Any], columns: Mapping[str, str | None]) -> F
     return fields
 
 
+_LISTS = ("messages", "history", "tools", "chat_template_kwargs")
+_EMPTY = ("[]", "{}", "null", "None")  # as CSV files and JSON in JSON write it
+
+
+def _read(name: str, value: Any) -> Any:
+    if name in _LISTS and isinstance(value, str) and value.strip() in _EMPTY:
+        return None
+    return _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    """Return arrays, as data frames hold them, as lists, and their missing values as None."""
+    if type(value).__name__ in ("NAType", "NaTType"):
+        return None
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
 def _refuse_misspelt(
     column: str, plain: str, value: Any, columns: Mapping[str, str | None]
 ) -> None:
@@ -150,7 +171,7 @@ def require_columns(columns: Mapping[str, str | None], found: Iterable[str], sou
 
 def is_blank(value: Any) -> bool:
     """Return whether a value says nothing: null, NaN, white space, an empty list or mapping."""
-    if value is None or value != value:
+    if value is None or (isinstance(value, float) and value != value):
         return True
     if isinstance(value, str):
         return not value.strip()

@@ -12,7 +12,10 @@ from typing import Any
 from tgdpo_core.data.report import RowProblem
 
 _MOST_PYTHON = 2_000_000  # characters; Python's parser needs about a hundred times the memory
-_BEGINS = re.compile(r"\s*(?:array\()?\s*[\[{(\"']")
+_BEGINS = re.compile(r"\s*(?:array\()?[\s(\"']*[\[{]")
+_BEGINS_AS_MESSAGE = re.compile(
+    r"\s*(?:array\()?[\s(\"']*\[?\s*\{\s*\\?[\"'](?:role|content|from|value|tool_calls)\\?[\"']\s*:"
+)
 _PAIRS_OF_KEYS = (("role", "content"), ("from", "value"), ("role", "tool_calls"))
 
 
@@ -24,7 +27,12 @@ def read_messages(value: Any, name: str) -> Any:
     """
     if not isinstance(value, str) or not _BEGINS.match(value) or not _looks_like_messages(value):
         return value
-    found = read_list(value, name)
+    try:
+        found = read_list(value, name)
+    except RowProblem:
+        if _BEGINS_AS_MESSAGE.match(value):
+            raise
+        return value
     return found if _holds_messages(found) else value
 
 

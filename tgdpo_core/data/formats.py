@@ -72,7 +72,7 @@ def _parse(row: Any, where: str, reading: RowReading) -> tuple[PreferencePair, S
         raise row
     if not isinstance(row, Mapping):
         raise RowProblem("not_a_row", f"a row must be a mapping of columns, found {kind_of(row)}")
-    fields = sort_columns(_plain(row), reading.columns)
+    fields = sort_columns(_laid_open(row), reading.columns)
     _refuse_media(fields)
     parts = assemble(fields, reading)
     tools, kwargs = _chat_settings(fields, parts)
@@ -87,20 +87,17 @@ def _parse(row: Any, where: str, reading: RowReading) -> tuple[PreferencePair, S
     return pair, notes
 
 
-def _plain(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a row with arrays as lists, and OpenAI's form (``input.messages``) laid open."""
-    plain = {
-        name: value.tolist() if hasattr(value, "tolist") else value for name, value in row.items()
-    }
-    nested = plain.get("input")
+def _laid_open(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a row of OpenAI's form (``input.messages``) with what it nests as columns."""
+    nested = row.get("input")
     if isinstance(nested, Mapping) and "messages" in nested:
         own = {"parallel_tool_calls": None, **nested}
         own.pop("parallel_tool_calls")
-        clash = sorted(own.keys() & plain.keys())
+        clash = sorted(own.keys() & row.keys())
         if clash:
             raise RowProblem("ignored_column", f"'input.{clash[0]}' and '{clash[0]}' are one field")
-        return {**{name: value for name, value in plain.items() if name != "input"}, **own}
-    return plain
+        return {**{name: value for name, value in row.items() if name != "input"}, **own}
+    return row
 
 
 def _refuse_media(fields: Fields) -> None:

@@ -1,14 +1,14 @@
 """Rows of JSON files: one object a line, an array of objects, or an object that holds the array."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Any
 
 from tgdpo_core.data.report import RowProblem
 from tgdpo_core.data.rows import Line, Row
 from tgdpo_core.errors import DataError
-from tgdpo_core.recipe.columns import FIELD_OF
+from tgdpo_core.recipe.columns import FIELD_OF, plain_name
 
 
 def json_rows(label: str, lines: Iterator[Line]) -> Iterator[Row]:
@@ -54,7 +54,7 @@ def _of_wrapper(label: str, lines: list[Line]) -> Iterator[Row]:
     if not isinstance(whole, dict):
         raise DataError(f"{label}:{lines[0][0]}: expected a JSON object, found {_kind(whole)}.")
     lists = {key: value for key, value in whole.items() if _is_list_of_rows(value)}
-    if whole.keys() & FIELD_OF.keys():
+    if _names_fields(whole):
         yield f"{label}:{lines[0][0]}", whole
     elif len(lists) == 1:
         ((key, rows),) = lists.items()
@@ -71,9 +71,13 @@ def _holds_rows(line: str) -> bool:
     row = _loads(line)
     return (
         isinstance(row, dict)
-        and not row.keys() & FIELD_OF.keys()
+        and not _names_fields(row)
         and any(_is_list_of_rows(value) for value in row.values())
     )
+
+
+def _names_fields(row: Mapping[str, Any]) -> bool:
+    return any(plain_name(name) in FIELD_OF for name in row)
 
 
 def _is_object(line: str) -> bool:

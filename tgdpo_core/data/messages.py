@@ -78,7 +78,11 @@ def says_nothing(message: Message) -> bool:
 
 def kind_of(value: Any) -> str:
     """Return what a value is, for messages."""
-    return "nothing (null)" if value is None or value != value else type(value).__name__
+    return (
+        "nothing (null)"
+        if is_blank(value) and not isinstance(value, str | list | dict)
+        else type(value).__name__
+    )
 
 
 def _message(message: Any, name: str) -> Message:
