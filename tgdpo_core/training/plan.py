@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 from tgdpo_core.data.formats import parse_rows
 from tgdpo_core.data.pairs import PreferencePair
-from tgdpo_core.data.recipe_rules import as_recipe_says
 from tgdpo_core.data.report import DataReport
 from tgdpo_core.data.sources import load_rows
+from tgdpo_core.data.text_rules import TextRules, with_rules
 from tgdpo_core.errors import RecipeError
 from tgdpo_core.plugin_api.judges import Judge
 from tgdpo_core.plugin_api.manager import PluginManager
@@ -120,4 +120,6 @@ def _parse(path: str, split: str, recipe: Recipe, plugins: PluginManager) -> Par
     report.raise_if_unusable(recipe.data.on_bad_row)
     if recipe.data.swap:
         pairs = [replace(pair, chosen=pair.rejected, rejected=pair.chosen) for pair in pairs]
-    return ParsedData(as_recipe_says(pairs, recipe.data), report)
+    data = recipe.data
+    rules = TextRules(data.chat_template_kwargs, data.special_tokens, data.lost_text)
+    return ParsedData(with_rules(pairs, rules), report)
