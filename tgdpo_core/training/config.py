@@ -1,7 +1,7 @@
 """Settings of a training run."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from transformers import TrainingArguments
 
@@ -51,6 +51,16 @@ class TGDPOConfig(TrainingArguments):
     )
     on_bad_row: Literal["error", "skip"] = field(
         default="error", metadata={"help": "What a row that cannot be used does."}
+    )
+    chat_template_kwargs: dict[str, Any] | None = field(
+        default=None, metadata={"help": "Further variables of the chat template."}
+    )
+    special_tokens: Literal["auto", "text", "keep", "error"] = field(
+        default="auto", metadata={"help": "What special tokens in the text of a row are."}
+    )
+    lost_text: Literal["error", "count"] = field(
+        default="error",
+        metadata={"help": "What a chat template leaves out: a bad row, or counted."},
     )
     store_path: str | None = field(
         default=None,

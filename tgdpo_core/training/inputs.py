@@ -11,6 +11,7 @@ from accelerate import PartialState
 from tgdpo_core.data.formats import parse_rows
 from tgdpo_core.data.pairs import TokenizedPair
 from tgdpo_core.data.report import DataReport
+from tgdpo_core.data.text_rules import TextRules, with_rules
 from tgdpo_core.data.tokenization import LengthLimits, tokenize_pairs
 from tgdpo_core.errors import DataError, UsageError
 from tgdpo_core.models.adapters import require_supported
@@ -100,8 +101,9 @@ def tokenized(
     if not hasattr(data, "__len__"):
         raise DataError(f"{name} must have a length; streaming data sets are not supported.")
     parsed = parse_rows([(f"{name}[{i}]", row) for i, row in enumerate(data)], report)
+    rules = TextRules(args.chat_template_kwargs or {}, args.special_tokens, args.lost_text)
     limits = LengthLimits(args.max_length, args.max_prompt_length)
-    result = tokenize_pairs(parsed, tokenizer, limits, report)
+    result = tokenize_pairs(with_rules(parsed, rules), tokenizer, limits, report)
     report.raise_if_unusable(args.on_bad_row)
     return result
 

@@ -7,10 +7,10 @@ from tgdpo_core.data.columns import RowReading
 from tgdpo_core.data.duplicates import count_duplicates, count_overlap
 from tgdpo_core.data.formats import parse_rows
 from tgdpo_core.data.pairs import PreferencePair
-from tgdpo_core.data.recipe_rules import as_recipe_says
 from tgdpo_core.data.report import DataReport
 from tgdpo_core.data.sources import default_split, load_rows
 from tgdpo_core.data.splits import is_part
+from tgdpo_core.data.text_rules import TextRules, with_rules
 from tgdpo_core.errors import RecipeError
 from tgdpo_core.models.paths import resolve_model_path
 from tgdpo_core.plugin_api.judges import Judge
@@ -144,4 +144,5 @@ def _parse(path: str, split: str, recipe: Recipe, plugins: PluginManager) -> Par
     report.raise_if_unusable(data.on_bad_row)
     if data.swap:
         pairs = [replace(pair, chosen=pair.rejected, rejected=pair.chosen) for pair in pairs]
-    return ParsedData(as_recipe_says(pairs, recipe.data), report)
+    rules = TextRules(data.chat_template_kwargs, data.special_tokens, data.lost_text)
+    return ParsedData(with_rules(pairs, rules), report)

@@ -33,7 +33,12 @@ def recipe(tmp_path: Path, model_folder: Path) -> dict[str, Any]:
     data.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     return {
         "model": {"name_or_path": str(model_folder)},
-        "data": {"path": str(data), "eval_path": str(data)},
+        "data": {
+            "path": str(data),
+            "eval_path": str(data),
+            # The rows are judged on what they are trained on, and their prompts end with a space.
+            "max_shares": {"eval_overlap": 1, "boundary_inside_prompt": 1},
+        },
         "training": {
             "num_train_epochs": 2,
             "per_device_train_batch_size": 4,
@@ -204,6 +209,7 @@ def test_pairs_are_cut_and_left_out_as_in_training(
     data = tmp_path / "twins.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in [*twins, *ROWS[:2]]))
     recipe["data"] |= {"eval_path": str(data), "max_length": 40, "on_bad_row": "skip"}
+    recipe["data"]["max_shares"]["truncated"] = 1
     folder = train(recipe, plugins, "judged", judge="margin", num_prompts=2)
     assert any("judge/pairs" in row for row in log(folder))  # of the second row alone
     with pytest.raises(DataError, match="the pairs of judging: no usable pair in 1 rows"):
