@@ -6,7 +6,7 @@ RUNS := runs/quickstart
 # One thread a core that this process may use; more would only get in each other's way.
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: quickstart install test check format wheel clean
+.PHONY: quickstart install test test-real check format wheel clean
 
 install: $(VENV)/.installed-dev
 
@@ -35,6 +35,12 @@ quickstart: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest --numprocesses auto
+
+# The tests on a real chat model: make test-real SMOLLM2=FOLDER, a folder of SmolLM2-135M-Instruct.
+test-real: $(VENV)/.installed-dev
+	@test -f "$(SMOLLM2)/config.json" || \
+	    { echo "make test-real SMOLLM2=FOLDER: a folder of HuggingFaceTB/SmolLM2-135M-Instruct"; exit 2; }
+	TGDPO_SMOLLM2="$(abspath $(SMOLLM2))" $(BIN)/python -m pytest -m slow tests/core/models
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
