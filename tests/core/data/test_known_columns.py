@@ -291,7 +291,17 @@ def test_a_map_that_cannot_be_meant_is_a_recipe_error(columns: str, message: str
 
 
 @pytest.mark.parametrize(
-    "name", ["prompt_id", "chosen_score", "rejected_model", "source", "margin", "answer", "rating"]
+    "name",
+    [
+        "prompt_id",
+        "chosen_score",
+        "rejected_model",
+        "source",
+        "margin",
+        "answer",
+        "rating",
+        "response",
+    ],
 )
 def test_metadata_are_free_columns(name: str) -> None:
     pair = parse_row({"prompt": "2+2=", **TEXTS, name: "x"}, where="here")

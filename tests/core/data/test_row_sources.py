@@ -13,7 +13,7 @@ import pytest
 
 from tgdpo_core.data.formats import parse_rows
 from tgdpo_core.data.report import DataReport, RowProblem
-from tgdpo_core.data.sources import load_rows
+from tgdpo_core.data.sources import default_split, load_rows
 from tgdpo_core.errors import DataError, PluginError
 from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.recipe.loading import resolve_recipe
@@ -376,6 +376,16 @@ def test_a_split_that_a_file_has_not_is_refused(
     path.write_text(jsonl(ROWS), encoding="utf-8")
     with pytest.raises(DataError, match=r"data\.split"):
         load(path, plugins, split)
+
+
+def test_the_default_split_of_what_has_no_splits_is_all_of_it(
+    parts: Path, plugins: PluginManager
+) -> None:
+    assert default_split(str(parts / "a.jsonl"), plugins, "test") == "train"
+    assert default_split(str(parts), plugins, "test") == "train"
+    assert default_split("playground", plugins, "test") == "test"
+    (parts / "a.jsonl").rename(parts / "a-test.jsonl")
+    assert default_split(str(parts), plugins, "test") == "test"
 
 
 def test_slices_of_a_registered_data_set_are_read(plugins: PluginManager) -> None:
