@@ -152,7 +152,8 @@ def _refuse_misspelt(
 def _nearest_name(plain: str) -> str | None:
     if plain in FIELD_OF:
         return None
-    return next(iter(difflib.get_close_matches(plain, FIELD_OF, n=1, cutoff=0.88)), None)
+    names = [name for name in FIELD_OF if not name.startswith("response_")]  # 'response' is none
+    return next(iter(difflib.get_close_matches(plain, names, n=1, cutoff=0.88)), None)
 
 
 def require_columns(columns: Mapping[str, str | None], found: Iterable[str], source: str) -> None:

@@ -138,11 +138,19 @@ def _refuse_unread(fields: Fields, parts: Parts) -> None:
     """Refuse a column that nothing took, unless what it says stands in the pair all the same."""
     for name, column, value in fields.unread():
         if not _stands_in(value, column, _texts_for(name, parts)):
+            told = (
+                ""
+                if name in ("prompt", "chosen", "rejected")
+                else (
+                    f"Say what it is with data.columns (for instance --set "
+                    f"data.columns.prompt={column}), or "
+                )
+            )
+            leave = f"leave it alone with --set data.columns.{column}=null"
             raise RowProblem(
                 "ignored_column",
-                f"'{column}' would be ignored: the prompt is made of other columns. Say what it is "
-                f"with data.columns (for instance --set data.columns.prompt={column}), or leave it "
-                f"alone with --set data.columns.{column}=null",
+                f"'{column}' would be ignored: the pair is made of other columns. "
+                f"{told or 'To allow that, '}{leave}",
             )
 
 
