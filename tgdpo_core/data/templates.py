@@ -239,7 +239,8 @@ class ChatTemplate:
             raise DataError(
                 f"The chat template of {self._name} writes today's date into every dialogue, so "
                 "token ids would differ from day to day. Fix it, for example with --set "
-                f"data.chat_template_kwargs='{{{DATE}: 2024-07-26}}' (other variables that it "
+                f"data.chat_template_kwargs='{{{DATE}: 2024-07-26}}' (evaluate: "
+                f"--chat-template-kwarg {DATE}=2024-07-26; other variables that it "
                 f"reads: {others})."
             ) from error
         except (*_RUNS_AWAY, *_REFUSES):
