@@ -119,6 +119,12 @@ class PairReader:
             ids, offsets = self._tokens.encode(source, add_special_tokens=add_special_tokens)
         except RowProblem as problem:
             return problem
+        except Exception as error:  # what the Rust tokenizers raise is a plain Exception
+            return RowProblem(
+                "tokenizer_fails",
+                "the tokenizer fails on the text with its special tokens as ordinary text "
+                f"(data.special_tokens=keep takes them as such): {error}",
+            )
         if not offsets_cover(offsets, source.text, self._tokenizer):
             return RowProblem(
                 "special_token_in_text",

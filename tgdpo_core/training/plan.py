@@ -11,6 +11,7 @@ from tgdpo_core.data.text_rules import TextRules, with_rules
 from tgdpo_core.errors import RecipeError
 from tgdpo_core.plugin_api.judges import Judge
 from tgdpo_core.plugin_api.manager import PluginManager
+from tgdpo_core.plugin_api.rewards import SpecialTokensInText
 from tgdpo_core.plugin_api.shapings import Shaping
 from tgdpo_core.recipe.schema import Recipe
 from tgdpo_core.scoring.fingerprints import resolve_model_path
@@ -95,6 +96,16 @@ def registered_model(name: str, plugins: PluginManager) -> str | None:
     return bundled
 
 
+def special_tokens_rule(
+    rule: SpecialTokensInText, path: str, plugins: PluginManager
+) -> SpecialTokensInText:
+    """Return the rule for special tokens in the rows of a data set.
+
+    A data set that brings its own model is written for that model's tokens: they are kept.
+    """
+    return "keep" if rule == "auto" and registered_model(path, plugins) else rule
+
+
 def _check_swap(recipe: Recipe) -> None:
     """Refuse swapped responses where columns or labels would still mean the others."""
     is_sft = recipe.loss.name == "sft" and all(e.plugin == "none" for e in recipe.reward)
@@ -121,5 +132,6 @@ def _parse(path: str, split: str, recipe: Recipe, plugins: PluginManager) -> Par
     if recipe.data.swap:
         pairs = [replace(pair, chosen=pair.rejected, rejected=pair.chosen) for pair in pairs]
     data = recipe.data
-    rules = TextRules(data.chat_template_kwargs, data.special_tokens, data.lost_text)
+    special = special_tokens_rule(data.special_tokens, path, plugins)
+    rules = TextRules(data.chat_template_kwargs, special, data.lost_text)
     return ParsedData(with_rules(pairs, rules), report)

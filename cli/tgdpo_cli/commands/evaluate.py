@@ -84,6 +84,7 @@ def command(
     from tgdpo_core.data.text_rules import TextRules, with_rules
     from tgdpo_core.recipe.loading import yaml_value
     from tgdpo_core.scoring.guard import call_plugin
+    from tgdpo_core.training.plan import special_tokens_rule
 
     arguments = dict(key_value(text, "--judge-arg") for text in judge_args)
     instance = session.plugins.find("judge", judge).create(arguments)
@@ -95,7 +96,8 @@ def command(
     report.raise_if_unusable("error")
     given = (key_value(text, "--chat-template-kwarg") for text in template_kwargs)
     variables = {key: yaml_value(value, f"--chat-template-kwarg {key}") for key, value in given}
-    pairs = with_rules(pairs, TextRules(variables, special_tokens))
+    rule = special_tokens_rule(special_tokens, dataset, session.plugins)
+    pairs = with_rules(pairs, TextRules(variables, rule))
     settings = {
         "dataset": dataset,
         "split": split,
