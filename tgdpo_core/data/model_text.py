@@ -119,7 +119,7 @@ class PairReader:
             ids, offsets = self._tokens.encode(source, add_special_tokens=add_special_tokens)
         except RowProblem as problem:
             return problem
-        except Exception as error:  # what the Rust tokenizers raise is a plain Exception
+        except Exception as error:  # noqa: BLE001 - Rust tokenizers raise a plain Exception
             return RowProblem(
                 "tokenizer_fails",
                 "the tokenizer fails on the text with its special tokens as ordinary text "
