@@ -5,12 +5,11 @@ stand in the row's own text are what ``data.special_tokens`` says.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from tgdpo_core.data.content_tags import Content, FoundContents
-from tgdpo_core.data.offsets import offsets_cover, offsets_from_bytes
+from tgdpo_core.data.encoding import EncodedText, check_tokenizer, encode_texts
+from tgdpo_core.data.offsets import offsets_cover
 from tgdpo_core.data.pairs import Message, PreferencePair
 from tgdpo_core.data.report import RowProblem
 from tgdpo_core.data.special_tokens import (
@@ -22,16 +21,6 @@ from tgdpo_core.data.special_tokens import (
 from tgdpo_core.data.templates import ChatTemplate, described
 from tgdpo_core.errors import DataError
 from tgdpo_core.plugin_api.rewards import Side
-
-_Array = np.ndarray[Any, Any]
-
-
-class EncodedText(NamedTuple):
-    """A text with its token ids [T] int64 and their character ranges [T, 2] int64."""
-
-    text: str
-    ids: _Array
-    offsets: _Array
 
 
 class PairReader:
@@ -130,6 +119,12 @@ class PairReader:
             ids, offsets = self._tokens.encode(source, add_special_tokens=add_special_tokens)
         except RowProblem as problem:
             return problem
+        except Exception as error:  # noqa: BLE001 - Rust tokenizers raise a plain Exception
+            return RowProblem(
+                "tokenizer_fails",
+                "the tokenizer fails on the text with its special tokens as ordinary text "
+                f"(data.special_tokens=keep takes them as such): {error}",
+            )
         if not offsets_cover(offsets, source.text, self._tokenizer):
             return RowProblem(
                 "special_token_in_text",
@@ -225,45 +220,6 @@ class PairReader:
             )
         user = [span for span in spans if self._tokens.find(text[slice(*span)])]
         return ModelText(text, user, changes | ({"special_tokens_in_text"} if user else set()))
-
-
-def check_tokenizer(tokenizer: Any) -> None:
-    """Raise ``DataError`` for a tokenizer without character offsets or without an EOS token."""
-    if not getattr(tokenizer, "is_fast", False):
-        raise DataError(
-            f"The tokenizer {type(tokenizer).__name__} gives no character offsets. "
-            "Use a fast one: a model folder with tokenizer.json."
-        )
-    if tokenizer.eos_token_id is None:
-        raise DataError(
-            "The tokenizer has no EOS token, so a response would have no end. "
-            "Set eos_token in its tokenizer_config.json."
-        )
-
-
-def encode_texts(
-    texts: Sequence[str], tokenizer: Any, *, add_special_tokens: bool
-) -> list[EncodedText]:
-    """Return texts with ids and offsets that are known to cover them.
-
-    Raises:
-        DataError: offsets that leave out text and cannot be made from the tokens' bytes.
-    """
-    if not texts:
-        return []
-    output = tokenizer(
-        list(texts),
-        add_special_tokens=add_special_tokens,
-        return_offsets_mapping=True,
-        verbose=False,
-    )
-    encoded = []
-    for text, ids, found in zip(texts, output["input_ids"], output["offset_mapping"], strict=True):
-        offsets = np.asarray(found, np.int64).reshape(-1, 2)
-        if not offsets_cover(offsets, text, tokenizer):
-            offsets = offsets_from_bytes(text, tokenizer, add_special_tokens=add_special_tokens)
-        encoded.append(EncodedText(text, np.asarray(ids, np.int64), offsets))
-    return encoded
 
 
 def adds_special_tokens(tokenizer: Any, pair: PreferencePair) -> bool:

@@ -5,20 +5,18 @@ It may refuse a row, lose a part of it, read today's date, or never end: each of
 
 import datetime
 import inspect
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import jinja2
-import jinja2.ext
 import jinja2.meta
 import jinja2.nodes
-import jinja2.sandbox
 
 from tgdpo_core.data.content_tags import Content, FoundContents, Tagged
 from tgdpo_core.data.pairs import PreferencePair
 from tgdpo_core.data.report import RowProblem
+from tgdpo_core.data.template_source import analyser, date_formats, holds_absurd_number
 from tgdpo_core.data.time_limit import TimeLimit, TookTooLong
 from tgdpo_core.errors import DataError
 
@@ -41,7 +39,6 @@ DATE = "strftime_now"
 """The function by which templates read today's date, and the variable that fixes it."""
 
 _DATE_MACRO = "{%- macro strftime_now(format) -%}{{ _dates[format] }}{%- endmacro -%}"
-_CONSTANT = jinja2.nodes.Const
 _RUNS_AWAY = (TookTooLong, MemoryError, RecursionError, OverflowError)
 _REFUSES = (
     jinja2.TemplateError,
@@ -175,14 +172,14 @@ class ChatTemplate:
         """Return the template's syntax tree and the variables that it reads."""
         source = self._source(pair)
         if source not in self._read:
-            environment = _analyser()
+            environment = analyser()
             try:
                 tree = environment.parse(source)
             except jinja2.TemplateSyntaxError as error:
                 raise DataError(
                     f"The chat template of {self._name} is no template: {error}"
                 ) from error
-            if _holds_absurd_number(tree):
+            if holds_absurd_number(tree, CHARACTERS):
                 raise self._ran_away(pair, f"it computes with a number above {CHARACTERS}")
             known = {*environment.globals, *self._tokenizer.special_tokens_map}
             settings = inspect.signature(self._tokenizer.apply_chat_template).parameters
@@ -216,7 +213,7 @@ class ChatTemplate:
         if DATE not in variables:
             return source, variables
         date = _date(variables.pop(DATE))
-        formats = _date_formats(self._parsed(pair)[0])
+        formats = date_formats(self._parsed(pair)[0], DATE)
         variables["_dates"] = {form: date.strftime(form) for form in formats}
         return _DATE_MACRO + self._source(pair), variables
 
@@ -239,7 +236,8 @@ class ChatTemplate:
             raise DataError(
                 f"The chat template of {self._name} writes today's date into every dialogue, so "
                 "token ids would differ from day to day. Fix it, for example with --set "
-                f"data.chat_template_kwargs='{{{DATE}: 2024-07-26}}' (other variables that it "
+                f"data.chat_template_kwargs='{{{DATE}: 2024-07-26}}' (evaluate: "
+                f"--chat-template-kwarg {DATE}=2024-07-26; other variables that it "
                 f"reads: {others})."
             ) from error
         except (*_RUNS_AWAY, *_REFUSES):
@@ -258,53 +256,6 @@ def _date(value: Any) -> datetime.date:
         raise RowProblem(
             "unread_template_kwargs", f"{DATE} must be a date such as 2024-07-26, found {value!r}"
         ) from error
-
-
-def _date_formats(tree: jinja2.nodes.Template) -> set[str]:
-    """Return the formats in which a template writes the date."""
-    calls = (c for c in tree.find_all(jinja2.nodes.Call) if isinstance(c.node, jinja2.nodes.Name))
-    formats = [call.args[0] for call in calls if call.node.name == DATE and call.args]  # type: ignore[attr-defined]
-    return {f.value for f in formats if isinstance(f, jinja2.nodes.Const)}
-
-
-def _holds_absurd_number(tree: jinja2.nodes.Template) -> bool:
-    """Return whether a template multiplies by a constant that no text needs.
-
-    jinja2 computes with constants while it compiles, where neither time nor memory is bounded.
-    """
-    for node in tree.find_all((jinja2.nodes.Mul, jinja2.nodes.Pow)):
-        sides = [side.value for side in (node.left, node.right) if isinstance(side, _CONSTANT)]
-        numbers = [abs(value) for value in sides if isinstance(value, int | float)]
-        if any(number > CHARACTERS for number in numbers):
-            return True
-        if isinstance(node, jinja2.nodes.Pow) and len(numbers) == 2:
-            base, exponent = numbers
-            if base > 1 and exponent * math.log10(base) > math.log10(CHARACTERS):
-                return True
-    return False
-
-
-def _analyser() -> jinja2.Environment:
-    """Return an environment that reads chat templates as transformers does."""
-    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationTag, jinja2.ext.loopcontrols]
-    )
-    environment.globals["namespace"] = jinja2.utils.Namespace
-    return environment
-
-
-class _GenerationTag(jinja2.ext.Extension):
-    """The tag with which some templates mark what the model writes."""
-
-    tags = {"generation"}  # noqa: RUF012 - as jinja2 declares it
-
-    def parse(self, parser: Any) -> list[jinja2.nodes.Node]:
-        """Return what the tag encloses."""
-        next(parser.stream)
-        body: list[jinja2.nodes.Node] = parser.parse_statements(
-            ["name:endgeneration"], drop_needle=True
-        )
-        return body
 
 
 def described(contents: Iterable[Content], messages: Sequence[Mapping[str, Any]]) -> str:

@@ -17,13 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from tgdpo_core.data.model_text import (
-    EncodedText,
-    PairReader,
-    adds_special_tokens,
-    check_tokenizer,
-    encode_texts,
-)
+from tgdpo_core.data.encoding import EncodedText, check_tokenizer, encode_texts
+from tgdpo_core.data.model_text import PairReader, adds_special_tokens
 from tgdpo_core.data.pairs import SIDES, PreferencePair, TokenizedPair, TokenizedResponse
 from tgdpo_core.data.report import DataReport, RowProblem
 from tgdpo_core.data.special_tokens import ModelText

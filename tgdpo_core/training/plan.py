@@ -15,6 +15,7 @@ from tgdpo_core.errors import RecipeError
 from tgdpo_core.models.paths import resolve_model_path
 from tgdpo_core.plugin_api.judges import Judge
 from tgdpo_core.plugin_api.manager import PluginManager
+from tgdpo_core.plugin_api.rewards import SpecialTokensInText
 from tgdpo_core.plugin_api.shapings import Shaping
 from tgdpo_core.recipe.schema import Recipe
 from tgdpo_core.scoring.sources import RewardSource, resolve_shaping, source_of_entry
@@ -98,6 +99,16 @@ def registered_model(name: str, plugins: PluginManager) -> str | None:
     return bundled
 
 
+def special_tokens_rule(
+    rule: SpecialTokensInText, path: str, plugins: PluginManager
+) -> SpecialTokensInText:
+    """Return the rule for special tokens in the rows of a data set.
+
+    A data set that brings its own model is written for that model's tokens: they are kept.
+    """
+    return "keep" if rule == "auto" and registered_model(path, plugins) else rule
+
+
 def _check_swap(recipe: Recipe) -> None:
     """Refuse swapped responses where columns or labels would still mean the others."""
     is_sft = recipe.loss.name == "sft" and all(e.plugin == "none" for e in recipe.reward)
@@ -144,5 +155,6 @@ def _parse(path: str, split: str, recipe: Recipe, plugins: PluginManager) -> Par
     report.raise_if_unusable(data.on_bad_row)
     if data.swap:
         pairs = [replace(pair, chosen=pair.rejected, rejected=pair.chosen) for pair in pairs]
-    rules = TextRules(data.chat_template_kwargs, data.special_tokens, data.lost_text)
+    special = special_tokens_rule(data.special_tokens, path, plugins)
+    rules = TextRules(data.chat_template_kwargs, special, data.lost_text)
     return ParsedData(with_rules(pairs, rules), report)

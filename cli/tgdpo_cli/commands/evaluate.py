@@ -33,6 +33,20 @@ _OF_PAIRS = ("max_length",)
     show_default=True,
     help="Judges of pairs: most tokens of prompt and response, as data.max_length.",
 )
+@click.option(
+    "--chat-template-kwarg",
+    "template_kwargs",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Variable of the chat template, as in data.chat_template_kwargs.",
+)
+@click.option(
+    "--special-tokens",
+    type=click.Choice(["auto", "text", "keep", "error"]),
+    default="auto",
+    show_default=True,
+    help="Those in the rows' own text, as data.special_tokens.",
+)
 @click.option("--samples", type=click.IntRange(min=1), default=1, show_default=True)
 @click.option("--temperature", type=float, default=1.0, show_default=True)
 @click.option("--max-new-tokens", type=click.IntRange(min=1), default=256, show_default=True)
@@ -50,6 +64,8 @@ def command(
     judge: str,
     judge_args: Sequence[str],
     max_length: int,
+    template_kwargs: Sequence[str],
+    special_tokens: Any,
     as_json: bool,
     **sampling: Any,
 ) -> None:
@@ -65,7 +81,10 @@ def command(
     from tgdpo_core.data.formats import parse_rows
     from tgdpo_core.data.report import DataReport
     from tgdpo_core.data.sources import default_split, load_rows
+    from tgdpo_core.data.text_rules import TextRules, with_rules
+    from tgdpo_core.recipe.loading import yaml_value
     from tgdpo_core.scoring.guard import call_plugin
+    from tgdpo_core.training.plan import special_tokens_rule
 
     arguments = dict(key_value(text, "--judge-arg") for text in judge_args)
     instance = session.plugins.find("judge", judge).create(arguments)
@@ -76,7 +95,19 @@ def command(
     split = split or default_split(dataset, session.plugins, "test")
     pairs = parse_rows(load_rows(dataset, split=split, plugins=session.plugins), report)
     report.raise_if_unusable("error")
-    settings = {"dataset": dataset, "split": split, "judge": judge, "judge_args": arguments, **how}
+    given = (key_value(text, "--chat-template-kwarg") for text in template_kwargs)
+    variables = {key: yaml_value(value, f"--chat-template-kwarg {key}") for key, value in given}
+    rule = special_tokens_rule(special_tokens, dataset, session.plugins)
+    pairs = with_rules(pairs, TextRules(variables, rule))
+    settings = {
+        "dataset": dataset,
+        "split": split,
+        "judge": judge,
+        "judge_args": arguments,
+        "chat_template_kwargs": {key: str(value) for key, value in variables.items()},
+        "special_tokens": special_tokens,
+        **how,
+    }
     call_plugin(f"judge '{judge}'", "setup", instance.setup)
     try:
         rows = [
