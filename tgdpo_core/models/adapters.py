@@ -11,7 +11,7 @@ from typing import Any
 from tgdpo_core.errors import UsageError
 from tgdpo_core.models.failures import one_line_errors
 from tgdpo_core.models.fingerprints import fingerprint
-from tgdpo_core.models.paths import ADAPTER_CONFIG, BASE_RECORD, ModelSource
+from tgdpo_core.models.paths import ADAPTER_CONFIG, BASE_RECORD, RECORD_FORMAT, ModelSource
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +110,8 @@ def record_base(model: Any, folder: Path) -> None:
     if base is None or not path.is_file():
         return
     where = str(base.folder.resolve()) if base.folder else str(base.location)
-    record = {"name_or_path": where, "revision": base.revision, "fingerprint": fingerprint(base)}
+    record: dict[str, Any] = {"format": RECORD_FORMAT, "name_or_path": where}
+    record |= {"revision": base.revision, "fingerprint": fingerprint(base)}
     if base.folder:
         record["from_adapter"] = os.path.relpath(where, folder.resolve())
     elif "commit" in record["fingerprint"]:

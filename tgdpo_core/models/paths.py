@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 CONFIG = "config.json"
 ADAPTER_CONFIG = "adapter_config.json"
+RECORD_FORMAT = 1  # another way to make fingerprints must not look like another model
 _CONFIGS = (CONFIG, ADAPTER_CONFIG)
 BASE_RECORD = "base_model.json"
 """Written beside an adapter of ours: where its base model was, and what it contained."""
@@ -177,7 +178,7 @@ def _places(names: Sequence[str | None], folder: Path | None) -> list[str]:
 def _require_unchanged(found: ModelSource, record: Mapping[str, Any], adapter: ModelSource) -> None:
     from tgdpo_core.models.fingerprints import fingerprint
 
-    if record.get("fingerprint") and fingerprint(found) != record["fingerprint"]:
+    if record.get("format") == RECORD_FORMAT and fingerprint(found) != record["fingerprint"]:
         raise UsageError(
             f"The base model '{found.name}' of adapter '{adapter.name}' has changed since the "
             f"adapter was trained ({BASE_RECORD} beside it says what it held)."
