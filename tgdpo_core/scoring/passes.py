@@ -17,7 +17,7 @@ from tgdpo_core.engine.rows import PairIds
 from tgdpo_core.errors import DataError, PluginError, did_you_mean
 from tgdpo_core.scoring.checks import checked_rewards
 from tgdpo_core.scoring.context import Precision
-from tgdpo_core.scoring.guard import PluginOutOfMemoryError, call_plugin
+from tgdpo_core.scoring.guard import PluginOutOfMemoryError, call_on_batch
 from tgdpo_core.scoring.sources import RewardSource
 from tgdpo_core.scoring.store import Collection
 from tgdpo_core.scoring.weights import StoredValues, split_sides
@@ -193,7 +193,7 @@ def _ask(
             of_side = {name: values[k] for name, values in sides.items()}
             examples.append(pair.example(side, columns=columns, shared=of_side))
             where.append(pair.pair.where)
-    results = call_plugin(str(source), _span(where), source.reward.score, examples, draws=False)
+    results = call_on_batch(str(source), _span(where), source.reward.score, examples, draws=False)
     checked = checked_rewards(str(source), results, examples, where)
     return [torch.cat(checked[i : i + 2]) for i in range(0, len(checked), 2)]
 
