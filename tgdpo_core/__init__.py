@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tgdpo_core.plugin_api.shapings import Shaping as Shaping
     from tgdpo_core.plugin_api.transforms import Transform as Transform
     from tgdpo_core.scoring.fingerprints import model_fingerprint as model_fingerprint
+    from tgdpo_core.scoring.fingerprints import resolve_model_path as resolve_model_path
     from tgdpo_core.training.config import TGDPOConfig as TGDPOConfig
     from tgdpo_core.training.trainer import TGDPOTrainer as TGDPOTrainer
 
@@ -41,6 +42,7 @@ _HOME = {
     "hookimpl": "tgdpo_core.plugin_api.hookspecs",
     "model_fingerprint": "tgdpo_core.scoring.fingerprints",
     "option": "tgdpo_core.plugin_api.options",
+    "resolve_model_path": "tgdpo_core.scoring.fingerprints",
 }
 
 __all__ = sorted(_HOME)

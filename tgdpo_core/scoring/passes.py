@@ -14,11 +14,11 @@ from tqdm.auto import tqdm
 from tgdpo_core.data.pairs import SIDES, TokenizedPair, response_uid
 from tgdpo_core.engine.policy import engine_of
 from tgdpo_core.engine.rows import PairIds
-from tgdpo_core.errors import DataError, PluginError, did_you_mean
+from tgdpo_core.errors import PluginError
 from tgdpo_core.scoring.checks import checked_rewards
 from tgdpo_core.scoring.context import Precision
 from tgdpo_core.scoring.guard import PluginOutOfMemoryError, call_on_batch
-from tgdpo_core.scoring.sources import RewardSource
+from tgdpo_core.scoring.sources import RewardSource, missing_column
 from tgdpo_core.scoring.store import Collection
 from tgdpo_core.scoring.weights import StoredValues, split_sides
 
@@ -217,10 +217,7 @@ def pair_ids(pair: TokenizedPair) -> PairIds:
 def _column(source: RewardSource, pair: TokenizedPair, name: str) -> Any:
     columns = pair.pair.columns
     if name not in columns:
-        raise DataError(
-            f"{pair.pair.where}: {source} reads the column '{name}', which the row does not have. "
-            f"{did_you_mean(name, columns)}"
-        )
+        raise missing_column(str(source), pair.pair, name)
     return columns[name]
 
 

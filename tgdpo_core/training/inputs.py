@@ -6,11 +6,7 @@ from typing import Any
 
 import torch
 
-from tgdpo_core.data.formats import parse_rows
-from tgdpo_core.data.pairs import TokenizedPair
-from tgdpo_core.data.report import DataReport
-from tgdpo_core.data.tokenization import LengthLimits, tokenize_pairs
-from tgdpo_core.errors import DataError, UsageError
+from tgdpo_core.errors import UsageError
 from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.plugin_api.transforms import Transform
 from tgdpo_core.scoring.context import Precision, load_frozen
@@ -27,9 +23,6 @@ from tgdpo_core.scoring.sources import (
     source_of_instance,
 )
 from tgdpo_core.scoring.store import default_store_path
-from tgdpo_core.training.config import TGDPOConfig
-
-TrainData = Any  # rows (datasets.Dataset, list of dicts) or a sequence of TokenizedPair
 
 
 def load_policy(
@@ -81,27 +74,6 @@ def load_tokenizer(model: Any, *, revision: str | None = None) -> Any:
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token  # never read: padding is masked by position
     return tokenizer
-
-
-def tokenized(
-    data: TrainData, tokenizer: Any, args: TGDPOConfig, name: str
-) -> Sequence[TokenizedPair]:
-    """Return tokenized pairs from rows; pairs that are tokenized already are returned as they are.
-
-    Raises:
-        DataError: bad rows (``args.on_bad_row``), or none left.
-    """
-    if len(data) and isinstance(data[0], TokenizedPair):
-        pairs: Sequence[TokenizedPair] = data
-        return pairs
-    report = DataReport(name)
-    if not hasattr(data, "__len__"):
-        raise DataError(f"{name} must have a length; streaming data sets are not supported.")
-    parsed = parse_rows([(f"{name}[{i}]", row) for i, row in enumerate(data)], report)
-    limits = LengthLimits(args.max_length, args.max_prompt_length)
-    result = tokenize_pairs(parsed, tokenizer, limits, report)
-    report.raise_if_unusable(args.on_bad_row)
-    return result
 
 
 def resolve_sources(

@@ -11,9 +11,15 @@ from tgdpo_core.errors import RecipeError
 from tgdpo_core.plugin_api.judges import Judge
 from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.plugin_api.shapings import Shaping
+from tgdpo_core.recipe.optional_packages import require_packages
 from tgdpo_core.recipe.schema import Recipe
 from tgdpo_core.scoring.fingerprints import resolve_model_path
-from tgdpo_core.scoring.sources import RewardSource, resolve_shaping, source_of_entry
+from tgdpo_core.scoring.sources import (
+    RewardSource,
+    resolve_shaping,
+    source_of_entry,
+    validate_source,
+)
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,10 @@ def make_plan(recipe: Recipe, plugins: PluginManager) -> Plan:
         TgdpoError: something it names does not exist, or a row cannot be used.
     """
     _check_swap(recipe)
+    require_packages(recipe.training, lora=bool(recipe.model.lora))
     model = policy_name(recipe, plugins)
+    if recipe.reference.name_or_path:
+        resolve_model_path(recipe.reference.name_or_path)
     sources = [source_of_entry(entry.model_dump(), plugins) for entry in recipe.reward]
     shaping = resolve_shaping(recipe.shaping.name, plugins, recipe.shaping.args)
     data = recipe.data
@@ -66,6 +75,8 @@ def make_plan(recipe: Recipe, plugins: PluginManager) -> Plan:
         is_registered = plugins.has("dataset", data.eval_path)
         split = data.eval_split or ("test" if is_registered else data.split)
         evaluation = _parse(data.eval_path, split, recipe, plugins)
+    for source in sources:
+        validate_source(source, [*train.pairs, *(evaluation.pairs if evaluation else ())])
     judge = _judge(recipe, plugins) if recipe.judging else None
     return Plan(recipe, plugins, model, train, evaluation, sources, shaping, judge)
 
