@@ -23,7 +23,10 @@ from tgdpo_core.errors import (
 
 _KEPT = "What was stored and saved before is kept."
 _LONGEST = 2000  # characters of a library's message
-_NETWORK = ("huggingface_hub", "httpx", "httpcore", "requests", "urllib3", "aiohttp", "ssl")
+_NETWORK = (
+    *("huggingface_hub", "httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3"),
+    *("aiohttp", "ssl"),
+)
 _TRACKERS = (
     *("wandb", "mlflow", "trackio", "comet_ml", "clearml", "neptune", "swanlab", "dvclive"),
     *("codecarbon", "azureml", "flytekit", "dagshub"),

@@ -132,8 +132,9 @@ class TokenReward(Options):
     """Base of a token-reward source; only ``score`` must be written.
 
     Annotated fields are its options (see ``option``). The life of an instance: built from options,
-    ``validate``, then ``fingerprint`` and a look-up in the store; only if something is missing: ``setup``,
-    ``score`` on batches, ``teardown``. So a reward model never shares memory with training.
+    ``validate``, then ``fingerprint`` and a look-up in the store; only if something is missing:
+    ``setup``, ``score`` on batches, ``teardown``. So a reward model never shares memory with
+    training.
     """
 
     needs: ClassVar[tuple[str, ...]] = ()

@@ -3,6 +3,7 @@
 import ast
 import functools
 import importlib.util
+import reprlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,6 @@ from tgdpo_core.recipe.argument_table import (
 )
 
 _SIMPLE = {"int": int, "float": float, "str": str, "bool": bool, "None": None, "list": list}
-_LONGEST = 80  # characters of a value in a message
 
 
 def check_training_arguments(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,8 +77,8 @@ def _check(name: str, value: Any) -> Any:
     if value is False and name.endswith("_strategy"):
         value = "no"  # YAML reads a bare no as false
     value = _converted(name, value, annotations[name])
-    _refuse(name, value)
     _require_in_range(name, value)
+    _refuse(name, value)
     return value
 
 
@@ -90,7 +90,7 @@ def _converted(name: str, value: Any, annotation: str) -> Any:
         return TypeAdapter(type_, config=ConfigDict(allow_inf_nan=False)).validate_python(value)
     except ValidationError as error:
         reason = error.errors()[0]["msg"]
-        shown = repr(value)[:_LONGEST]
+        shown = reprlib.repr(value)  # a value may be a gigabyte of aliases
         raise ValueError(f"'{name}': {reason} (got {shown}, expected {annotation})") from None
 
 
