@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from tgdpo_core.models.checkpoints import Checkpoint as Checkpoint
     from tgdpo_core.models.checkpoints import load_checkpoint as load_checkpoint
     from tgdpo_core.models.fingerprints import model_fingerprint as model_fingerprint
+    from tgdpo_core.models.paths import resolve_model_path as resolve_model_path
     from tgdpo_core.plugin_api.datasets import NamedDataset as NamedDataset
     from tgdpo_core.plugin_api.hookspecs import hookimpl as hookimpl
     from tgdpo_core.plugin_api.judges import Generation as Generation
@@ -45,6 +46,7 @@ _HOME = {
     "load_checkpoint": "tgdpo_core.models.checkpoints",
     "model_fingerprint": "tgdpo_core.models.fingerprints",
     "option": "tgdpo_core.plugin_api.options",
+    "resolve_model_path": "tgdpo_core.models.paths",
 }
 
 __all__ = sorted(_HOME)

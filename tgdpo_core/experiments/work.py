@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tgdpo_core.errors import CheckpointError, TgdpoError
+from tgdpo_core.errors import CheckpointError
 from tgdpo_core.experiments.planning import CellRun, Preparation, SharedScoring, Task
+from tgdpo_core.failures import translated
 
 OUTPUT = "output.txt"
 ERROR = "error.txt"
@@ -69,8 +70,9 @@ def do(task: Task, settings: Settings) -> Outcome:
         return Outcome(time.perf_counter() - start, computed=computed)
     except Exception as error:  # noqa: BLE001 - one cell's error is a result; the others go on
         seconds = time.perf_counter() - start
-        if isinstance(error, TgdpoError):
-            return Outcome(seconds, str(error), error.exit_code)
+        known = translated(error)
+        if known:
+            return Outcome(seconds, str(known), known.exit_code)
         return Outcome(seconds, f"{type(error).__name__}: {error}", 1)
     finally:
         gc.collect()  # a trainer refers to itself: its model would stay beside the next task's

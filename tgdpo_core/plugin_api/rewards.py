@@ -138,8 +138,9 @@ class TokenReward(Options):
     """Base of a token-reward source; only ``score`` must be written.
 
     Annotated fields are its options (see ``option``). The life of an instance: built from options,
-    then ``fingerprint`` and a look-up in the store; only if something is missing: ``setup``,
-    ``score`` on batches, ``teardown``. So a reward model never shares memory with training.
+    ``validate``, then ``fingerprint`` and a look-up in the store; only if something is missing:
+    ``setup``, ``score`` on batches, ``teardown``. So a reward model never shares memory with
+    training.
     """
 
     needs: ClassVar[tuple[str, ...]] = ()
@@ -164,6 +165,13 @@ class TokenReward(Options):
         Called before ``setup``; load nothing here.
         """
         return {}
+
+    def validate(self) -> None:
+        """Raise ``ValueError`` for what is wrong and can be seen without loading anything.
+
+        Called by ``tgdpo validate`` and before every run, with the options set: a path that is not
+        there, say. Import no torch here; columns that ``required()`` names are looked for anyway.
+        """
 
     def setup(self, context: ScoringContext) -> None:
         """Load what ``score`` needs."""

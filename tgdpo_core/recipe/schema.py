@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from tgdpo_core.recipe.columns import RowFormat, check_columns
+from tgdpo_core.recipe.paths import check_path
 from tgdpo_core.recipe.training_arguments import check_training_arguments
 
 Positive = Annotated[float, Field(gt=0)]
@@ -236,6 +237,20 @@ class Recipe(Section):
     judging: JudgingSection | None = None
     training: dict[str, Any] = Field(default_factory=dict)
     output_dir: str = Field(description="the run folder")
+
+    @model_validator(mode="after")
+    def _usable_paths(self) -> "Recipe":
+        named = {
+            "output_dir": self.output_dir,
+            "data.path": self.data.path,
+            "data.eval_path": self.data.eval_path,
+            "model.name_or_path": self.model.name_or_path,
+            "reference.name_or_path": self.reference.name_or_path,
+        }
+        for key, path in named.items():
+            if path is not None:
+                check_path(key, path)
+        return self
 
     @field_validator("training")
     @classmethod

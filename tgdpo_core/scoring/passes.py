@@ -14,11 +14,11 @@ from tqdm.auto import tqdm
 from tgdpo_core.data.pairs import SIDES, TokenizedPair, response_uid
 from tgdpo_core.engine.policy import engine_of
 from tgdpo_core.engine.rows import PairIds
-from tgdpo_core.errors import DataError, PluginError, did_you_mean
+from tgdpo_core.errors import PluginError
 from tgdpo_core.models.precision import Precision
 from tgdpo_core.scoring.checks import checked_rewards
-from tgdpo_core.scoring.guard import PluginOutOfMemoryError, call_plugin
-from tgdpo_core.scoring.sources import RewardSource
+from tgdpo_core.scoring.guard import PluginOutOfMemoryError, call_on_batch
+from tgdpo_core.scoring.sources import RewardSource, missing_column
 from tgdpo_core.scoring.weights import StoredValues, split_sides
 from tgdpo_core.store.collection import Collection
 
@@ -206,7 +206,7 @@ def _ask(
             of_side = {name: values[k] for name, values in sides.items()}
             examples.append(pair.example(side, columns=columns, shared=of_side))
             where.append(pair.pair.where)
-    results = call_plugin(str(source), _span(where), source.reward.score, examples, draws=False)
+    results = call_on_batch(str(source), _span(where), source.reward.score, examples, draws=False)
     checked = checked_rewards(str(source), results, examples, where)
     return [torch.cat(checked[i : i + 2]) for i in range(0, len(checked), 2)]
 
@@ -230,10 +230,7 @@ def pair_ids(pair: TokenizedPair) -> PairIds:
 def _column(source: RewardSource, pair: TokenizedPair, name: str) -> Any:
     columns = pair.pair.columns
     if name not in columns:
-        raise DataError(
-            f"{pair.pair.where}: {source} reads the column '{name}', which the row does not have. "
-            f"{did_you_mean(name, columns)}"
-        )
+        raise missing_column(str(source), pair.pair, name)
     return columns[name]
 
 

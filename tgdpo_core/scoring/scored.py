@@ -126,6 +126,10 @@ class ScoredPairs(Sequence[ScoredPair]):
         """
         return _StoredParts(self) if self.online else self
 
+    def part(self, pairs: Sequence[TokenizedPair]) -> "ScoredPairs":
+        """Return some of the pairs as a data set of their own."""
+        return ScoredPairs(pairs, self._reference, self._sources, self._shaping, self.online)
+
     def _stored_part(self, pair: TokenizedPair) -> ScoredPair:
         rewards = self._stored_rewards(pair)
         unknown = torch.full_like(rewards, torch.nan)

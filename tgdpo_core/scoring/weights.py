@@ -34,8 +34,9 @@ class FittedTransform:
     def __call__(self, rewards: torch.Tensor, example: Example) -> torch.Tensor:
         """Return the transformed rewards of one response, checked."""
         who = f"transform '{self.name}' of {self.source}"
+        like = rewards.view_as(rewards)  # keeps the shape, whatever is done to the tensor itself
         result = call_often(who, example.uid, self.transform, rewards, example, self.state)
-        return checked_shape(f"{who}, {example.uid} ({example.side})", result, rewards)
+        return checked_shape(f"{who}, {example.uid} ({example.side})", result, like)
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,13 @@
 """Settings of a training run."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from transformers import TrainingArguments
 
 from tgdpo_core.engine.losses import check_settings
+from tgdpo_core.recipe.optional_packages import require_packages
+from tgdpo_core.recipe.training_arguments import check_settings_have_effect
 
 
 @dataclass
@@ -62,6 +64,10 @@ class TGDPOConfig(TrainingArguments):
         default="error",
         metadata={"help": "What a chat template leaves out: a bad row, or counted."},
     )
+    max_streamed_rows: int = field(
+        default=100_000,
+        metadata={"help": "Most rows read from an iterator or IterableDataset; more are refused."},
+    )
     store_path: str | None = field(
         default=None,
         metadata={"help": "Folder of stored per-token values; unset: $TGDPO_STORE or the cache."},
@@ -85,10 +91,15 @@ class TGDPOConfig(TrainingArguments):
         """Resolve what depends on the machine; refuse settings that the loss does not take.
 
         Raises:
-            ValueError: an unknown loss, or a setting outside its range.
+            ValueError: an unknown loss, a setting outside its range, or one that would change
+                nothing (``recipe.argument_table`` has the reasons).
+            UsageError: a package that a setting needs is not installed.
         """
         import torch
 
+        given: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(TrainingArguments)}
+        check_settings_have_effect(given)
+        require_packages(given)
         check_settings(self.loss_type, beta=self.beta, label_smoothing=self.label_smoothing)
         has_gpu = torch.cuda.is_available()
         if self.bf16 is None:

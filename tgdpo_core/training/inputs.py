@@ -8,12 +8,7 @@ from typing import Any
 import torch
 from accelerate import PartialState
 
-from tgdpo_core.data.formats import parse_rows
-from tgdpo_core.data.pairs import TokenizedPair
-from tgdpo_core.data.report import DataReport
-from tgdpo_core.data.text_rules import TextRules, with_rules
-from tgdpo_core.data.tokenization import LengthLimits, tokenize_pairs
-from tgdpo_core.errors import DataError, UsageError
+from tgdpo_core.errors import UsageError
 from tgdpo_core.models.adapters import require_supported
 from tgdpo_core.models.checks import (
     embedding_rows,
@@ -43,11 +38,8 @@ from tgdpo_core.scoring.sources import (
     source_of_instance,
 )
 from tgdpo_core.store.folder import default_store_path
-from tgdpo_core.training.config import TGDPOConfig
 
 logger = logging.getLogger(__name__)
-
-TrainData = Any  # rows (datasets.Dataset, list of dicts) or a sequence of TokenizedPair
 
 
 def given_policy(model: Any, learning_rate: float) -> Policy:
@@ -84,28 +76,6 @@ def tokenizer_of(model: Any) -> Any:
     if not named:
         raise UsageError("The model has no folder to load a tokenizer from: give processing_class.")
     return load_tokenizer(named)
-
-
-def tokenized(
-    data: TrainData, tokenizer: Any, args: TGDPOConfig, name: str
-) -> Sequence[TokenizedPair]:
-    """Return tokenized pairs from rows; pairs that are tokenized already are returned as they are.
-
-    Raises:
-        DataError: bad rows (``args.on_bad_row``), or none left.
-    """
-    if len(data) and isinstance(data[0], TokenizedPair):
-        pairs: Sequence[TokenizedPair] = data
-        return pairs
-    report = DataReport(name)
-    if not hasattr(data, "__len__"):
-        raise DataError(f"{name} must have a length; streaming data sets are not supported.")
-    parsed = parse_rows([(f"{name}[{i}]", row) for i, row in enumerate(data)], report)
-    rules = TextRules(args.chat_template_kwargs or {}, args.special_tokens, args.lost_text)
-    limits = LengthLimits(args.max_length, args.max_prompt_length)
-    result = tokenize_pairs(with_rules(parsed, rules), tokenizer, limits, report)
-    report.raise_if_unusable(args.on_bad_row)
-    return result
 
 
 def resolve_sources(

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from tgdpo_core.data.pairs import TokenizedPair
-from tgdpo_core.errors import DataError, NumericError, UsageError
+from tgdpo_core.errors import DataError, MachineError, NumericError
 from tgdpo_core.models.checks import require_ids
 from tgdpo_core.scoring.pairs import highest_ids
 from tgdpo_core.scoring.passes import pair_ids
@@ -60,10 +60,10 @@ def require_positions(model: Any, pairs: Sequence[TokenizedPair]) -> None:
             )
 
 
-def out_of_memory(batch: PairBatch, tokens_per_row: int) -> UsageError:
+def out_of_memory(batch: PairBatch, tokens_per_row: int) -> MachineError:
     """Return the error of a row that did not fit into the device's memory."""
     row = batch.row
-    return UsageError(
+    return MachineError(
         f"Out of memory on a row of {row.num_pairs} pairs and {row.num_tokens} tokens "
         f"({batch.where[0]} ...). Lower engine.tokens_per_row (now {tokens_per_row}), then "
         "data.max_length, or set training.gradient_checkpointing=true. The last checkpoint is kept."

@@ -17,8 +17,14 @@ from tgdpo_core.plugin_api.judges import Judge
 from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.plugin_api.rewards import SpecialTokensInText
 from tgdpo_core.plugin_api.shapings import Shaping
+from tgdpo_core.recipe.optional_packages import require_packages
 from tgdpo_core.recipe.schema import Recipe
-from tgdpo_core.scoring.sources import RewardSource, resolve_shaping, source_of_entry
+from tgdpo_core.scoring.sources import (
+    RewardSource,
+    resolve_shaping,
+    source_of_entry,
+    validate_source,
+)
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,10 @@ def make_plan(recipe: Recipe, plugins: PluginManager) -> Plan:
         TgdpoError: something it names does not exist, or a row cannot be used.
     """
     _check_swap(recipe)
+    require_packages(recipe.training, lora=bool(recipe.model.lora))
     model = policy_name(recipe, plugins)
+    if recipe.reference.name_or_path:
+        resolve_model_path(recipe.reference.name_or_path)
     sources = [source_of_entry(entry.model_dump(), plugins) for entry in recipe.reward]
     shaping = resolve_shaping(recipe.shaping.name, plugins, recipe.shaping.args)
     data = recipe.data
@@ -71,6 +80,8 @@ def make_plan(recipe: Recipe, plugins: PluginManager) -> Plan:
     if data.eval_path:
         evaluation = _parse(data.eval_path, _eval_split(recipe, plugins), recipe, plugins)
         evaluation.report.counts.update(count_overlap(evaluation.pairs, train.pairs))
+    for source in sources:
+        validate_source(source, [*train.pairs, *(evaluation.pairs if evaluation else ())])
     judge = _judge(recipe, plugins) if recipe.judging else None
     return Plan(recipe, plugins, model, train, evaluation, sources, shaping, judge)
 

@@ -24,7 +24,7 @@ from tgdpo_core.training.judging import Judging
 from tgdpo_core.training.limits import packing_summary
 from tgdpo_core.training.plan import ParsedData, Plan
 from tgdpo_core.training.rehearsal import rehearse
-from tgdpo_core.training.run_folder import RunFolder
+from tgdpo_core.training.run_folder import RunFolder, require_free
 from tgdpo_core.training.trainer import TGDPOTrainer
 
 
@@ -66,9 +66,8 @@ def train(
     """
     recipe = plan.recipe
     folder = RunFolder(recipe.output_dir)
+    require_free(recipe.output_dir, resume=resume, overwrite=overwrite)
     args = training_config(recipe, overwrite=overwrite)
-    if args.process_index == 0:
-        folder.require_free(resume=resume, overwrite=overwrite)
     data = tokenize(plan, show=show if args.process_index == 0 else None)
     trainer = TGDPOTrainer(
         policy(plan),

@@ -14,8 +14,9 @@ from transformers import Trainer
 
 from tgdpo_core.engine.losses import preference_loss, sft_loss
 from tgdpo_core.engine.policy import attach, plain_copy
-from tgdpo_core.errors import UsageError
+from tgdpo_core.errors import CheckpointError, StoreError, UsageError
 from tgdpo_core.evaluation.known_errors import known_errors
+from tgdpo_core.failures import translated
 from tgdpo_core.models.adapters import record_base
 from tgdpo_core.models.checks import embedding_rows
 from tgdpo_core.models.loading import NO_TRUST, Policy, Trust
@@ -31,14 +32,20 @@ from tgdpo_core.scoring.sources import RewardSource, resolve_shaping
 from tgdpo_core.training.batches import PairBatch, collate, make_rows
 from tgdpo_core.training.callbacks import JsonlLog, StepClock, replace_progress_bar
 from tgdpo_core.training.config import TGDPOConfig
-from tgdpo_core.training.inputs import (
+from tgdpo_core.training.given_rows import (
+    EvalData,
     TrainData,
+    each_pair,
+    tokenized,
+    tokenized_sets,
+)
+from tgdpo_core.training.hub import push_run
+from tgdpo_core.training.inputs import (
     given_policy,
     given_reference,
     make_scorer,
     own_reference,
     resolve_sources,
-    tokenized,
     tokenizer_of,
 )
 from tgdpo_core.training.judging import JudgePolicy, Judging
@@ -54,6 +61,7 @@ from tgdpo_core.training.metrics import MetricBuffer, error_aucs, pair_metrics
 from tgdpo_core.training.model_card import last_metrics, model_card, settings_yaml
 from tgdpo_core.training.record import environment, scoring_facts, seeds
 from tgdpo_core.training.run_folder import RunFolder
+from tgdpo_core.training.trainer_arguments import check_trainer_arguments, text_of_path
 
 logger = logging.getLogger(__name__)
 
@@ -68,9 +76,12 @@ class TGDPOTrainer(Trainer):
         model: the policy, or the name or folder it is loaded from.
         ref_model: the reference, or its name or folder; None is the policy as it is now.
         args: settings; ``args.output_dir`` is the run folder.
-        train_dataset: preference pairs: rows in one of the known formats (``datasets.Dataset`` or
-            a list of dicts), or tokenized pairs.
-        eval_dataset: the same for evaluation, or None.
+        train_dataset: preference pairs: rows in one of the known formats (``datasets.Dataset``, a
+            list of dicts, a pandas ``DataFrame``, an iterator or ``IterableDataset`` of up to
+            ``args.max_streamed_rows`` rows, a ``DatasetDict`` with one split or with ``train``),
+            or tokenized pairs.
+        eval_dataset: the same for evaluation (of a ``DatasetDict`` every split), a dict from names
+            to such data (metrics are then called ``eval_NAME_...``), or None.
         processing_class: the tokenizer; None loads the one beside the model.
         token_reward: a registered name, a recipe entry (``{"plugin": ..., "args": ...}``), a
             ``TokenReward``, a list of these (summed), or None for plain DPO.
@@ -82,7 +93,8 @@ class TGDPOTrainer(Trainer):
         judging: answers that are generated and judged during training, or None.
         facts: JSON that the caller wants in run.json (data report, recipe).
         config_yaml: the resolved recipe, kept as config.yaml.
-        kwargs: passed to ``transformers.Trainer`` (callbacks, optimizers).
+        kwargs: passed to ``transformers.Trainer``: ``callbacks``, ``optimizers`` or
+            ``optimizer_cls_and_kwargs``; others are refused.
 
     Raises:
         TgdpoError: whatever is wrong with data, plugins or settings, before anything is trained.
@@ -102,7 +114,7 @@ class TGDPOTrainer(Trainer):
         ref_model: Any = None,
         args: TGDPOConfig | None = None,
         train_dataset: TrainData | None = None,
-        eval_dataset: TrainData | None = None,
+        eval_dataset: EvalData | None = None,
         processing_class: Any = None,
         token_reward: str | TokenReward | Mapping[str, Any] | Sequence[Any] | None = None,
         transforms: Sequence[Transform] = (),
@@ -116,31 +128,26 @@ class TGDPOTrainer(Trainer):
         config_yaml: str | None = None,
         **kwargs: Any,
     ) -> None:
+        model, ref_model = text_of_path(model), text_of_path(ref_model)
         args = args or TGDPOConfig(output_dir="runs/tgdpo")
-        if args.n_gpu > 1:
-            raise UsageError(
-                "Several GPUs in one process (DataParallel) are not supported. Start with "
-                "`accelerate launch`, or set CUDA_VISIBLE_DEVICES to one GPU."
-            )
-        if train_dataset is None:
-            raise UsageError("TGDPOTrainer needs a train_dataset.")
-        if ref_model is not None and ref_model is model and not isinstance(ref_model, str):
-            raise UsageError("ref_model is the policy itself; leave it out to mean that.")
+        data = {"train_dataset": train_dataset, "eval_dataset": eval_dataset}
+        models = {"model": model, "ref_model": ref_model}
+        check_trainer_arguments(type(self).__init__, args, {**models, **data}, kwargs)
         plugins = plugins or PluginManager()
-        self._facts: dict[str, Any] = dict(facts or {})
+        self._facts: dict[str, Any] = {"model": _name_of(model), **(facts or {})}
         self._config_yaml = config_yaml
         self._folder = RunFolder(str(args.output_dir))
+        if args.process_index == 0:  # the others may come when it has begun to write
+            self._folder.require_own()
         self._shaping = resolve_shaping(shaping, plugins)
         sources = resolve_sources(token_reward, transforms, plugins)
         tokenizer = processing_class or tokenizer_of(model)
         train_pairs = tokenized(train_dataset, tokenizer, args, "train_dataset")
-        eval_pairs = (
-            tokenized(eval_dataset, tokenizer, args, "eval_dataset") if eval_dataset else None
-        )
+        eval_sets = tokenized_sets(eval_dataset, tokenizer, args)
         given = given_policy(model, args.learning_rate)
         policy = given.model
         precision = precision or training_precision(args, policy.dtype)
-        require_fit(policy, [*train_pairs, *(eval_pairs or ())], tokenizer, "the policy")
+        require_fit(policy, list(each_pair(train_pairs, eval_sets)), tokenizer, "the policy")
         scorer = make_scorer(
             self._reference(given, ref_model, tokenizer, precision, trust, args.device),
             sources,
@@ -151,7 +158,11 @@ class TGDPOTrainer(Trainer):
             trust=trust,
         )
         train_data, eval_data = scored_datasets(
-            scorer, train_pairs, eval_pairs, shaping=self._shaping, beta=args.beta
+            scorer,
+            train_pairs,
+            list(each_pair((), eval_sets)) or None,
+            shaping=self._shaping,
+            beta=args.beta,
         )
         diagnostics = self._diagnose(train_data, sources, judging)
         self._error_aucs = error_aucs(diagnostics)
@@ -163,7 +174,7 @@ class TGDPOTrainer(Trainer):
             args=args,
             data_collator=collate,
             train_dataset=train_data.for_training(),
-            eval_dataset=eval_data.for_training() if eval_data else None,
+            eval_dataset=_evaluation_sets(eval_data, eval_sets),
             processing_class=tokenizer,
             **kwargs,
         )
@@ -182,6 +193,30 @@ class TGDPOTrainer(Trainer):
         if judging:
             self.add_callback(JudgePolicy(judging, tokenizer, self.log, compared))
         replace_progress_bar(self)
+
+    def evaluate(
+        self,
+        eval_dataset: Any = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> dict[str, float]:
+        """Return the metrics of the evaluation sets, or of the one with a name.
+
+        Raises:
+            UsageError: rows in place of a name: they must be scored, so the constructor takes them.
+        """
+        if eval_dataset is not None and not isinstance(eval_dataset, str):
+            raise UsageError(
+                "evaluate() takes the name of an evaluation set, no rows: give them to the "
+                "trainer, TGDPOTrainer(eval_dataset={'name': rows}), where they are scored."
+            )
+        named: Any = eval_dataset
+        metrics: dict[str, float] = super().evaluate(named, ignore_keys, metric_key_prefix)
+        return metrics
+
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse: a preference-trained model predicts no labels."""
+        raise UsageError("There is nothing to predict: see evaluate(), and tgdpo evaluate.")
 
     @staticmethod
     def _reference(
@@ -364,7 +399,7 @@ class TGDPOTrainer(Trainer):
             ignore_keys_for_eval: as in ``transformers.Trainer``.
 
         Raises:
-            UsageError: the output folder holds another run.
+            UsageError: the output folder holds another run, or files that no run wrote.
             NumericError: the loss is not finite.
         """
         if self.is_world_process_zero():  # the others may come when it has begun to write
@@ -372,7 +407,7 @@ class TGDPOTrainer(Trainer):
                 resume=bool(resume_from_checkpoint), overwrite=self.args.overwrite
             )
         if resume_from_checkpoint is True:
-            resume_from_checkpoint = str(self._folder.last_checkpoint() or "") or None
+            resume_from_checkpoint = self._newest_checkpoint()
         if resume_from_checkpoint:
             self._folder.require_resumable(Path(resume_from_checkpoint))
         arguments = (resume_from_checkpoint, trial, ignore_keys_for_eval)
@@ -381,14 +416,29 @@ class TGDPOTrainer(Trainer):
         if self.args.overwrite and not resume_from_checkpoint:
             self._folder.clear()
         with self._folder.running({**environment(), **self._facts, **seeds(self.args)}) as note:
-            self._folder.write_text("config.yaml", self._config_yaml or settings_yaml(self.args))
+            if self._config_yaml:
+                self._folder.write_text("config.yaml", self._config_yaml)
+            else:
+                self._folder.write_text("settings.yaml", settings_yaml(self.args))
             output = self._train_and_save(*arguments)
-            self._folder.commit_model()
             metrics = last_metrics(self.state.log_history)
-            note(metrics=metrics, global_step=self.state.global_step)
             card = model_card(self._folder.path.name, self.args, self._facts, metrics)
+            self._folder.commit_model(card)
+            note(metrics=metrics, global_step=self.state.global_step)
             self._folder.write_text("README.md", card)
+        if self.args.push_to_hub:
+            self.push_to_hub()
         return output
+
+    def _newest_checkpoint(self) -> str | None:
+        """Return the checkpoint that a run goes on from; None, with a word, where there is none."""
+        newest = self._folder.last_checkpoint()
+        if newest is None and self.is_world_process_zero():
+            logger.warning(
+                "%s holds no checkpoint to resume: the run starts from the beginning.",
+                self._folder.path,
+            )
+        return str(newest) if newest else None
 
     def _train_and_save(self, *arguments: Any) -> Any:
         """Train and write the model; every process takes part, sharded weights are gathered."""
@@ -399,6 +449,69 @@ class TGDPOTrainer(Trainer):
                 self._online.close()
         self.save_model(str(self._folder.staged_model))
         return output
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Write a checkpoint; say where, if the disk does not take it."""
+        try:
+            super()._save_checkpoint(model, trial)
+        except Exception as error:
+            known = translated(error)
+            if not isinstance(known, StoreError):
+                raise
+            kept = self._folder.last_checkpoint()
+            raise CheckpointError(
+                f"The checkpoint of step {self.state.global_step} could not be written to "
+                f"{self._folder.checkpoints}: {known} Go on with --resume from "
+                f"{kept.name if kept else 'the beginning: there is no checkpoint yet'}."
+            ) from error
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Write model and tokenizer to a folder (default: the run's ``model/``); push nothing."""
+        super().save_model(output_dir or str(self._folder.model), _internal_call=True)
+
+    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
+        """Push nothing: a run is pushed once, when it is done."""
+
+    def push_to_hub(
+        self,
+        commit_message: str | None = "End of training",
+        blocking: bool = True,
+        token: str | None = None,
+        revision: str | None = None,
+        private: bool | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Upload the finished run's ``model/`` with its card, in one commit, and nothing else.
+
+        Args:
+            commit_message: of the commit.
+            blocking: False returns a future at once.
+            token: of the Hub; None is ``args.hub_token``, then what ``hf auth login`` left.
+            revision: branch to commit to; None is ``args.hub_revision``, then ``main``.
+            private: whether a repository that must be made is private.
+            kwargs: refused.
+
+        Raises:
+            UsageError: the run is not done, or the Hub cannot be used.
+        """
+        if kwargs:
+            raise UsageError(
+                f"push_to_hub() takes no {min(kwargs)}: the card is the run's README.md; edit it "
+                "in model/ before you push."
+            )
+        if not self.is_world_process_zero():
+            return None
+        self.callback_handler.on_push_begin(self.args, self.state, self.control)
+        with push_run(self._folder) as upload:
+            if self.hub_model_id is None:
+                self.init_hf_repo(token=token, private=private)
+            return upload(
+                repo_id=self.hub_model_id,
+                commit_message=commit_message,
+                token=token or self.args.hub_token,
+                revision=revision or self.args.hub_revision,
+                run_as_future=not blocking,
+            )
 
     def _get_output_dir(self, trial: Any) -> str:
         """Return where checkpoints are written."""
@@ -420,3 +533,19 @@ class TGDPOTrainer(Trainer):
         """Return 6 x parameters x tokens, the usual estimate of forward and backward."""
         num_tokens = sum(batch.row.num_tokens for batch in inputs["rows"])
         return int(6 * self.model.num_parameters() * num_tokens)
+
+
+def _name_of(model: Any) -> str:
+    """Return what a model was loaded from; empty where nobody knows."""
+    if isinstance(model, str):
+        return model
+    return str(getattr(getattr(model, "config", None), "_name_or_path", "") or "")
+
+
+def _evaluation_sets(scored: ScoredPairs | None, sets: Mapping[str, Any]) -> Any:
+    """Return the evaluation data as transformers takes it: one set, or several by name."""
+    if scored is None:
+        return None
+    if "" in sets:
+        return scored.for_training()
+    return {name: scored.part(pairs).for_training() for name, pairs in sets.items()}

@@ -46,6 +46,10 @@ def command(
     if resume and overwrite:
         raise click.UsageError("--resume and --overwrite exclude each other.")
     recipe = recipe_from(options)
+    if not dry_run:
+        from tgdpo_core.training.run_folder import require_free
+
+        require_free(recipe.output_dir, resume=resume, overwrite=overwrite)
     quiet_libraries()
     from tgdpo_core.training.plan import make_plan
 

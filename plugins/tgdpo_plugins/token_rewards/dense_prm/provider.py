@@ -4,7 +4,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from tgdpo_core import Example, ScoringContext, Spans, TokenReward, model_fingerprint, option
+from tgdpo_core import (
+    Example,
+    ScoringContext,
+    Spans,
+    TokenReward,
+    model_fingerprint,
+    option,
+    resolve_model_path,
+)
 from tgdpo_plugins.token_rewards.dense_prm.presets import PRESETS, Output, Placement, Preset
 
 if TYPE_CHECKING:
@@ -100,6 +108,10 @@ class DensePRM(TokenReward):
         """Return what names the weights and the tokenizer, and the preset written out."""
         model = model_fingerprint(self.model, revision=self.revision, with_tokenizer=True)
         return {"model": model, "format": asdict(self._format)}
+
+    def validate(self) -> None:
+        """Refuse a folder that holds no model."""
+        resolve_model_path(self.model)
 
     def setup(self, context: ScoringContext) -> None:
         """Load the reward model and its tokenizer."""
