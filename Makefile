@@ -22,16 +22,13 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-# Plain DPO, TGDPO on the reward that it induces, TGDPO on exact token rewards; then one table.
+# DPO, TGDPO on induced and TGDPO on exact token rewards, each at four betas; then one table. The
+# best beta of each is chosen on the prompts of `selection` and reported on those of `test`.
 quickstart: $(VENV)/.installed
-	$(BIN)/tgdpo train --config playground --overwrite --output-dir $(RUNS)/dpo \
-	    --reward-plugin none
-	$(BIN)/tgdpo train --config playground --overwrite --output-dir $(RUNS)/tgdpo-induced \
-	    --reward-plugin induced --reward-arg model=$(RUNS)/dpo
-	$(BIN)/tgdpo train --config playground --overwrite --output-dir $(RUNS)/tgdpo-oracle \
-	    --reward-plugin playground-oracle
-	$(BIN)/tgdpo evaluate playground $(RUNS)/dpo $(RUNS)/tgdpo-induced $(RUNS)/tgdpo-oracle \
-	    --dataset playground --judge verifier --samples 2 --max-new-tokens 32 --batch-size 300
+	$(BIN)/tgdpo ablate --config playground-quickstart --output-dir $(RUNS) --cpus-per-cell 1
+	$(BIN)/tgdpo evaluate playground $(RUNS)/cells/*/seed-0 --dataset playground \
+	    --judge verifier --samples 2 --max-new-tokens 32 --batch-size 300 \
+	    --choose-split selection --best-of 'dpo,*' --best-of 'induced,*' --best-of 'oracle,*'
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest --numprocesses auto

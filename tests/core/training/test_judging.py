@@ -125,6 +125,23 @@ def test_answers_are_judged_before_training_and_at_epoch_ends(
     assert all(row["judge/sampled"] > 0 for row in rows)
 
 
+BF16 = {"training": {"bf16": True}}
+IN_BF16 = {"model": {"dtype": "bfloat16"}}
+LORA = {"model": {"lora": {"r": 2}}}
+
+
+@pytest.mark.parametrize("changes", [{}, BF16, IN_BF16, LORA, {**LORA, **BF16}])
+def test_an_untrained_policy_has_no_kl_in_any_precision(
+    changes: dict[str, dict[str, Any]], recipe: dict[str, Any], plugins: PluginManager
+) -> None:
+    for section, values in changes.items():
+        recipe[section] |= values
+    folder = train(recipe, plugins, "judged", max_new_tokens=24, samples=2, kl=True)
+    kl = [row["judge/kl"] for row in log(folder) if "judge/kl" in row]
+    assert kl[0] == 0
+    assert kl[-1] > 0
+
+
 def test_epochs_between_judgements_are_kept(recipe: dict[str, Any], plugins: PluginManager) -> None:
     folder = train(recipe, plugins, "judged", every_epochs=2, samples=0, num_prompts=3)
     rows = [row for row in log(folder) if "judge/greedy" in row]
