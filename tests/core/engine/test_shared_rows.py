@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tgdpo_core.engine import attention
-from tgdpo_core.engine.layout import Layout, pair_segments
+from tgdpo_core.engine.layout import Layout
 from tgdpo_core.engine.rows import PairIds, pad_pairs, plan_padded_rows, plan_rows, share_pairs
 
 lengths = st.tuples(st.integers(1, 6), st.integers(1, 5), st.integers(1, 5))
@@ -39,11 +39,7 @@ def attend(query, key, value, seen):
 
 
 def layout_of(sizes: list[tuple[int, int, int]]) -> Layout:
-    segments, start = [], 0
-    for p, c, r in sizes:
-        segments += pair_segments(start, p, c, r)
-        start += p + c + r
-    return Layout(segments)
+    return Layout(sizes)
 
 
 @settings(deadline=None, max_examples=40)
@@ -52,8 +48,9 @@ def test_segments_attend_to_what_the_rule_says(sizes, window) -> None:
     total = sum(map(sum, sizes))
     q, k, v = (torch.randn(1, heads, total, 4) for heads in (2, 1, 1))
     module = torch.nn.Module()
+    row = attention.Segments().bind(layout_of(sizes), q.device)
     found, _ = attention.shared_attention(
-        module, q, k, v, None, sliding_window=window, tgdpo_layout=layout_of(sizes)
+        module, q, k, v, None, sliding_window=window, tgdpo_attention=row
     )
     expected = attend(
         q, k.expand(-1, 2, -1, -1), v.expand(-1, 2, -1, -1), seen_by_definition(sizes, window)
