@@ -51,7 +51,7 @@ def token_logps(  # noqa: PLR0913 - the public contract
             return cut_cross_entropy.logps(
                 hidden.to(dtype), weight, targets, bias, logit_softcap, logit_scale
             )
-        shape = tile_shape(len(hidden), len(weight), hidden.device.type, chunk_size)
+        shape = tile_shape((len(hidden), *weight.shape), hidden.device.type, chunk_size)
         head = Head(logit_softcap, logit_scale, dtype, *shape)
         result: torch.Tensor = TiledLogps.apply(hidden, weight, bias, targets, head)
     return result

@@ -39,15 +39,23 @@ class Head:
 
 
 def tile_shape(
-    tokens: int, vocabulary: int, device_type: str, chunk_size: int | None = None
+    shape: tuple[int, int, int], device_type: str, chunk_size: int | None = None
 ) -> tuple[int, int]:
     """Return (tokens, vocabulary) of a tile: all tokens as far as that leaves the tile wide.
 
     The width is a multiple of 128, and tiles are as equal as that allows.
+
+    Args:
+        shape: [N, V, D], tokens, vocabulary and width of the hidden states.
+        device_type: decides how large a tile is.
+        chunk_size: tokens of a tile, if they are given.
     """
+    tokens, vocabulary, hidden_size = shape
     elements = _TILE_BYTES.get(device_type, _TILE_BYTES["cpu"]) // 4
     height = chunk_size or max(1, min(tokens, elements // min(_SMALLEST_TILE, vocabulary)))
-    most = max(_ALIGNED, elements // height // _ALIGNED * _ALIGNED)
+    # With several parts, the gradient of the tile's weight is summed beside the logits.
+    most = elements // max(height, hidden_size if height < tokens else 1)
+    most = max(_ALIGNED, most // _ALIGNED * _ALIGNED)
     number = -(-vocabulary // most)
     width = -(-vocabulary // (number * _ALIGNED)) * _ALIGNED
     return height, min(width, vocabulary)

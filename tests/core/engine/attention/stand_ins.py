@@ -18,7 +18,7 @@ def plain_varlen(
     window: tuple[int, int],
     softcap: float = 0.0,
 ) -> torch.Tensor:
-    """Return [T, Hq, D]: every sequence of queries attends to its keys, aligned at the lower right."""
+    """Return [T, Hq, D]: queries attend to their keys, aligned at the lower right."""
     groups = query.shape[1] // key.shape[1]
     key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
     outputs = []

@@ -98,7 +98,7 @@ def test_two_models_of_one_config_object_do_not_switch_each_other() -> None:
     pairs = models.random_pairs()
     engines = [TokenLogps(model) for model in (first, second)]
     assert [engine.choice.layout for engine in engines] == ["share", "share"]
-    for model, engine in zip((first, second), engines, strict=True):
+    for engine in engines:
         found = engine(engine.row(pairs))
         assert torch.allclose(found, models.plain_logps_of(engine, pairs), atol=1e-5)
     assert first.config is not second.config

@@ -1,7 +1,7 @@
 """FlexAttention over shared rows, forward and backward, on a CPU.
 
-Torch refuses its backward on a CPU, where it has no kernel; its definition in plain torch has one, so
-that refusal is taken away here.
+Torch refuses its backward on a CPU, where it has no kernel; its definition in plain torch has one,
+so that refusal is taken away here.
 """
 
 import pytest

@@ -15,8 +15,10 @@ from tgdpo_core.engine.policy import TokenLogps
 from tgdpo_core.engine.rows import PairIds
 
 # Operators that launch nothing.
-_VIEWS = set("view _unsafe_view transpose t expand slice split_with_sizes split unsqueeze".split())
-_VIEWS |= set("squeeze select detach alias permute as_strided unbind reshape".split())
+_VIEWS = {
+    *("view", "_unsafe_view", "transpose", "t", "expand", "slice", "split_with_sizes", "split"),
+    *("unsqueeze", "squeeze", "select", "detach", "alias", "permute", "as_strided", "unbind"),
+}
 
 
 @pytest.fixture(autouse=True)

@@ -127,7 +127,7 @@ def test_float32_weights_under_autocast_reach_the_kernel_in_bfloat16(
 
 
 def test_a_model_attached_before_autocast_is_probed_as_it_will_run(monkeypatch) -> None:
-    """The trainer attaches outside of autocast: float32 goes by segments, autocast by the kernel."""
+    """Without autocast it goes by segments, under autocast by the kernel."""
     seen = Seen(KERNELS["torch 2.13"])
     monkeypatch.setitem(choice.MAKERS, "varlen", lambda: backend(seen))
     model = models.tiny_model("llama")
