@@ -9,6 +9,7 @@ import torch
 
 from tgdpo_core.engine import attention as door
 from tgdpo_core.engine.attention import Backend
+from tgdpo_core.engine.choice import Choice, Request
 from tgdpo_core.engine.head import (
     HeadSettings,
     fused_logps,
@@ -16,7 +17,7 @@ from tgdpo_core.engine.head import (
     is_plain_linear,
     module_logps,
 )
-from tgdpo_core.engine.probe import Choice, Request, compute_dtype, plain_logps, probe
+from tgdpo_core.engine.probe import compute_dtype, plain_logps, probe
 from tgdpo_core.engine.rows import (
     PackedRow,
     PairIds,

@@ -10,13 +10,13 @@ import logging
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 
 from tgdpo_core.engine import attention
 from tgdpo_core.engine.attention import Backend, UnsupportedAttentionError
+from tgdpo_core.engine.choice import Backends, Choice, Request
 from tgdpo_core.engine.head import choose_kernel, head_settings, is_plain_linear
 from tgdpo_core.engine.rows import PackedRow, PairIds, pad_pairs, share_pairs
 
@@ -31,63 +31,8 @@ _ROUNDING = {torch.float64: 1e-8, torch.float32: 1e-4}
 _HALF_ROUNDING = 0.05
 
 
-@dataclass(frozen=True)
-class Choice:
-    """What the probe found.
-
-    Attributes:
-        layout: ``share`` (every prompt once) or ``pad``.
-        layout_reason: why.
-        head: ``chunked`` (hidden states and the head on response tokens only) or ``model`` (the
-            model's logits).
-        head_reason: why.
-        attention: the backend of shared rows, or ``plain`` for the model's own on padded rows;
-            with float32 weights on a GPU, that of rows under autocast.
-        attention_reason: why, and why not those before it.
-        head_kernel: what computes the chunked head.
-        head_kernel_reason: why, and why not those before it.
-    """
-
-    layout: Literal["share", "pad"]
-    layout_reason: str
-    head: Literal["chunked", "model"]
-    head_reason: str
-    attention: str
-    attention_reason: str
-    head_kernel: str
-    head_kernel_reason: str
-
-
-@dataclass(frozen=True)
-class Backends:
-    """The attention of shared rows, by the precision that they are computed in."""
-
-    full: Backend
-    half: Backend
-
-    def of(self, dtype: torch.dtype) -> Backend:
-        """Return the backend for rows computed in ``dtype``."""
-        return self.half if dtype in (torch.float16, torch.bfloat16) else self.full
-
-
 Logps = Callable[..., torch.Tensor]
 """``logps(row, head=..., backend=...)`` -> [N] float32."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the probe is asked for.
-
-    Attributes:
-        layout: ``auto`` or ``pad``.
-        attention: ``auto``, or the name of a backend to try first.
-        autocast: dtype that rows will be computed in where it is not the model's; None tries
-            bfloat16 for float32 weights on a GPU.
-    """
-
-    layout: str = "auto"
-    attention: str = "auto"
-    autocast: torch.dtype | None = None
 
 
 @torch.no_grad()
@@ -128,14 +73,16 @@ class _Probe:
         """Return the choices, for the model's own precision and for autocast."""
         head, head_reason = self._choose_head()
         kernel, kernel_reason = self._head_kernel(head)
-        layout, reason, full = self._choose_layout(head)
+        autocast = self._autocast()
+        # Rows of float32 are the exception beside autocast: no kernel is compiled for them.
+        wanted = "segments" if autocast else self._request.attention
+        layout, reason, full = self._choose_layout(head, wanted)
         backend, why = full if full else (None, "rows are padded")
         half = backend
-        autocast = self._autocast()
         if backend and autocast:
             with torch.autocast(self._device, dtype=autocast):
                 self._measure()
-                layout, reason_half, found = self._choose_layout(head)
+                layout, reason_half, found = self._choose_layout(head, self._request.attention)
                 reason = f"{reason}; under autocast: {reason_half}"
                 if found:
                     half, why = found[0], f"{found[1]}; without autocast {backend.name}: {why}"
@@ -170,7 +117,7 @@ class _Probe:
         return "chunked", f"decoder and head equal the model's logits within {worst:.1g}"
 
     def _choose_layout(
-        self, head: str
+        self, head: str, wanted: str
     ) -> tuple[Literal["share", "pad"], str, tuple[Backend, str] | None]:
         """Return the layout, why, and the backend of shared rows with its own reason."""
         asked = self._request.layout == "auto"
@@ -180,7 +127,7 @@ class _Probe:
         row = share_pairs(self._pairs).to(self._model.device)
         refused: list[str] = []
         reason = ""
-        for name in attention.candidates(self._request.attention, self._device):
+        for name in attention.candidates(wanted, self._device):
             try:
                 backend = attention.make(name)
                 worst = self._error_of(row, head, backend)
