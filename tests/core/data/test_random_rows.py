@@ -23,6 +23,7 @@ from tgdpo_core.errors import DataError
 from tgdpo_core.plugin_api.manager import PluginManager
 
 NUM_ROWS = int(os.environ.get("TGDPO_FUZZ", "150"))
+LISTS = ("messages", "conversations", "conversation", "history", "tools")
 PLUGINS = PluginManager(env={"TGDPO_LOAD_PLUGINS": ""})
 WRITES_ALL = (
     "{% if tools %}{{ tools | tojson }}{% endif %}"
@@ -73,6 +74,8 @@ def lost_texts(row: dict[str, Any], pair: Any, tokenizer: Any) -> list[tuple[str
         is_rejected = plain.startswith("rejected") or plain == "response_k"
         sides = [whole["chosen"]] if is_chosen else [*whole.values()]
         sides = [whole["rejected"]] if is_rejected else sides
+        if plain in LISTS and value == "null":  # JSON for no messages, no tools
+            continue
         lost += [(name, t) for t in said(value) if not any(t in side for side in sides)]
     return lost
 
