@@ -269,29 +269,28 @@ def _show(rows: Sequence[Mapping[str, Any]], chosen_on: str) -> None:
         value = row["metrics"].get(f"eval_{name}", row["metrics"].get(name))
         return "-" if value is None else f"{value:.3f}"
 
+    # Of a group that differs in beta, loss and displacement cannot be compared.
+    names = () if chooses else ("loss", "logps/chosen_delta", "logps/rejected_delta")
     shown = [
         (
             row["model"],
             *((choice(row),) if chooses else ()),
             *(score(row, kind) for kind in kinds),
-            metric(row, "loss"),
-            metric(row, "logps/chosen_delta"),
-            metric(row, "logps/rejected_delta"),
+            *(metric(row, name) for name in names),
         )
         for row in rows
     ]
-    selection = ("chosen by",) if chooses else ()
-    table(("model", *selection, *kinds, "loss", "displacement chosen", "rejected"), shown)
+    further = ("loss", "displacement chosen", "rejected") if names else ()
+    table(("model", *(("chosen by",) if chooses else ()), *kinds, *further), shown)
     judged = f"{rows[0]['num_pairs']} pairs" if of_pairs else f"{rows[0]['num_prompts']} prompts"
-    click.echo(
-        f"{judged}, score +- standard error. Loss and displacement (nats, "
-        "log pi - log pi_ref of a response) on evaluation pairs, else the last training rows."
-    )
-    if chooses:
-        _show_choice(rows, kinds, chosen_on, score)
+    explained = "Loss and displacement (nats, log pi - log pi_ref of a response) on evaluation "
+    explained += "pairs, else the last training rows."
+    click.echo(f"{judged}, score +- standard error. {explained if names else ''}".rstrip())
     for row in rows:
         if row["folder"]:
             click.echo(f"{row['model']}: {row['folder']}")
+    if chooses:
+        _show_choice(rows, kinds, chosen_on, score)
 
 
 def _show_choice(
@@ -302,10 +301,10 @@ def _show_choice(
 ) -> None:
     """Print which model is the best of each group, and its scores."""
     by = kinds[-1]
-    click.echo(f"*: the best of its group by its {by} score on other rows ({chosen_on}).\n")
+    by = "score" if by == "score" else f"{by} score"
+    click.echo(f"\n*: the best of its group by the {by} on other rows ({chosen_on}), and here:")
     best = [(pattern, row) for row in rows for pattern in row.get("best_of", ())]
     table(
         ("best of", "model", *kinds),
         [(pattern, row["model"], *(score(row, kind) for kind in kinds)) for pattern, row in best],
     )
-    click.echo()
