@@ -23,10 +23,11 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	touch $@
 
 # DPO, TGDPO on induced and TGDPO on exact token rewards, each at four betas; then one table. The
-# best beta of each is chosen on the prompts of `selection` and reported on those of `test`.
+# best beta of each is chosen on the prompts of `selection` and reported on those of `test`. One
+# thread a run: the numbers do not depend on how many cores there are.
 quickstart: $(VENV)/.installed
 	$(BIN)/tgdpo ablate --config playground-quickstart --output-dir $(RUNS) --cpus-per-cell 1
-	$(BIN)/tgdpo evaluate playground $(RUNS)/cells/*/seed-0 --dataset playground \
+	OMP_NUM_THREADS=1 $(BIN)/tgdpo evaluate playground $(RUNS)/cells/*/seed-0 --dataset playground \
 	    --judge verifier --samples 2 --max-new-tokens 32 --batch-size 300 \
 	    --choose-split selection --best-of 'dpo,*' --best-of 'induced,*' --best-of 'oracle,*'
 
