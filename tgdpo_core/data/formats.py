@@ -33,26 +33,38 @@ def parse_rows(
     Raises:
         DataError: ``reading.columns`` names a column that no row has.
     """
-    pairs: list[PreferencePair] = []
+    return [pair for _, pair in parsed_rows(rows, report, reading)]
+
+
+def parsed_rows(
+    rows: Iterable[Row], report: DataReport, reading: RowReading = _AS_WRITTEN
+) -> Iterator[tuple[int, PreferencePair]]:
+    """Yield number and pair of every usable row; the others go into the report with their place.
+
+    Raises:
+        DataError: ``reading.columns`` names a column that no row has.
+    """
+    first: PreferencePair | None = None
     columns: set[str] = set()
-    for where, row in rows:
+    for number, (where, row) in enumerate(rows):
         report.num_rows += 1
         if isinstance(row, Mapping):
             columns.update(row)
         try:
             pair, notes = _parse(row, where, reading)
-            if pairs and pair.is_chat != pairs[0].is_chat:
+            if first and pair.is_chat != first.is_chat:
                 kinds = ("messages", "text") if pair.is_chat else ("text", "messages")
                 raise RowProblem(
-                    "mixed_formats", f"the row holds {kinds[0]}, {pairs[0].where} holds {kinds[1]}"
+                    "mixed_formats", f"the row holds {kinds[0]}, {first.where} holds {kinds[1]}"
                 )
-            pairs.append(pair)
-            report.counts.update(notes)
         except RowProblem as problem:
             report.add_problem(where, problem)
+            continue
+        first = first or pair
+        report.num_pairs += 1
+        report.counts.update(notes)
+        yield number, pair
     require_columns(reading.columns, columns, report.source)
-    report.num_pairs = len(pairs)
-    return pairs
 
 
 def parse_row(

@@ -133,9 +133,22 @@ def response_uid(pair: PreferencePair, side: Side) -> str:
     return hashlib.blake2b(canonical.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
 
-def data_fingerprint(pairs: Sequence[TokenizedPair]) -> str:
-    """Return a hash of the token ids of all pairs, in order."""
-    digest = hashlib.blake2b(digest_size=12)
-    for pair in pairs:
-        digest.update(pair.ids_hash())
-    return digest.hexdigest()
+def text_hash(pair: TokenizedPair) -> bytes:
+    """Return 16 bytes that name everything of a pair that a plugin may read, beside ids, columns.
+
+    Raises:
+        TypeError: the pair holds what JSON does not have.
+    """
+    seen = [[response_uid(pair.pair, side), pair.response(side).text] for side in SIDES]
+    rules = [pair.pair.tools, dict(pair.pair.template_kwargs), pair.pair.special_tokens]
+    text = json.dumps([seen, rules], sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def data_fingerprint(hashes: np.ndarray[Any, Any]) -> str:
+    """Return a hash of the token ids of all pairs, in order.
+
+    Args:
+        hashes: [P, 16] uint8, ``TokenizedPair.ids_hash`` of each.
+    """
+    return hashlib.blake2b(hashes.tobytes(), digest_size=12).hexdigest()

@@ -1,8 +1,9 @@
 """What was found wrong or changed in a data set, counted, with the first rows named."""
 
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
 
 from tgdpo_core.errors import DataError
 
@@ -56,6 +57,32 @@ class DataReport:
         places = self.places.setdefault(kind, [])
         if len(places) < _PLACES:
             places.append(where)
+
+    def add(self, other: "DataReport") -> None:
+        """Take in what another report has found, in rows that this one has counted already."""
+        self.problems += other.problems
+        self.problem_kinds |= other.problem_kinds
+        self.counts.update(other.counts)
+        for kind, places in other.places.items():
+            known = self.places.setdefault(kind, [])
+            known += places[: _PLACES - len(known)]
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> "DataReport":
+        """Return a report that was written with ``to_json``."""
+        report = DataReport(**values)
+        report.counts = Counter(report.counts)
+        report.problem_kinds = set(report.problem_kinds)
+        return report
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of the report as JSON values."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {
+            **values,
+            "counts": dict(self.counts),
+            "problem_kinds": sorted(self.problem_kinds),
+        }
 
     def raise_if_unusable(self, on_bad_row: OnBadRow) -> None:
         """Raise ``DataError`` for bad rows under ``on_bad_row: error``, or if no pair is left."""

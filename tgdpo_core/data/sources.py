@@ -53,7 +53,9 @@ def load_rows(
     if files is None and folder.is_dir():
         if is_saved_dataset(folder):
             _refuse_hub_settings(path, name, revision)
-            yield from rows_of_split(split, lambda each: _saved(folder, each))
+            yield from rows_of_split(
+                split, lambda each: _from_datasets(path, saved_dataset(folder, each))
+            )
             return
         files = files_of_folder(folder, split)
         split = split if is_part(split) else WHOLE  # the files are those of the split
@@ -64,7 +66,7 @@ def load_rows(
         return
     if file_type(folder) in FILE_TYPES or path.startswith((".", "/", "~")):
         raise DataError(f"{path}: no such file or folder (data.path). {siblings(folder)}".strip())
-    dataset = _load_hub(path, split, plugins, name=name, revision=revision)
+    dataset = hub_dataset(path, split, plugins, name=name, revision=revision)
     yield from _from_datasets(path, dataset)
 
 
@@ -98,8 +100,16 @@ def _registered(name: str, split: str, plugins: PluginManager) -> list[Row]:
     return [(f"{name}[{split}] row {i}", row) for i, row in enumerate(rows, 1)]
 
 
-def _saved(path: Path, split: str) -> Iterator[Row]:
-    """Yield the rows of a split of a folder saved by ``datasets``."""
+def _saved(folder: Path, split: str) -> Iterator[Row]:
+    return _from_datasets(folder.name, saved_dataset(folder, split))
+
+
+def saved_dataset(path: Path, split: str) -> Any:
+    """Return a split of a folder saved by ``datasets``.
+
+    Raises:
+        DataError: it cannot be read, or has no such split.
+    """
     import datasets
 
     try:
@@ -111,15 +121,20 @@ def _saved(path: Path, split: str) -> Iterator[Row]:
     if isinstance(loaded, datasets.DatasetDict):
         if split not in loaded:
             raise DataError(f"{path} has no split '{split}'. {did_you_mean(split, loaded)}")
-        return _from_datasets(path.name, loaded[split])
+        return loaded[split]
     if split != str(loaded.split):
         require_whole(split, str(path))
-    return _from_datasets(path.name, loaded)
+    return loaded
 
 
-def _load_hub(
+def hub_dataset(
     path: str, split: str, plugins: PluginManager, *, name: str | None, revision: str | None
 ) -> Any:
+    """Return a split of a data set of the Hub.
+
+    Raises:
+        DataError: it cannot be loaded now.
+    """
     import datasets
 
     try:

@@ -1,11 +1,10 @@
 """How the text of all rows is read, put into every pair, where all who lay it out find it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from tgdpo_core.data.pairs import PreferencePair
-from tgdpo_core.errors import RecipeError
 from tgdpo_core.plugin_api.rewards import SpecialTokensInText
 
 
@@ -24,23 +23,11 @@ class TextRules:
     lost_text: Literal["error", "count"] = "error"
 
 
-def with_rules(pairs: Sequence[PreferencePair], rules: TextRules) -> list[PreferencePair]:
-    """Return pairs with the rules; a row's own variables of the template are preferred.
-
-    Raises:
-        RecipeError: variables for a chat template that no row goes through.
-    """
-    given = rules.chat_template_kwargs
-    if given and pairs and not any(pair.is_chat for pair in pairs):
-        raise RecipeError(
-            "data.chat_template_kwargs: no effect: the rows are text, so no chat template is used."
-        )
-    return [
-        replace(
-            pair,
-            template_kwargs={**given, **pair.template_kwargs},
-            special_tokens=rules.special_tokens,
-            may_lose_text=rules.lost_text == "count",
-        )
-        for pair in pairs
-    ]
+def with_rules(pair: PreferencePair, rules: TextRules) -> PreferencePair:
+    """Return a pair with the rules; its own variables of the template are preferred."""
+    return replace(
+        pair,
+        template_kwargs={**rules.chat_template_kwargs, **pair.template_kwargs},
+        special_tokens=rules.special_tokens,
+        may_lose_text=rules.lost_text == "count",
+    )

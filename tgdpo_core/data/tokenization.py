@@ -10,10 +10,9 @@ Rules of length, all counted in the report:
     no response token left, or the two responses equal after the cut: the row is a bad row.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -36,7 +35,7 @@ __all__ = [
     "tokenize_pairs",
 ]
 
-_BATCH = 512  # pairs tokenized together: the Rust tokenizer works in parallel
+TOKENIZED_TOGETHER = 512  # pairs tokenized together: the Rust tokenizer works in parallel
 
 _Array = np.ndarray[Any, Any]
 _Encoded = tuple[EncodedText, EncodedText, EncodedText]
@@ -64,17 +63,15 @@ def tokenize_pairs(
     Raises:
         DataError: a tokenizer without offsets or EOS, or a chat template that runs away.
     """
-    reader = PairReader(tokenizer)
     tokenized: list[TokenizedPair] = []
-    for batch in _batched(pairs, _BATCH):
-        for pair, encoded, changes in _encode(batch, reader, tokenizer, report):
-            try:
-                result, more = _assemble(pair, encoded, tokenizer, limits)
-            except RowProblem as problem:
-                report.add_problem(pair.where, problem)
+    for start in range(0, len(pairs), TOKENIZED_TOGETHER):
+        batch = pairs[start : start + TOKENIZED_TOGETHER]
+        for pair, found in zip(batch, tokenize_batch(batch, tokenizer, limits), strict=True):
+            if isinstance(found, RowProblem):
+                report.add_problem(pair.where, found)
                 continue
-            tokenized.append(result)
-            for name in sorted({*changes, *more}):
+            tokenized.append(found.pair)
+            for name in found.changes:
                 report.note(name, pair.where)
     report.num_pairs = len(tokenized)
     report.tokens = {
@@ -85,28 +82,69 @@ def tokenize_pairs(
     return tokenized
 
 
-def _encode(
-    batch: Sequence[PreferencePair], reader: PairReader, tokenizer: Any, report: DataReport
-) -> Iterator[tuple[PreferencePair, _Encoded, frozenset[str]]]:
-    """Yield pairs with prompt, prompt + chosen and prompt + rejected, and what was changed."""
-    laid_out: list[tuple[PreferencePair, list[ModelText]]] = []
-    for pair in batch:
+class Tokenized(NamedTuple):
+    """A pair with its token ids, and the names of what was changed on the way, sorted."""
+
+    pair: TokenizedPair
+    changes: Sequence[str]
+
+
+def tokenize_batch(
+    batch: Sequence[PreferencePair], tokenizer: Any, limits: LengthLimits
+) -> list[Tokenized | RowProblem]:
+    """Return each pair with its token ids, or why it cannot be used.
+
+    Raises:
+        DataError: a tokenizer without offsets or EOS, or a chat template that runs away.
+    """
+    reader = PairReader(tokenizer)
+    results: list[Tokenized | RowProblem] = []
+    for pair, found in zip(batch, _encode(batch, reader, tokenizer), strict=True):
+        if isinstance(found, RowProblem):
+            results.append(found)
+            continue
         try:
-            texts = [reader.prompt(pair), *(reader.with_response(pair, side) for side in SIDES)]
-            laid_out.append((pair, texts))
+            tokenized, changes = _assemble(pair, found.texts, tokenizer, limits)
+            results.append(Tokenized(tokenized, sorted({*changes, *found.changes})))
         except RowProblem as problem:
-            report.add_problem(pair.where, problem)
+            results.append(problem)
+    return results
+
+
+class _EncodedPair(NamedTuple):
+    """Prompt, prompt + chosen and prompt + rejected, and what was changed in them."""
+
+    texts: _Encoded
+    changes: frozenset[str]
+
+
+def _encode(
+    batch: Sequence[PreferencePair], reader: PairReader, tokenizer: Any
+) -> Iterator[_EncodedPair | RowProblem]:
+    """Yield the encoded texts of each pair, or what is wrong with it."""
+    laid_out = [_laid_out(pair, reader) for pair in batch]
+    flat = [text for texts in laid_out if not isinstance(texts, RowProblem) for text in texts]
     special = adds_special_tokens(tokenizer, batch[0])
-    flat = [text for _, texts in laid_out for text in texts]
     encoded = iter(reader.encode(flat, add_special_tokens=special))
-    for (pair, texts), *triple in zip(laid_out, encoded, encoded, encoded, strict=True):
-        failed = next((found for found in triple if isinstance(found, RowProblem)), None)
-        if failed:
-            report.add_problem(pair.where, failed)
+    for texts in laid_out:
+        if isinstance(texts, RowProblem):
+            yield texts
+            continue
+        triple = [next(encoded) for _ in texts]
+        problem = next((found for found in triple if isinstance(found, RowProblem)), None)
+        if problem:
+            yield problem
             continue
         prompt, chosen, rejected = (found for found in triple if isinstance(found, EncodedText))
         changes = frozenset(name for text in texts for name in text.changes)
-        yield pair, (prompt, chosen, rejected), changes
+        yield _EncodedPair((prompt, chosen, rejected), changes)
+
+
+def _laid_out(pair: PreferencePair, reader: PairReader) -> list[ModelText] | RowProblem:
+    try:
+        return [reader.prompt(pair), *(reader.with_response(pair, side) for side in SIDES)]
+    except RowProblem as problem:
+        return problem
 
 
 def _assemble(
@@ -205,12 +243,6 @@ def _has_end(text: str, ids: _Array, offsets: _Array, eos: int) -> bool:
     """Return whether the last EOS has nothing but white space behind it."""
     places = np.flatnonzero(ids == eos)
     return len(places) > 0 and not text[int(offsets[places[-1], 1]) :].strip()
-
-
-def _batched(items: Iterable[Any], size: int) -> Iterator[Sequence[Any]]:
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
-        yield batch
 
 
 def layout(tokenizer: Any, pairs: Sequence[PreferencePair]) -> str:

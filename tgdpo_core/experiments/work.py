@@ -100,17 +100,19 @@ def _prepare(task: Preparation, settings: Settings) -> None:
 
 def _score(task: SharedScoring, settings: Settings) -> int:
     from tgdpo_core.plugin_api.manager import PluginManager
-    from tgdpo_core.training.plan import make_plan
-    from tgdpo_core.training.scoring_run import scoring_run
+    from tgdpo_core.preparation.plan import make_plan
+    from tgdpo_core.preparation.reading import read
+    from tgdpo_core.preparation.scoring import fill_store
+    from tgdpo_core.preparation.tokens import tokenize
 
-    scoring = scoring_run(make_plan(task.recipe, PluginManager(files=settings.plugin_files)))
-    scoring.fill()
-    return int(scoring.scorer.totals()["computed"])
+    plan = make_plan(task.recipe, PluginManager(files=settings.plugin_files))
+    scorer = fill_store(plan, tokenize(plan, read(plan)))
+    return int(scorer.totals()["computed"])
 
 
 def _train(task: CellRun, settings: Settings) -> None:
     from tgdpo_core.plugin_api.manager import PluginManager
-    from tgdpo_core.training.plan import make_plan
+    from tgdpo_core.preparation.plan import make_plan
     from tgdpo_core.training.run import train
     from tgdpo_core.training.run_folder import RunFolder
 

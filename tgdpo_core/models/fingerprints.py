@@ -14,9 +14,8 @@ import xxhash
 from tgdpo_core.errors import UsageError
 from tgdpo_core.models.failures import one_line_errors
 from tgdpo_core.models.paths import ADAPTER_CONFIG, CONFIG, ModelSource, hub_file, locate
-from tgdpo_core.store.folder import canonical_hash
+from tgdpo_core.store.folder import canonical_hash, file_hash
 
-_BLOCK = 16 * 2**20
 _SAFE_WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 _PICKLED_WEIGHTS = ("pytorch_model*.bin", "adapter_model.bin", "*.bin.index.json")
 _CODE = ("*.py",)
@@ -103,15 +102,6 @@ def tokenizer_fingerprint(tokenizer: Any) -> str:
 def vocabulary_fingerprint(tokenizer: Any) -> str:
     """Return a hash of token strings and their ids; where equal, models share their tokens."""
     return canonical_hash({"vocabulary": tokenizer.get_vocab()})
-
-
-def file_hash(path: Path) -> str:
-    """Return the xxh3-128 hex digest of a file."""
-    digest = xxhash.xxh3_128()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _hash_folder(folder: Path, adapter: Mapping[str, Any] | None) -> dict[str, str]:

@@ -45,26 +45,25 @@ class Precision:
             yield
 
 
-def training_precision(
-    args: Any, dtype: torch.dtype, attn_implementation: str | None = None
-) -> Precision:
-    """Return the number formats of a run: those of scoring are those of training.
+def mixed_precision(*, bf16: bool | None, fp16: bool, device: torch.device) -> torch.dtype | None:
+    """Return the dtype of mixed precision, or None: scoring and training have the same.
 
     Args:
-        args: ``bf16``, ``fp16`` and ``device`` of transformers' settings.
-        dtype: of the policy's weights.
-        attn_implementation: as asked for.
+        bf16: as asked for; None is on where a GPU supports it.
+        fp16: as asked for.
+        device: where models run.
 
     Raises:
         UsageError: fp16 where transformers would ignore it.
     """
-    if args.fp16 and args.device.type == "cpu":
+    if fp16 and device.type == "cpu":
         raise UsageError(
             "training.fp16: on a CPU it would have no effect. Leave it out, or set "
             "training.bf16=true."
         )
-    autocast = torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else None
-    return Precision(dtype, autocast, attn_implementation)
+    if bf16 is None:
+        bf16 = not fp16 and device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return torch.bfloat16 if bf16 else torch.float16 if fp16 else None
 
 
 def require_trainable_formats(model: Any) -> None:

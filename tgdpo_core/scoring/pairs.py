@@ -1,6 +1,5 @@
 """One scored pair: what training reads."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -27,10 +26,3 @@ class ScoredPair:
     token_rewards: torch.Tensor
     weights: torch.Tensor
     swapped_weights: torch.Tensor
-
-
-def highest_ids(pairs: Sequence[TokenizedPair]) -> Iterator[tuple[str, list[int]]]:
-    """Yield where a pair is from, and the highest token ids of its prompt and responses."""
-    for pair in pairs:
-        parts = (pair.prompt_ids, pair.chosen.ids, pair.rejected.ids)
-        yield pair.pair.where, [int(max(ids, default=-1)) for ids in parts]

@@ -6,22 +6,23 @@ after, or pairs that are tokenized already.
 """
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tgdpo_core.data.formats import parse_rows
+from tgdpo_core.data.pair_table import PairRules, read_pairs
 from tgdpo_core.data.pairs import TokenizedPair
-from tgdpo_core.data.report import DataReport
-from tgdpo_core.data.text_rules import TextRules, with_rules
-from tgdpo_core.data.tokenization import LengthLimits, tokenize_pairs
+from tgdpo_core.data.row_table import DatasetRows, ListedRows, RowTable
+from tgdpo_core.data.text_rules import TextRules
+from tgdpo_core.data.token_table import ListedTokens, TokenTable
+from tgdpo_core.data.tokenization import LengthLimits
+from tgdpo_core.data.tokenizing import tokenize_table
 from tgdpo_core.errors import DataError
+from tgdpo_core.models.fingerprints import tokenizer_fingerprint
+from tgdpo_core.preparation.plan import store_of
 from tgdpo_core.training.config import TGDPOConfig
 
 TrainData = Any  # see above
 EvalData = Any  # the same, or a mapping from names to it
-
-TokenizedSets = Mapping[str, Sequence[TokenizedPair]]
-"""Evaluation sets by name; the one without a name is called ''."""
 
 _TAKEN = (
     "a datasets.Dataset, a list of dicts, a pandas DataFrame, an iterator or IterableDataset of "
@@ -33,39 +34,50 @@ _SPLITS = {
 }  # the splits that an argument may mean, in a DatasetDict with several
 
 
-def tokenized(
-    data: TrainData, tokenizer: Any, args: TGDPOConfig, name: str
-) -> Sequence[TokenizedPair]:
-    """Return tokenized pairs from rows; pairs that are tokenized already are returned as they are.
+def tokenized(data: TrainData, tokenizer: Any, args: TGDPOConfig, name: str) -> TokenTable:
+    """Return pairs with token ids; those that are tokenized already stay as they are.
 
     Args:
         data: see the module.
         tokenizer: the policy's.
-        args: lengths, ``on_bad_row`` and ``max_streamed_rows``.
+        args: lengths, ``on_bad_row``, how text is read, and ``max_streamed_rows``.
         name: ``train_dataset`` or ``eval_dataset``, for messages.
 
     Raises:
         DataError: not rows at all, bad rows (``args.on_bad_row``), or none left.
     """
-    rows = _rows(data, name, args.max_streamed_rows)
-    kinds = {isinstance(row, TokenizedPair) for row in rows}
-    if kinds == {True}:
-        return rows
-    report = DataReport(name, num_rows=len(rows))
-    if not rows:
+    if isinstance(data, TokenTable):
+        return data
+    if _is_class(data, "datasets", "Dataset"):
+        rows: RowTable = DatasetRows(name, data, name + "[{0}]")
+    else:
+        given = _rows(data, name, args.max_streamed_rows)
+        if {isinstance(row, TokenizedPair) for row in given} == {True}:
+            return ListedTokens(given)
+        rows = ListedRows(name, [(f"{name}[{i}]", row) for i, row in enumerate(given)])
+    if not len(rows):
         raise DataError(f"{name} is empty: it holds no row.")
-    if not any(isinstance(row, Mapping) for row in rows):
-        raise _no_row(name, 0, rows[0])
-    parsed = parse_rows([(f"{name}[{i}]", row) for i, row in enumerate(rows)], report)
-    rules = TextRules(args.chat_template_kwargs or {}, args.special_tokens, args.lost_text)
-    limits = LengthLimits(args.max_length, args.max_prompt_length)
-    result = tokenize_pairs(with_rules(parsed, rules), tokenizer, limits, report)
-    report.raise_if_unusable(args.on_bad_row)
-    return result
+    if not isinstance(rows[0][1], Mapping):
+        raise _no_row(name, 0, rows[0][1])
+    return _of_rows(rows, tokenizer, args)
 
 
-def tokenized_sets(data: EvalData, tokenizer: Any, args: TGDPOConfig) -> TokenizedSets:
-    """Return the evaluation sets by name, tokenized; none for None.
+def _of_rows(rows: RowTable, tokenizer: Any, args: TGDPOConfig) -> TokenTable:
+    store = store_of(args.store_path)
+    text = TextRules(args.chat_template_kwargs or {}, args.special_tokens, args.lost_text)
+    found = tokenize_table(
+        read_pairs(rows, PairRules(text=text), store),
+        tokenizer,
+        LengthLimits(args.max_length, args.max_prompt_length),
+        store=store,
+        tokenizer_name=tokenizer_fingerprint(tokenizer),
+    )
+    found.report.raise_if_unusable(args.on_bad_row)
+    return found.table
+
+
+def tokenized_sets(data: EvalData, tokenizer: Any, args: TGDPOConfig) -> Mapping[str, TokenTable]:
+    """Return the evaluation sets by name, tokenized; none for None, '' for one without a name.
 
     A dict or a ``DatasetDict`` is several sets, whose metrics are called ``eval_NAME_...``; a
     ``DatasetDict`` with one split is one set without a name, as any other data.
@@ -198,10 +210,3 @@ def _is_class(value: Any, package: str, name: str) -> bool:
         cls.__name__ == name and cls.__module__.partition(".")[0] == package
         for cls in type(value).__mro__
     )
-
-
-def each_pair(train: Sequence[TokenizedPair], sets: TokenizedSets) -> Iterator[TokenizedPair]:
-    """Iterate over the pairs of training and of all evaluation sets."""
-    yield from train
-    for pairs in sets.values():
-        yield from pairs

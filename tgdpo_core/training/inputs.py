@@ -11,18 +11,10 @@ from accelerate import PartialState
 from tgdpo_core.errors import UsageError
 from tgdpo_core.models.adapters import require_supported
 from tgdpo_core.models.checks import (
-    embedding_rows,
-    has_tokenizer,
-    require_same_rows,
-    require_same_tokens,
     require_trainable,
 )
-from tgdpo_core.models.fingerprints import fingerprint, loaded_model_fingerprint
 from tgdpo_core.models.loading import (
-    NO_TRUST,
     Policy,
-    Trust,
-    load_causal_lm,
     load_policy,
     load_tokenizer,
 )
@@ -30,14 +22,12 @@ from tgdpo_core.models.paths import locate
 from tgdpo_core.models.precision import Precision, require_trainable_formats, stuck_weights
 from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.plugin_api.transforms import Transform
-from tgdpo_core.scoring.scored import Reference, Scorer, ScoringSettings
 from tgdpo_core.scoring.sources import (
     RewardSource,
     find_source,
     source_of_entry,
     source_of_instance,
 )
-from tgdpo_core.store.folder import default_store_path
 
 logger = logging.getLogger(__name__)
 
@@ -94,68 +84,6 @@ def resolve_sources(
     if isinstance(token_reward, Mapping):
         return [source_of_entry(token_reward, plugins, extra=named)]
     return [source_of_instance(token_reward, named)]
-
-
-def own_reference(policy: Policy, device: torch.device) -> Reference:
-    """Return the policy as it is before training, as its own reference."""
-    identity = policy.identity or loaded_model_fingerprint(policy.model)
-    return Reference(identity, lambda: policy.model.to(device))
-
-
-def given_reference(
-    model: Any,
-    tokenizer: Any,
-    *,
-    precision: Precision,
-    policy_rows: int | None = None,
-    trust: Trust = NO_TRUST,
-) -> Reference:
-    """Return a reference of its own: a model, or its name or folder.
-
-    Args:
-        model: the reference.
-        tokenizer: the policy's; that of a named reference must have the same ids.
-        precision: of a reference that must be loaded.
-        policy_rows: how many token vectors the policy has, if it is loaded.
-        trust: what its files may do.
-
-    Raises:
-        UsageError: it reads other tokens than the policy.
-    """
-    if not isinstance(model, str | Path):
-        return Reference(loaded_model_fingerprint(model), lambda: model)
-    source = locate(str(model))
-    who = f"The reference '{model}'"
-    if any(has_tokenizer(each) for each in source.chain):
-        other = load_tokenizer(str(model), trust_remote_code=trust.remote_code)
-        require_same_tokens(tokenizer, other, who=f"the reference '{model}'", next_step=_SAME)
-
-    def load() -> Any:
-        loaded = load_causal_lm(source, precision=precision, trust=trust)
-        if policy_rows and not any(has_tokenizer(each) for each in source.chain):
-            require_same_rows(policy_rows, embedding_rows(loaded), who=who)
-        return loaded
-
-    return Reference(fingerprint(source), load)
-
-
-_SAME = "Use a reference with the policy's tokenizer."
-
-
-def make_scorer(  # noqa: PLR0913 - one place for what decides stored values
-    reference: Reference,
-    sources: Sequence[RewardSource],
-    tokenizer: Any,
-    *,
-    precision: Precision,
-    device: torch.device,
-    store_path: str | None = None,
-    trust: Trust = NO_TRUST,
-) -> Scorer:
-    """Return what fills the store, for training and for ``tgdpo score`` alike."""
-    store = Path(store_path).expanduser() if store_path else default_store_path()
-    settings = ScoringSettings(store, device, precision, trust)
-    return Scorer(reference, sources, tokenizer, settings)
 
 
 def disable_dropout(model: torch.nn.Module) -> None:

@@ -1,16 +1,12 @@
 """What may stop a step, and what a step costs: finiteness, positions, memory, packing."""
 
 import resource
-from collections.abc import Sequence
-from typing import Any
 
+import numpy as np
 import torch
 
-from tgdpo_core.data.pairs import TokenizedPair
-from tgdpo_core.errors import DataError, MachineError, NumericError
-from tgdpo_core.models.checks import require_ids
-from tgdpo_core.scoring.pairs import highest_ids
-from tgdpo_core.scoring.passes import pair_ids
+from tgdpo_core.data.token_table import TokenCounts
+from tgdpo_core.errors import MachineError, NumericError
 from tgdpo_core.training.batches import PairBatch
 
 _TOKENS_PER_ROW = {"cpu": 1024, "cuda": 8192}
@@ -35,31 +31,6 @@ def require_finite(losses: torch.Tensor, batch: PairBatch, step: int) -> None:
     )
 
 
-def require_fit(model: Any, pairs: Sequence[TokenizedPair], tokenizer: Any, who: str) -> None:
-    """Raise if a model has no position or no vector for a token of the pairs.
-
-    Raises:
-        DataError: a sequence has more tokens than the model has positions.
-        UsageError: a token id is beyond the embedding.
-    """
-    require_positions(model, pairs)
-    require_ids(model, highest_ids(pairs), tokenizer, who=who)
-
-
-def require_positions(model: Any, pairs: Sequence[TokenizedPair]) -> None:
-    """Raise ``DataError`` if a sequence has more tokens than the model has positions."""
-    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    if not limit:
-        return
-    for pair in pairs:
-        length = pair_ids(pair).longest_sequence
-        if length > limit:
-            raise DataError(
-                f"{pair.pair.where}: prompt and response have {length} tokens, the model has "
-                f"{limit} positions. Set data.max_length to {limit} or less."
-            )
-
-
 def out_of_memory(batch: PairBatch, tokens_per_row: int) -> MachineError:
     """Return the error of a row that did not fit into the device's memory."""
     row = batch.row
@@ -77,18 +48,17 @@ def peak_memory_mib(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
-def packing_summary(pairs: Sequence[TokenizedPair], micro_batch: int) -> dict[str, float]:
+def packing_summary(counts: TokenCounts, micro_batch: int) -> dict[str, float]:
     """Return tokens of the data set in three layouts, and what sharing saves.
 
     Args:
-        pairs: in the order of the data set.
+        counts: of the pairs, in the order of the data set.
         micro_batch: pairs that a padded batch would hold (two sequences each).
     """
-    ids = [pair_ids(pair) for pair in pairs]
-    batches = [ids[i : i + micro_batch] for i in range(0, len(ids), micro_batch)]
-    padded = sum(2 * len(b) * max(pair.longest_sequence for pair in b) for b in batches)
-    shared = sum(pair.shared_length for pair in ids)
-    prompts = sum(len(pair.prompt) for pair in ids)
+    starts = np.arange(0, len(counts.longest), micro_batch)
+    sizes = np.diff([*starts, len(counts.longest)])
+    padded = int((2 * sizes * np.maximum.reduceat(counts.longest, starts)).sum())
+    shared, prompts = int(counts.shared.sum()), int(counts.prompt.sum())
     return {
         "tokens_padded": padded,
         "tokens_separate": shared + prompts,

@@ -9,42 +9,39 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import PartialState
 from transformers import Trainer
 
 from tgdpo_core.engine.losses import preference_loss, sft_loss
 from tgdpo_core.engine.policy import attach, plain_copy
 from tgdpo_core.errors import CheckpointError, StoreError, UsageError
-from tgdpo_core.evaluation.known_errors import known_errors
 from tgdpo_core.failures import translated
 from tgdpo_core.models.adapters import record_base
 from tgdpo_core.models.checks import embedding_rows
 from tgdpo_core.models.loading import NO_TRUST, Policy, Trust
-from tgdpo_core.models.precision import Precision, training_precision
+from tgdpo_core.models.precision import Precision, mixed_precision
 from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.plugin_api.rewards import TokenReward
 from tgdpo_core.plugin_api.shapings import Shaping
 from tgdpo_core.plugin_api.transforms import Transform
-from tgdpo_core.reports.diagnostics import Diagnostics, diagnose
-from tgdpo_core.scoring.guard import random_states_kept
-from tgdpo_core.scoring.scored import Reference, ScoredPairs, scored_datasets
-from tgdpo_core.scoring.sources import RewardSource, resolve_shaping
+from tgdpo_core.preparation.plan import store_of
+from tgdpo_core.preparation.prepared import prepare
+from tgdpo_core.preparation.references import given_reference, own_reference
+from tgdpo_core.preparation.scored_table import ScoredTable, score
+from tgdpo_core.scoring.fits import require_fit
+from tgdpo_core.scoring.scorer import Reference, Scorer, ScoringSettings
+from tgdpo_core.scoring.sources import resolve_shaping
 from tgdpo_core.training.batches import PairBatch, collate, make_rows
 from tgdpo_core.training.callbacks import JsonlLog, StepClock, replace_progress_bar
 from tgdpo_core.training.config import TGDPOConfig
 from tgdpo_core.training.given_rows import (
     EvalData,
     TrainData,
-    each_pair,
     tokenized,
     tokenized_sets,
 )
 from tgdpo_core.training.hub import push_run
 from tgdpo_core.training.inputs import (
     given_policy,
-    given_reference,
-    make_scorer,
-    own_reference,
     resolve_sources,
     tokenizer_of,
 )
@@ -55,7 +52,6 @@ from tgdpo_core.training.limits import (
     packing_summary,
     peak_memory_mib,
     require_finite,
-    require_fit,
 )
 from tgdpo_core.training.metrics import MetricBuffer, error_aucs, pair_metrics
 from tgdpo_core.training.model_card import last_metrics, model_card, settings_yaml
@@ -130,9 +126,13 @@ class TGDPOTrainer(Trainer):
     ) -> None:
         model, ref_model = text_of_path(model), text_of_path(ref_model)
         args = args or TGDPOConfig(output_dir="runs/tgdpo")
-        data = {"train_dataset": train_dataset, "eval_dataset": eval_dataset}
-        models = {"model": model, "ref_model": ref_model}
-        check_trainer_arguments(type(self).__init__, args, {**models, **data}, kwargs)
+        given_by_user = {
+            "model": model,
+            "ref_model": ref_model,
+            "train_dataset": train_dataset,
+            "eval_dataset": eval_dataset,
+        }
+        check_trainer_arguments(type(self).__init__, args, given_by_user, kwargs)
         plugins = plugins or PluginManager()
         self._facts: dict[str, Any] = {"model": _name_of(model), **(facts or {})}
         self._config_yaml = config_yaml
@@ -142,49 +142,48 @@ class TGDPOTrainer(Trainer):
         self._shaping = resolve_shaping(shaping, plugins)
         sources = resolve_sources(token_reward, transforms, plugins)
         tokenizer = processing_class or tokenizer_of(model)
-        train_pairs = tokenized(train_dataset, tokenizer, args, "train_dataset")
-        eval_sets = tokenized_sets(eval_dataset, tokenizer, args)
+        train_tokens = tokenized(train_dataset, tokenizer, args, "train_dataset")
+        eval_tokens = tokenized_sets(eval_dataset, tokenizer, args)
         given = given_policy(model, args.learning_rate)
         policy = given.model
-        precision = precision or training_precision(args, policy.dtype)
-        require_fit(policy, list(each_pair(train_pairs, eval_sets)), tokenizer, "the policy")
-        scorer = make_scorer(
+        for table in (train_tokens, *eval_tokens.values()):
+            require_fit(policy, table, tokenizer, "the policy")
+        mixed = mixed_precision(bf16=args.bf16, fp16=args.fp16, device=args.device)
+        precision = precision or Precision(policy.dtype, mixed)
+        scorer = Scorer(
             self._reference(given, ref_model, tokenizer, precision, trust, args.device),
             sources,
             tokenizer,
-            precision=precision,
-            device=args.device,
-            store_path=args.store_path,
-            trust=trust,
+            ScoringSettings(store_of(args.store_path), args.device, precision, trust),
         )
-        train_data, eval_data = scored_datasets(
+        prepared = prepare(
+            score(scorer, train_tokens, eval_tokens, shaping=self._shaping, beta=args.beta),
             scorer,
-            train_pairs,
-            list(each_pair((), eval_sets)) or None,
             shaping=self._shaping,
             beta=args.beta,
+            judge=(judging.name, judging.judge) if judging else None,
         )
-        diagnostics = self._diagnose(train_data, sources, judging)
+        scored, diagnostics = prepared.scored, prepared.diagnostics
         self._error_aucs = error_aucs(diagnostics)
         self._facts["precision"] = precision.document()
-        self._facts |= scoring_facts(scorer, train_data, self._shaping, diagnostics)
+        self._facts |= scoring_facts(scorer, scored.train, self._shaping, diagnostics)
         compared = plain_copy(scorer.reference.load()) if judging and judging.kl else None
         super().__init__(
             model=policy,
             args=args,
             data_collator=collate,
-            train_dataset=train_data.for_training(),
-            eval_dataset=_evaluation_sets(eval_data, eval_sets),
+            train_dataset=scored.train.for_training(),
+            eval_dataset=_evaluation_sets(scored.evaluation),
             processing_class=tokenizer,
             **kwargs,
         )
         self._engine = attach(self.model, layout=args.layout, chunk_size=args.logits_chunk_size)
-        self._online = train_data.online
+        self._online = scored.train.online
         self._tokens_per_row = args.tokens_per_row or default_tokens_per_row(args.device)
         self._facts["engine"] = {
             **asdict(self._engine.choice),
             "tokens_per_row": self._tokens_per_row,
-            "packing": packing_summary(train_pairs, args.per_device_train_batch_size),
+            "packing": packing_summary(train_tokens.counts, args.per_device_train_batch_size),
         }
         self._buffers = {"train": MetricBuffer(), "eval": MetricBuffer()}
         self._clock = StepClock()
@@ -235,24 +234,6 @@ class TGDPOTrainer(Trainer):
         return given_reference(
             ref_model, tokenizer, precision=precision, policy_rows=rows, trust=trust
         )
-
-    @staticmethod
-    def _diagnose(
-        train_data: ScoredPairs, sources: Sequence[RewardSource], judging: Judging | None
-    ) -> Diagnostics:
-        """Return what rewards and weights look like; signs of trouble are logged.
-
-        Every pair is visited, so every transform and shaping is checked before training begins.
-        """
-        judge = (judging.name, judging.judge) if judging else None
-        is_error = known_errors(judge, train_data.pairs) if judge else None
-        with random_states_kept("transforms and shaping, on the training set"):
-            diagnostics = diagnose(train_data, train_data.by_source(), is_error=is_error)
-        is_plain_dpo = all(source.name == "none" for source in sources)
-        for sign in diagnostics.warnings if PartialState().is_main_process else ():
-            if not is_plain_dpo:
-                logger.warning("%s", sign.message)
-        return diagnostics
 
     # -- the step ---------------------------------------------------------------------------------
 
@@ -542,10 +523,8 @@ def _name_of(model: Any) -> str:
     return str(getattr(getattr(model, "config", None), "_name_or_path", "") or "")
 
 
-def _evaluation_sets(scored: ScoredPairs | None, sets: Mapping[str, Any]) -> Any:
+def _evaluation_sets(scored: Mapping[str, ScoredTable]) -> Any:
     """Return the evaluation data as transformers takes it: one set, or several by name."""
-    if scored is None:
-        return None
-    if "" in sets:
-        return scored.for_training()
-    return {name: scored.part(pairs).for_training() for name, pairs in sets.items()}
+    if "" in scored:
+        return scored[""].for_training()
+    return {name: table.for_training() for name, table in scored.items()} or None

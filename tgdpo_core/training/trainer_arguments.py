@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tgdpo_core.errors import UsageError, did_you_mean
+from tgdpo_core.models.loading import Policy
 from tgdpo_core.training.config import TGDPOConfig
 from tgdpo_core.training.hub import require_hub
 
@@ -77,7 +78,8 @@ def check_trainer_arguments(
 def _check_models(model: Any, ref_model: Any) -> None:
     for name, value in (("model", model), ("ref_model", ref_model)):
         is_absent = name == "ref_model" and value is None
-        if not (is_absent or isinstance(value, str) or hasattr(value, "forward")):
+        is_model = isinstance(value, str | Policy) or hasattr(value, "forward")
+        if not (is_absent or is_model):
             raise UsageError(
                 f"{name} must be a causal language model, or the name or folder of one; got "
                 f"{type(value).__name__}."

@@ -99,9 +99,9 @@ def command(
     from tgdpo_core.data.report import DataReport
     from tgdpo_core.data.sources import default_split, load_rows
     from tgdpo_core.data.text_rules import TextRules, with_rules
+    from tgdpo_core.preparation.plan import special_tokens_rule
     from tgdpo_core.recipe.loading import yaml_value
     from tgdpo_core.scoring.guard import call_plugin
-    from tgdpo_core.training.plan import special_tokens_rule
 
     arguments = dict(key_value(text, "--judge-arg") for text in judge_args)
     names = short_names(models)
@@ -119,7 +119,7 @@ def command(
         report = DataReport(dataset)
         pairs = parse_rows(load_rows(dataset, split=of, plugins=session.plugins), report)
         report.raise_if_unusable("error")
-        return with_rules(pairs[:limit], rules)
+        return [with_rules(pair, rules) for pair in pairs[:limit]]
 
     pairs, others = read(split), read(choose_split) if choose_split else ()
     settings = {
@@ -207,7 +207,7 @@ def _evaluate(
     from tgdpo_core.evaluation.judging import evaluate, write_evaluation
     from tgdpo_core.models.loading import load_frozen, load_tokenizer
     from tgdpo_core.models.precision import Precision
-    from tgdpo_core.training.plan import registered_model
+    from tgdpo_core.preparation.plan import registered_model
     from tgdpo_core.training.run_folder import RunFolder
 
     path = registered_model(model, session.plugins) or model
@@ -237,15 +237,16 @@ def _evaluate_pairs(
 ) -> "Evaluation":
     """Return the evaluation of a model by pairs, tokenized as in training; say what was cut."""
     from tgdpo_core.data.report import DataReport
+    from tgdpo_core.data.token_table import ListedTokens
     from tgdpo_core.data.tokenization import LengthLimits, tokenize_pairs
     from tgdpo_core.evaluation.judging import evaluate_pairs
-    from tgdpo_core.training.limits import require_positions
+    from tgdpo_core.scoring.fits import require_positions
 
     model, tokenizer = load()
     report = DataReport(name, num_rows=len(pairs))
     tokenized = tokenize_pairs(pairs, tokenizer, LengthLimits(max_length), report)
     report.raise_if_unusable("error")
-    require_positions(model, tokenized)
+    require_positions(model, ListedTokens(tokenized))
     for what, count in sorted(report.counts.items()):
         click.echo(f"{name}: {count} of {len(pairs)} pairs: {what}", err=True)
     return evaluate_pairs(name, model, tokenized, judge)

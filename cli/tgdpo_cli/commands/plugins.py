@@ -119,7 +119,7 @@ def _rows(session: Session, dataset: str, split: str) -> list[Any]:
 
 def _tokenizer(session: Session, model: str) -> Any:
     from tgdpo_core.models.loading import load_tokenizer
-    from tgdpo_core.training.plan import registered_model
+    from tgdpo_core.preparation.plan import registered_model
 
     return load_tokenizer(registered_model(model, session.plugins) or model)
 

@@ -15,7 +15,7 @@ from tgdpo_cli.output import (
 from tgdpo_cli.recipe_options import recipe_from, recipe_options
 
 if TYPE_CHECKING:
-    from tgdpo_core.training.plan import Plan
+    from tgdpo_core.preparation.plan import Plan
 
 
 @click.command("train")
@@ -51,7 +51,7 @@ def command(
 
         require_free(recipe.output_dir, resume=resume, overwrite=overwrite)
     quiet_libraries()
-    from tgdpo_core.training.plan import make_plan
+    from tgdpo_core.preparation.plan import make_plan
 
     plan = make_plan(recipe, session.plugins)
     from tgdpo_core.training import run
@@ -65,13 +65,16 @@ def command(
 
 def _dry_run(plan: "Plan", as_json: bool) -> None:
     """Print the plan, then what its token rewards and weights look like."""
+    from tgdpo_core.preparation.prepared import prepare_plan
+    from tgdpo_core.preparation.reading import read
+    from tgdpo_core.preparation.tokens import tokenize
     from tgdpo_core.training import run
-    from tgdpo_core.training.scoring_run import scoring_run
 
-    report = run.dry_run(plan, show=None if as_json else show_data)
+    tokens = tokenize(plan, read(plan), show=None if as_json else show_data)
+    report = run.dry_run(plan, tokens)
     if not as_json:
         show_plan(report)
-    diagnostics = scoring_run(plan).diagnostics()
+    diagnostics = prepare_plan(plan, tokens)[0].diagnostics
     if as_json:
         print_json({**report, "diagnostics": diagnostics.as_dict()})
         return

@@ -22,18 +22,20 @@ def command(session: Session, /, as_json: bool, **options: Any) -> None:
     Takes the options of `tgdpo train`. The exit code says what is wrong: 2 the recipe, 3 the data,
     4 a plugin.
     """
-    from tgdpo_core.training.plan import make_plan
+    from tgdpo_core.preparation.plan import make_plan
+    from tgdpo_core.preparation.reading import read
 
     plan = make_plan(recipe_from(options, needs_output=False), session.plugins)
-    evaluation = plan.evaluation.report if plan.evaluation else None
+    pairs = read(plan)
+    evaluation = pairs.evaluation.report if pairs.evaluation else None
     if as_json:
         reports = {
-            "data": plan.train.report.as_dict(),
+            "data": pairs.train.report.as_dict(),
             "evaluation": evaluation and evaluation.as_dict(),
         }
         print_json({"model": plan.model, **reports})
         return
-    show_data(plan.train.report, evaluation)
+    show_data(pairs.train.report, evaluation)
     click.echo(f"Model: {plan.model}")
     for source in plan.sources:
         click.echo(f"Reward: {source}, weight {source.weight:g}")

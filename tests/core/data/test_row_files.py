@@ -60,9 +60,13 @@ def test_compressed_files_are_read(
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("pairs.jsonl.gz", gzip.compress(jsonl(ROWS).encode())[:-20], "cannot be read"),
+        ("pairs.jsonl.gz", gzip.compress(jsonl(ROWS).encode(), mtime=0)[:-20], "cannot be read"),
         ("pairs.jsonl.gz", b"plain text", "cannot be read"),
-        ("pairs.jsonl", gzip.compress(b"{}"), "compressed with gzip. Name it pairs.jsonl.gz"),
+        (
+            "pairs.jsonl",
+            gzip.compress(b"{}", mtime=0),
+            "compressed with gzip. Name it pairs.jsonl.gz",
+        ),
         ("pairs.jsonl", jsonl(ROWS).encode("utf-16"), "is UTF-16"),
         ("pairs.csv", b"prompt,chosen\na,caf\xe9\n", "pairs.csv:2: cannot be read: not UTF-8"),
         ("pairs.jsonl", b'{}\n{"a": "caf\xe9"}\n', "pairs.jsonl:2: cannot be read: not UTF-8"),

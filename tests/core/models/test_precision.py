@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,9 +14,9 @@ from tgdpo_core import TGDPOConfig, TGDPOTrainer
 from tgdpo_core.errors import UsageError
 from tgdpo_core.models.adapters import with_lora
 from tgdpo_core.models.precision import (
+    mixed_precision,
     require_trainable_formats,
     stuck_weights,
-    training_precision,
 )
 
 Train = Callable[..., TGDPOTrainer]
@@ -50,8 +49,7 @@ def trainer(
 def test_scoring_has_the_mixed_precision_of_training(
     settings: dict[str, bool], expected: torch.dtype | None
 ) -> None:
-    args = SimpleNamespace(device=torch.device("cuda"), **settings)
-    assert training_precision(args, torch.float32).autocast is expected
+    assert mixed_precision(device=torch.device("cuda"), **settings) is expected
 
 
 def test_fp16_on_a_cpu_is_refused_as_transformers_would_ignore_it(

@@ -15,10 +15,10 @@ from tgdpo_core.data.pairs import PreferencePair
 from tgdpo_core.errors import DataError, PluginError, UsageError
 from tgdpo_core.evaluation.generation import Sampling
 from tgdpo_core.plugin_api.manager import PluginManager
+from tgdpo_core.preparation.plan import make_plan
 from tgdpo_core.recipe import resolve_recipe
 from tgdpo_core.training import run
 from tgdpo_core.training.judging import Judging
-from tgdpo_core.training.plan import make_plan
 
 ROWS = [
     {"prompt": f"{i} plus {i}? ", "chosen": f"It is {2 * i}.", "rejected": f"It is {2 * i + 1}!"}
