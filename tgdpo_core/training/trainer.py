@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -55,6 +56,7 @@ from tgdpo_core.training.limits import (
 )
 from tgdpo_core.training.metrics import MetricBuffer, error_aucs, pair_metrics
 from tgdpo_core.training.model_card import last_metrics, model_card, settings_yaml
+from tgdpo_core.training.rank_rows import EpochPlace, weightless
 from tgdpo_core.training.record import environment, scoring_facts, seeds
 from tgdpo_core.training.run_folder import RunFolder
 from tgdpo_core.training.trainer_arguments import check_trainer_arguments, text_of_path
@@ -185,6 +187,9 @@ class TGDPOTrainer(Trainer):
             "tokens_per_row": self._tokens_per_row,
             "packing": packing_summary(train_tokens.counts, args.per_device_train_batch_size),
         }
+        self._place = EpochPlace(
+            len(train_tokens), self._train_batch_size, args.process_index, args.world_size
+        )
         self._buffers = {"train": MetricBuffer(), "eval": MetricBuffer()}
         self._clock = StepClock()
         self.add_callback(self._clock)
@@ -244,14 +249,30 @@ class TGDPOTrainer(Trainer):
         rows go to the last micro-batch, where gradients are synchronised, and the others are empty.
         """
         batches = list(itertools.islice(epoch_iterator, num_batches))
-        pairs = [pair for batch in batches for pair in batch["pairs"]]
-        if not pairs:
+        if not batches:
             return [], None
-        rows, _ = make_rows(pairs, self._engine, self._tokens_per_row)
-        empty: list[dict[str, list[PairBatch]]] = [{"rows": []} for _ in batches[1:]]
+        self._place.begin(epoch_iterator, self._first_batch())
+        pairs = self._place.counted(batches)
         count = torch.tensor(len(pairs), device=device)
+        # Where all pairs of this process only fill the batch, one still keeps it in step.
+        rows, _ = make_rows(pairs or batches[0]["pairs"][:1], self._engine, self._tokens_per_row)
+        if not pairs:
+            rows = [weightless(row) for row in rows]
+        if self.is_fsdp_enabled:
+            most = int(self.accelerator.gather(torch.tensor([len(rows)], device=device)).max())
+            rows = [weightless(min(rows, key=lambda row: row.row.num_tokens))] * (
+                most - len(rows)
+            ) + rows
+        empty: list[dict[str, list[PairBatch]]] = [{"rows": []} for _ in batches[1:]]
         total = self.accelerator.gather(count).sum() if self.args.world_size > 1 else count
         return [*empty, {"rows": rows}], total
+
+    def _first_batch(self) -> int:
+        """Return how many batches of its epoch a resumed run has taken."""
+        if self.args.ignore_data_skip:
+            return 0
+        per_epoch = math.ceil(self._place.batches_per_epoch / self.args.gradient_accumulation_steps)
+        return self.state.global_step % per_epoch * self.args.gradient_accumulation_steps
 
     def training_step(
         self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None
@@ -271,7 +292,10 @@ class TGDPOTrainer(Trainer):
         try:
             with self.compute_loss_context_manager():
                 loss, metrics = self._row_loss(model, batch)
-            self._buffers["train"].add(metrics)
+            if batch.counts:
+                self._buffers["train"].add(metrics)
+            else:
+                loss = loss * 0.0
             # Data parallelism averages gradients over processes; the pairs were counted over all.
             loss = loss * self.accelerator.num_processes / num_pairs
             self.accelerator.backward(loss)
