@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from transformers import Trainer
 
+from tgdpo_core.data.token_table import TokenTable
 from tgdpo_core.engine.losses import preference_loss, sft_loss
 from tgdpo_core.engine.policy import attach, plain_copy
 from tgdpo_core.errors import CheckpointError, StoreError, UsageError
@@ -34,12 +35,8 @@ from tgdpo_core.scoring.sources import resolve_shaping
 from tgdpo_core.training.batches import PairBatch, collate, make_rows
 from tgdpo_core.training.callbacks import JsonlLog, StepClock, replace_progress_bar
 from tgdpo_core.training.config import TGDPOConfig
-from tgdpo_core.training.given_rows import (
-    EvalData,
-    TrainData,
-    tokenized,
-    tokenized_sets,
-)
+from tgdpo_core.training.given_data import given_data
+from tgdpo_core.training.given_rows import EvalData, TrainData
 from tgdpo_core.training.hub import push_run
 from tgdpo_core.training.inputs import (
     given_policy,
@@ -144,8 +141,9 @@ class TGDPOTrainer(Trainer):
         self._shaping = resolve_shaping(shaping, plugins)
         sources = resolve_sources(token_reward, transforms, plugins)
         tokenizer = processing_class or tokenizer_of(model)
-        train_tokens = tokenized(train_dataset, tokenizer, args, "train_dataset")
-        eval_tokens = tokenized_sets(eval_dataset, tokenizer, args)
+        data = given_data(train_dataset, eval_dataset, tokenizer, args)
+        train_tokens, eval_tokens = data.train, data.evaluation
+        self._facts = {**data.facts, **self._facts}
         given = given_policy(model, args.learning_rate)
         policy = given.model
         for table in (train_tokens, *eval_tokens.values()):
@@ -179,14 +177,8 @@ class TGDPOTrainer(Trainer):
             processing_class=tokenizer,
             **kwargs,
         )
-        self._engine = attach(self.model, layout=args.layout, chunk_size=args.logits_chunk_size)
+        self._attach_engine(train_tokens)
         self._online = scored.train.online
-        self._tokens_per_row = args.tokens_per_row or default_tokens_per_row(args.device)
-        self._facts["engine"] = {
-            **asdict(self._engine.choice),
-            "tokens_per_row": self._tokens_per_row,
-            "packing": packing_summary(train_tokens.counts, args.per_device_train_batch_size),
-        }
         self._place = EpochPlace(
             len(train_tokens), self._train_batch_size, args.process_index, args.world_size
         )
@@ -197,6 +189,18 @@ class TGDPOTrainer(Trainer):
         if judging:
             self.add_callback(JudgePolicy(judging, tokenizer, self.log, compared))
         replace_progress_bar(self)
+
+    def _attach_engine(self, tokens: TokenTable) -> None:
+        """Put the engine into the model's forward, and note for run.json what it chose."""
+        self._engine = attach(
+            self.model, layout=self.args.layout, chunk_size=self.args.logits_chunk_size
+        )
+        self._tokens_per_row = self.args.tokens_per_row or default_tokens_per_row(self.args.device)
+        self._facts["engine"] = {
+            **asdict(self._engine.choice),
+            "tokens_per_row": self._tokens_per_row,
+            "packing": packing_summary(tokens.counts, self.args.per_device_train_batch_size),
+        }
 
     def evaluate(
         self,

@@ -46,6 +46,7 @@ trainer = TGDPOTrainer(
         save_strategy="no",
         tokens_per_row=150,
         seed=5,
+        max_shares={"eval_overlap": 1.0},
     ),
     train_dataset=[json.loads(line) for line in Path(rows).read_text().splitlines()],
     eval_dataset=held_out,
