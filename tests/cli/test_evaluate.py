@@ -17,7 +17,7 @@ from transformers import (
 
 from tgdpo_cli.main import cli
 from tgdpo_core import Generation
-from tgdpo_core.errors import DataError, PluginError
+from tgdpo_core.errors import DataError, UsageError
 from tgdpo_plugins.judges.reward_model import RewardModelJudge
 from tgdpo_plugins.playground.dataset import Playground
 
