@@ -295,7 +295,9 @@ def test_a_token_without_a_vector_is_refused_by_name(
     grown = AutoModelForCausalLM.from_pretrained(model_folder)
     grown.resize_token_embeddings(len(grown_tokenizer))
     models = {"model": small} if role == "policy" else {"model": grown, "ref_model": small}
-    args = TGDPOConfig(output_dir=str(tmp_path / "run"), use_cpu=True, disable_tqdm=True)
+    args = TGDPOConfig(
+        output_dir=str(tmp_path / "run"), use_cpu=True, disable_tqdm=True, special_tokens="keep"
+    )
     size = len(grown_tokenizer) - 1
     message = rf"train_dataset\[\d+\]: token '<\|mine\|>' has the id {size}.*has {size} rows"
     with pytest.raises(UsageError, match=message):
