@@ -22,6 +22,8 @@ COMMANDS = {
     "inspect": "Show tokens coloured by reward and by weight.",
     "evaluate": "Generate answers with models or runs and judge them.",
     "ablate": "Compare token rewards over a grid and several seeds; one report.",
+    "bench": "Judge token rewards by marked errors, before any training.",
+    "train-prm": "Train a dense reward model on marked steps.",
     "exact": "Enumerate a tiny world: what the losses do, exactly.",
     "validate": "Check recipe, paths, plugins and data rows; load no model.",
     "store": "Look after the stored values: list, explain, verify, prune.",
@@ -68,7 +70,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command; only an unknown one loads the plugins."""
         if cmd_name in COMMANDS:
-            module = importlib.import_module(f"tgdpo_cli.commands.{cmd_name}")
+            module = importlib.import_module(f"tgdpo_cli.commands.{cmd_name.replace('-', '_')}")
             command: click.Command = module.command
             return command
         return _session(ctx).plugin_commands.get_command(ctx, cmd_name)

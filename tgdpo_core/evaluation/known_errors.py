@@ -8,6 +8,7 @@ import numpy as np
 
 from tgdpo_core.data.pairs import SIDES, TokenizedPair, TokenizedResponse
 from tgdpo_core.errors import PluginError
+from tgdpo_core.marks.tokens import span_mask
 from tgdpo_core.plugin_api.judges import Generation, Judge
 from tgdpo_core.plugin_api.rewards import Side
 from tgdpo_core.scoring.guard import call_on_batch
@@ -57,14 +58,10 @@ def _of_side(judge: tuple[str, Judge], pairs: Sequence[TokenizedPair], side: Sid
 
 def _mask(response: TokenizedResponse, spans: Sequence[tuple[int, int]], where: str) -> _Mask:
     """Return [T]: whether a span holds a character of the token, or is its empty place."""
-    starts, ends = response.offsets[:, 0], response.offsets[:, 1]
-    mask = np.zeros(len(starts), dtype=bool)
     for start, end in spans:
         if not 0 <= start <= end <= len(response.text):
             raise PluginError(
                 f"{where}: the span ({start}, {end}) is outside the response of "
                 f"{len(response.text)} characters."
             )
-        is_place = (starts == start) & (ends == end)
-        mask |= is_place | ((starts < end) & (ends > start))
-    return mask
+    return span_mask(response.offsets, spans)

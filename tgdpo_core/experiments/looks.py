@@ -8,26 +8,13 @@ import numpy as np
 
 from tgdpo_core.experiments.main_metric import MainMetric
 from tgdpo_core.experiments.summary import CellSummary
+from tgdpo_core.reports.figures import COLOURS as COLOURS
+from tgdpo_core.reports.figures import INK as INK
 from tgdpo_core.reports.visible import escaped
 
 Look = dict[str, dict[str, Any]]
 """Cell name to how its lines look: keyword arguments of matplotlib."""
 
-# Axes and text: contrast 4.0 on white, 4.7 on the dark page; report.html writes its own ink here.
-INK = "#7b8490"
-# Mid-tones: each at least 3:1 on white and on the dark page. The baseline's variant has INK.
-COLOURS = (
-    "#2f80d8",
-    "#e0661a",
-    "#2b9a5b",
-    "#c2498f",
-    "#9068d6",
-    "#b08407",
-    "#149a9e",
-    "#d64545",
-    "#7f8f1f",
-    "#b0653f",
-)
 _DASHES = ("-", "--", ":", "-.")
 _MOST_LINES = 10
 _LONGEST_NAME = 42

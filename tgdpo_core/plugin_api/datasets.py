@@ -11,6 +11,9 @@ class NamedDataset:
     """Folder of a base model that comes with the data; ``model.name_or_path`` may then name the
     data set too."""
 
+    error_judge: ClassVar[str | None] = None
+    """Name of a judge that knows where the errors of its responses are (``error_spans``)."""
+
     def rows(self, split: str) -> Iterable[Mapping[str, Any]]:
         """Return the rows of a split (``train``, ``test``) in one of the known formats.
 

@@ -129,6 +129,22 @@ class Scorer:
         ]
         return StoredScores(reference, rewards)
 
+    def reference_logps(self, table: TokenTable, *, label: str = "") -> Located:
+        """Return the reference log-probs of a table alone; what the store lacks is computed."""
+        return self._filled(self.task(table, 0), label, None)
+
+    def rewards(self, source: RewardSource, table: TokenTable, *, label: str = "") -> Located:
+        """Return the rewards of one source alone; what the store lacks is computed.
+
+        Args:
+            source: one of ``stored``. If it needs the reference's log-probs, ``reference_logps`` of
+                the table must have been asked for.
+            table: what is scored.
+            label: what the progress bar says first.
+        """
+        number = 1 + next(i for i, each in enumerate(self.stored) if each is source)
+        return self._filled(self.task(table, number), label, None)
+
     def task(self, table: TokenTable, number: int) -> Pass:
         """Return a pass over a table: 0 is the reference, which the others may read.
 

@@ -16,7 +16,6 @@ from tgdpo_core.scoring.checks import checked_shape
 from tgdpo_core.scoring.guard import call_often, call_plugin
 from tgdpo_core.scoring.lazy_examples import LazyExamples
 from tgdpo_core.scoring.sources import RewardSource
-from tgdpo_core.store.located import Located
 
 PairValues = tuple[torch.Tensor, torch.Tensor]
 """Values of the chosen and of the rejected response, 1-D float32 each."""
@@ -63,7 +62,7 @@ def fit_source(
     *,
     beta: float,
     table: TokenTable | None,
-    stored: Located | None,
+    stored: Sequence[torch.Tensor] | None,
 ) -> WeightedSource:
     """Return the source with its transforms fitted, each on what the ones before it give.
 

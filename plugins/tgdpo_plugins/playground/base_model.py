@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from tgdpo_plugins.playground.fitting import IGNORED, fit
+from tgdpo_core.prm import IGNORED, fit
 from tgdpo_plugins.playground.task import make_prompt
 from tgdpo_plugins.playground.tokenizer import MAX_NUM_TOKENS, TOKENS
 

@@ -20,6 +20,7 @@ class Playground(NamedDataset):
     seed: ClassVar[int] = 0
     folder: ClassVar[Path] = _FOLDER
     model: ClassVar[str | None] = str(folder / "model")
+    error_judge: ClassVar[str | None] = "verifier"
 
     def rows(self, split: str) -> Iterable[Row]:
         """Return rows of ``prompt``, ``chosen``, ``rejected`` and the mistakes of both answers.

@@ -1,40 +1,26 @@
 """The record of a finished preparation step, by which it is not done twice."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
+from tgdpo_core import TgdpoError, prm
+
 
 def is_done(record: Path, options: Mapping[str, Any]) -> bool:
     """Return whether a step was finished with these options; a step without a record was not.
 
-    Args:
-        record: the file that ``write_record`` writes when all else is in place.
-        options: everything that decides what the step makes.
-
     Raises:
         click.UsageError: it was finished with other options.
     """
-    if not record.is_file():
-        return False
-    made: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))["options"]
-    differing = [name for name in {**made, **options} if made.get(name) != options.get(name)]
-    if not differing:
-        return True
-    raise click.UsageError(
-        f"{record.parent} was made with other options: {_named(made, differing)}. Asked for: "
-        f"{_named(options, differing)}. Give another --output, or delete that folder."
-    )
+    try:
+        return prm.is_done(record, options)
+    except TgdpoError as error:
+        raise click.UsageError(str(error)) from error
 
 
 def write_record(record: Path, options: Mapping[str, Any], **facts: object) -> None:
     """Write the options of a finished step, and what else is worth knowing about it."""
-    document = {"options": options, **facts}
-    record.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-
-
-def _named(options: Mapping[str, Any], names: list[str]) -> str:
-    return ", ".join(f"{name}={options.get(name)}" for name in names)
+    prm.write_record(record, options, **facts)

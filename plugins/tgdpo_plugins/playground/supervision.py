@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
-from tgdpo_plugins.playground.fitting import IGNORED
+from tgdpo_core.prm import IGNORED
 from tgdpo_plugins.playground.rollouts import Rollout
 from tgdpo_plugins.playground.task import (
     Label,

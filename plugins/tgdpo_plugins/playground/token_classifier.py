@@ -3,20 +3,19 @@
 It is an ordinary token-classification checkpoint. Of its two labels, 1 is the good one, as in the
 process reward models of the field, so that ``dense-prm`` reads it as it is.
 
-Legend: S rollouts, T tokens, N tokens with a label, L labels.
+Legend: S rollouts, T tokens.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from tgdpo_plugins.playground.fitting import IGNORED, fit
+from tgdpo_core.prm import IGNORED, fit, soft_cross_entropy
 from tgdpo_plugins.playground.rollouts import Rollout
 from tgdpo_plugins.playground.tokenizer import EOS
 
 if TYPE_CHECKING:
     import torch
     from transformers import (
-        LlamaForCausalLM,
         LlamaForTokenClassification,
         PreTrainedTokenizerFast,
     )
@@ -35,33 +34,6 @@ class LabelledTokens(NamedTuple):
 
     ids: "torch.Tensor"
     labels: "torch.Tensor"
-
-
-def make_classifier(
-    base_model: "LlamaForCausalLM", names: Mapping[int, str], *, seed: int
-) -> "LlamaForTokenClassification":
-    """Return a token classifier with the weights of a causal model and a new head.
-
-    Args:
-        base_model: whose weights it gets.
-        names: of the labels 0 and 1.
-        seed: of the head.
-    """
-    import torch
-    from transformers import LlamaConfig, LlamaForTokenClassification
-
-    config = LlamaConfig.from_dict(
-        base_model.config.to_dict(),
-        id2label=dict(names),
-        label2id={name: index for index, name in names.items()},
-    )
-    config.classifier_dropout = 0.0
-    # The caller's random state stays as it is.
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = LlamaForTokenClassification(config)
-    model.model.load_state_dict(base_model.model.state_dict())
-    return model
 
 
 def label_tokens(
@@ -125,18 +97,6 @@ def train_classifier(
         learning_rate=LEARNING_RATE,
         on_step=on_step,
     )
-
-
-def soft_cross_entropy(logits_STL: "torch.Tensor", labels_ST: "torch.Tensor") -> "torch.Tensor":
-    """Return the mean of ``-y log p_1 - (1 - y) log p_0`` over the tokens with a label y.
-
-    Its minimum is the expected label, so that a share of K trials teaches what K labels of 0 or 1
-    would, without the noise of drawing among them.
-    """
-    is_labelled_ST = labels_ST != IGNORED
-    logps_NL = logits_STL[is_labelled_ST].log_softmax(-1)
-    good_N = labels_ST[is_labelled_ST]
-    return -(good_N * logps_NL[:, 1] + (1 - good_N) * logps_NL[:, 0]).mean()
 
 
 def num_steps(num_rollouts: int, num_epochs: int) -> int:

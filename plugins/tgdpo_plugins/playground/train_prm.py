@@ -40,6 +40,7 @@ import click
 from tqdm import tqdm
 
 from tgdpo_core import model_fingerprint
+from tgdpo_core.prm import make_classifier
 from tgdpo_plugins.playground.dataset import Playground, world_of
 from tgdpo_plugins.playground.detection import auc, error_detection, falls
 from tgdpo_plugins.playground.record import is_done, write_record
@@ -51,7 +52,6 @@ from tgdpo_plugins.playground.token_classifier import (
     LabelledTokens,
     good_probabilities,
     label_tokens,
-    make_classifier,
     num_steps,
     train_classifier,
 )

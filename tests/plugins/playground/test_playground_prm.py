@@ -113,7 +113,7 @@ def test_a_fall_is_the_value_before_minus_the_value_after() -> None:
 def test_the_loss_is_the_cross_entropy_of_soft_labels() -> None:
     import torch
 
-    from tgdpo_plugins.playground.token_classifier import soft_cross_entropy
+    from tgdpo_core.prm import soft_cross_entropy
 
     probabilities = torch.tensor([[[0.75, 0.25], [0.5, 0.5], [0.125, 0.875]]])
     labels = torch.tensor([[0.5, OUT, 1.0]])
@@ -125,7 +125,7 @@ def test_the_loss_is_the_cross_entropy_of_soft_labels() -> None:
 def test_with_hard_labels_the_loss_is_that_of_transformers() -> None:
     import torch
 
-    from tgdpo_plugins.playground.token_classifier import soft_cross_entropy
+    from tgdpo_core.prm import soft_cross_entropy
 
     logits = torch.randn(3, 5, 2, generator=torch.Generator().manual_seed(0))
     labels = torch.tensor([0, 1, OUT]).repeat(5).reshape(3, 5)
@@ -175,11 +175,8 @@ def test_the_script_repeats_itself_and_leaves_the_random_state_alone(tmp_path: P
 def test_training_learns_the_labels(tokenizer: Any) -> None:
     from transformers import LlamaForCausalLM
 
-    from tgdpo_plugins.playground.token_classifier import (
-        good_probabilities,
-        make_classifier,
-        train_classifier,
-    )
+    from tgdpo_core.prm import make_classifier
+    from tgdpo_plugins.playground.token_classifier import good_probabilities, train_classifier
 
     base_model = LlamaForCausalLM.from_pretrained(str(Playground.model))
     model = make_classifier(base_model, {0: "bad", 1: "good"}, seed=0)

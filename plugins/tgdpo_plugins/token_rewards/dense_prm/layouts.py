@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tgdpo_core import Example
+from tgdpo_core.prm import piecewise
 from tgdpo_plugins.token_rewards.dense_prm.presets import Preset
 
 
@@ -42,12 +43,12 @@ def _numbered(steps: Sequence[str], preset: Preset) -> list[str]:
 def _piecewise(example: Example, steps: Sequence[str], tokenizer: Any, preset: Preset) -> Reading:
     """[BOS] prompt, then step and tag by turns, each tokenized alone; read at the tag's last id."""
     tag = _ids(tokenizer, preset.tag)
-    ids = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-    ids += _ids(tokenizer, _question(example) + preset.prompt_end)
-    positions = []
-    for step in steps:
-        ids += _ids(tokenizer, step) + (tag if preset.whole_tag else tag[-1:])
-        positions.append(len(ids) - 1)
+    ids, positions = piecewise(
+        _question(example) + preset.prompt_end,
+        steps,
+        tokenizer,
+        tag=tag if preset.whole_tag else tag[-1:],
+    )
     return Reading(ids, positions)
 
 

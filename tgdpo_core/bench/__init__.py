@@ -1,0 +1,1 @@
+"""How well token rewards find errors that are marked, before any training."""

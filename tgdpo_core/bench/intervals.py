@@ -1,0 +1,77 @@
+"""Intervals by resampling problems: the responses to one prompt are not independent."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+Statistic = Callable[[Array], float]
+"""[P] weights of the problems, how often each was drawn, to a number; NaN where not defined."""
+
+LEVEL = 0.95
+_LEAST_DEFINED = 0.5
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its interval.
+
+    Attributes:
+        value: over all problems; None where it is not defined.
+        low, high: percentiles 2.5 and 97.5 over resamples; None where not asked for, or where it is
+            not defined in half of the resamples.
+    """
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+    def as_dict(self) -> dict[str, float | None]:
+        """Return JSON."""
+        return {"value": self.value, "low": self.low, "high": self.high}
+
+
+def resampled_weights(num_problems: int, num_resamples: int, *, seed: int) -> Array:
+    """Return [B, P] int64: how often each of P problems is drawn in each of B resamples."""
+    rng = np.random.default_rng(seed)
+    equal = np.full(num_problems, 1 / num_problems)
+    return rng.multinomial(num_problems, equal, size=num_resamples)
+
+
+def estimate(statistic: Statistic, weights: Array) -> Estimate:
+    """Return a statistic with its percentile bootstrap interval.
+
+    Args:
+        statistic: of the problems' weights.
+        weights: [B, P], see ``resampled_weights``; with B = 0 there is no interval.
+    """
+    value = statistic(np.ones(weights.shape[1]))
+    if not math.isfinite(value):
+        return Estimate(None)
+    drawn = np.array([statistic(row) for row in weights], dtype=np.float64)
+    defined = drawn[np.isfinite(drawn)]
+    if not len(defined) or len(defined) < _LEAST_DEFINED * len(drawn):
+        return Estimate(value)
+    tail = (1 - LEVEL) / 2
+    low, high = np.quantile(defined, (tail, 1 - tail)).tolist()
+    return Estimate(value, low, high)
+
+
+def weighted_share(is_true: Array, problem: Array) -> Statistic:
+    """Return the statistic: share of true ones among [n] things, each of a problem.
+
+    Args:
+        is_true: [n] bool, or a number of [0, 1].
+        problem: [n] their problems.
+    """
+    values = np.asarray(is_true, dtype=np.float64)
+
+    def share(weights: Array) -> float:
+        w = weights[problem]
+        total = w.sum()
+        return float((w * values).sum() / total) if total else math.nan
+
+    return share
