@@ -3,13 +3,12 @@
 import contextlib
 import itertools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import torch
 from accelerate import PartialState
-from transformers import Trainer
 
 from tgdpo_core.engine.losses import preference_loss, sft_loss
 from tgdpo_core.engine.policy import attach, plain_copy
@@ -22,11 +21,18 @@ from tgdpo_core.plugin_api.transforms import Transform
 from tgdpo_core.reports.diagnostics import Diagnostics, diagnose
 from tgdpo_core.scoring.context import Precision
 from tgdpo_core.scoring.guard import random_states_kept
-from tgdpo_core.scoring.scored import ScoredPairs, scored_datasets
+from tgdpo_core.scoring.scored import ScoredPairs, Scorer, scored_datasets
 from tgdpo_core.scoring.sources import RewardSource, resolve_shaping
 from tgdpo_core.training.batches import PairBatch, collate, make_rows
-from tgdpo_core.training.callbacks import JsonlLog, StepClock, replace_progress_bar
+from tgdpo_core.training.callbacks import StepClock, replace_progress_bar
 from tgdpo_core.training.config import TGDPOConfig
+from tgdpo_core.training.durability.folder_lock import held
+from tgdpo_core.training.durability.identity import policy_identity, run_identity, with_keys
+from tgdpo_core.training.durability.numeric_guard import require_usable_weights
+from tgdpo_core.training.durability.rank_agreement import require_same_run, require_shared_folder
+from tgdpo_core.training.durability.resumption import Resumption
+from tgdpo_core.training.durability.signals import stop_signals
+from tgdpo_core.training.durability.trainer import DurableTrainer
 from tgdpo_core.training.inputs import (
     TrainData,
     disable_dropout,
@@ -43,7 +49,6 @@ from tgdpo_core.training.limits import (
     out_of_memory,
     packing_summary,
     peak_memory_mib,
-    require_finite,
     require_positions,
 )
 from tgdpo_core.training.metrics import MetricBuffer, error_aucs, pair_metrics
@@ -54,7 +59,7 @@ from tgdpo_core.training.run_folder import RunFolder
 logger = logging.getLogger(__name__)
 
 
-class TGDPOTrainer(Trainer):
+class TGDPOTrainer(DurableTrainer):
     """Trains a causal language model with TGDPO (arXiv 2506.14574, eq. 20).
 
     Building it validates and tokenizes the data and runs the scoring pass, so that nothing but
@@ -79,6 +84,8 @@ class TGDPOTrainer(Trainer):
         judging: answers that are generated and judged during training, or None.
         facts: JSON that the caller wants in run.json (data report, recipe).
         config_yaml: the resolved recipe, kept as config.yaml.
+        allow_changed: what may differ from the run that a checkpoint belongs to (keys of its
+            ``identity.json``, or the word before their dot).
         kwargs: passed to ``transformers.Trainer`` (callbacks, optimizers).
 
     Raises:
@@ -111,6 +118,7 @@ class TGDPOTrainer(Trainer):
         judging: Judging | None = None,
         facts: Mapping[str, Any] | None = None,
         config_yaml: str | None = None,
+        allow_changed: Collection[str] = (),
         **kwargs: Any,
     ) -> None:
         args = args or TGDPOConfig(output_dir="runs/tgdpo")
@@ -148,10 +156,13 @@ class TGDPOTrainer(Trainer):
             device=args.device,
             store_path=args.store_path,
         )
+        identity = self._agreed(
+            scorer, policy, (ref_model, policy_name or model), (train_pairs, eval_pairs), args
+        )
         train_data, eval_data = scored_datasets(
             scorer, train_pairs, eval_pairs, shaping=self._shaping, beta=args.beta
         )
-        diagnostics = self._diagnose(train_data, sources, judging)
+        diagnostics = self._diagnose(train_data, sources, judging, args.beta)
         self._error_aucs = error_aucs(diagnostics)
         self._facts |= scoring_facts(scorer, train_data, self._shaping, diagnostics)
         compared = plain_copy(scorer.reference.load()) if judging and judging.kl else None
@@ -175,14 +186,39 @@ class TGDPOTrainer(Trainer):
         self._buffers = {"train": MetricBuffer(), "eval": MetricBuffer()}
         self._clock = StepClock()
         self.add_callback(self._clock)
-        self.add_callback(JsonlLog(self._folder.log))
+        self._be_durable(self._folder, self._buffers["train"], with_keys(identity, scorer.keys))
+        self._allow_changed = allow_changed
         if judging:
             self.add_callback(JudgePolicy(judging, tokenizer, self.log, compared))
         replace_progress_bar(self)
 
+    def _agreed(
+        self, scorer: Scorer, policy: Any, named: tuple[Any, Any], pairs: Any, args: TGDPOConfig
+    ) -> dict[str, Any]:
+        """Return what decides the run's numbers, when all processes agree on it.
+
+        Args:
+            scorer: knows reference, tokenizer and reward sources.
+            policy: the model.
+            named: the reference as given, and what the policy was loaded from.
+            pairs: of training and evaluation.
+            args: the settings.
+        """
+        model = policy_identity(scorer, *named, policy)
+        identity = run_identity(
+            args, scorer, policy, pairs=pairs, shaping=self._shaping, model=model
+        )
+        require_same_run(identity)
+        require_shared_folder(scorer.settings.store, "the store (TGDPO_STORE)")
+        require_shared_folder(self._folder.path, "the run folder (output_dir)")
+        return identity
+
     @staticmethod
     def _diagnose(
-        train_data: ScoredPairs, sources: Sequence[RewardSource], judging: Judging | None
+        train_data: ScoredPairs,
+        sources: Sequence[RewardSource],
+        judging: Judging | None,
+        beta: float,
     ) -> Diagnostics:
         """Return what rewards and weights look like; signs of trouble are logged.
 
@@ -192,6 +228,8 @@ class TGDPOTrainer(Trainer):
         is_error = known_errors(judge, train_data.pairs) if judge else None
         with random_states_kept("transforms and shaping, on the training set"):
             diagnostics = diagnose(train_data, train_data.by_source(), is_error=is_error)
+        extremes = [v for s in (diagnostics.chosen, diagnostics.rejected) for v in (s.min, s.max)]
+        require_usable_weights(extremes, beta=beta)
         is_plain_dpo = all(source.name == "none" for source in sources)
         for sign in diagnostics.warnings if PartialState().is_main_process else ():
             if not is_plain_dpo:
@@ -265,7 +303,7 @@ class TGDPOTrainer(Trainer):
         if self.args.sft_weight:
             sft = sft_loss(policy_logps, row.pair_ids, row.is_chosen, num_pairs=row.num_pairs)
             losses = losses + self.args.sft_weight * sft
-        require_finite(losses, batch, self.state.global_step)
+        self._numbers.add(batch, policy_logps, losses)
         metrics = pair_metrics(batch, policy_logps.detach(), loss, losses, beta=self.args.beta)
         return losses.sum(), metrics
 
@@ -279,6 +317,7 @@ class TGDPOTrainer(Trainer):
         """Return the mean loss of a batch of scored pairs (``{"pairs": [...]}``)."""
         rows, _ = make_rows(inputs["pairs"], self._engine, self._tokens_per_row)
         total = torch.stack([self._row_loss(model, batch)[0] for batch in rows]).sum()
+        self._require_finite_evaluation()
         mean = total / len(inputs["pairs"])
         return (mean, None) if return_outputs else mean
 
@@ -293,6 +332,7 @@ class TGDPOTrainer(Trainer):
         rows, order = make_rows(inputs["pairs"], self._engine, self._tokens_per_row)
         with torch.no_grad(), self.compute_loss_context_manager():
             parts = [self._row_loss(model, batch) for batch in rows]
+        self._require_finite_evaluation()
         metrics = torch.cat([metrics for _, metrics in parts])
         # Back in the order of the data, and gathered at once: only here is it known which rows at
         # the end of the last batch are repeats.
@@ -350,15 +390,26 @@ class TGDPOTrainer(Trainer):
             self._folder.require_free(
                 resume=bool(resume_from_checkpoint), overwrite=self.args.overwrite
             )
-        if resume_from_checkpoint is True:
-            resume_from_checkpoint = str(self._folder.last_checkpoint() or "") or None
-        arguments = (resume_from_checkpoint, trial, ignore_keys_for_eval)
-        if not self.is_world_process_zero():
-            return self._train_and_save(*arguments)
-        if self.args.overwrite and not resume_from_checkpoint:
+        with contextlib.ExitStack() as stack:
+            self._stop = stack.enter_context(stop_signals())
+            if self.is_world_process_zero():
+                stack.enter_context(held(self._folder.path))
+            resumption = self._resumption(resume_from_checkpoint, self._allow_changed)
+            checkpoint = str(resumption.checkpoint) if resumption.checkpoint else None
+            arguments = (checkpoint, trial, ignore_keys_for_eval)
+            if not self.is_world_process_zero():
+                return self._train_and_save(*arguments)
+            return self._recorded(resumption, bool(resume_from_checkpoint), *arguments)
+
+    def _recorded(self, resumption: Resumption, resumes: bool, *arguments: Any) -> Any:
+        """Train as the process that keeps the run's record."""
+        if self.args.overwrite and not resumes:
             self._folder.clear()
-        with self._folder.running({**environment(), **self._facts, **seeds(self.args)}) as note:
-            self._folder.write_text("config.yaml", self._config_yaml or settings_yaml(self.args))
+        facts = {**environment(), **self._facts, **seeds(self.args), **self._folder.past(resumes)}
+        if resumes:
+            facts["resumes"] = [*facts.get("resumes", ()), resumption.record()]
+        with self._folder.running(facts) as note:
+            self._folder.write_config("config.yaml", self._config_yaml or settings_yaml(self.args))
             output = self._train_and_save(*arguments)
             self._folder.commit_model()
             metrics = last_metrics(self.state.log_history)
@@ -370,11 +421,11 @@ class TGDPOTrainer(Trainer):
     def _train_and_save(self, *arguments: Any) -> Any:
         """Train and write the model; every process takes part, sharded weights are gathered."""
         try:
-            output = super().train(*arguments)
+            output = self._train_durably(*arguments)
         finally:
             if self._online:
                 self._online.close()
-        self.save_model(str(self._folder.staged_model))
+        self._save_final_model(self._folder.staged_model)
         return output
 
     def _get_output_dir(self, trial: Any) -> str:

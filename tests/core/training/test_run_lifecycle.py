@@ -64,6 +64,7 @@ def test_a_finished_run_folder_is_complete(done: TGDPOTrainer) -> None:
         "logs",
         "model",
         "checkpoints",
+        ".lock",
     }
 
 
@@ -172,8 +173,6 @@ def test_a_resumed_run_leaves_the_same_log(
     two_runs: tuple[Path, Path], log_rows: Callable[..., Rows]
 ) -> None:
     expected, found = (log_rows(folder) for folder in two_runs)
-    for row in (expected[-1], found[-1]):
-        del row["train_loss"]  # transformers sums it over the steps of one process
     assert found == expected
 
 
