@@ -1,7 +1,7 @@
 """Runs from a plan: train, fill the store, or only say what would happen."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from tgdpo_core.recipe.loading import to_yaml
 from tgdpo_core.recipe.schema import Recipe
 from tgdpo_core.scoring.context import Precision
 from tgdpo_core.training.config import TGDPOConfig
+from tgdpo_core.training.durability.signals import stop_signals, stopping_is
 from tgdpo_core.training.inputs import (
     load_policy,
     load_tokenizer,
@@ -38,21 +39,42 @@ class TokenizedData:
     layout: str
 
 
-def train(plan: Plan, *, resume: bool = False, overwrite: bool = False) -> RunFolder:
+def train(
+    plan: Plan,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    allow_changed: Collection[str] = (),
+) -> RunFolder:
     """Train by a plan and return the finished run folder.
 
     Args:
         plan: see ``make_plan``.
         resume: continue from the newest checkpoint, if there is one.
         overwrite: replace a run that the folder holds.
+        allow_changed: what may differ from the run that is resumed.
+
+    Raises:
+        Preempted: a stop signal came; what was done is kept.
     """
+    with stop_signals():
+        with stopping_is("Nothing was trained yet; what was scored is kept. Start it again."):
+            trainer = _trainer(plan, overwrite=overwrite, resume=resume, allowed=allow_changed)
+        trainer.train(resume_from_checkpoint=resume or None)
+    return RunFolder(plan.recipe.output_dir)
+
+
+def _trainer(
+    plan: Plan, *, overwrite: bool, resume: bool, allowed: Collection[str]
+) -> TGDPOTrainer:
+    """Return the trainer of a plan, its pairs scored."""
     recipe = plan.recipe
     folder = RunFolder(recipe.output_dir)
     args = training_config(recipe, overwrite=overwrite)
     if args.process_index == 0:
         folder.require_free(resume=resume, overwrite=overwrite)
     data = tokenize(plan)
-    trainer = TGDPOTrainer(
+    return TGDPOTrainer(
         policy(plan),
         ref_model=recipe.reference.name_or_path,
         args=args,
@@ -67,9 +89,8 @@ def train(plan: Plan, *, resume: bool = False, overwrite: bool = False) -> RunFo
         judging=judging(plan),
         facts=facts(plan, data),
         config_yaml=to_yaml(recipe),
+        allow_changed=allowed,
     )
-    trainer.train(resume_from_checkpoint=resume or None)
-    return folder
 
 
 def dry_run(plan: Plan) -> dict[str, Any]:

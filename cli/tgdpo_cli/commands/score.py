@@ -18,8 +18,8 @@ def command(session: Session, /, describe: bool, as_json: bool, **options: Any) 
     """Fill the store of per-token values, without training.
 
     Takes the options of `tgdpo train`; what is stored already is not computed again, so that an
-    interrupted run goes on where it stopped. Start it with `accelerate launch -m tgdpo_cli.main
-    score ...` to share the work between processes.
+    interrupted run (SIGTERM, Ctrl-C: exit code 75) goes on where it stopped. Start it with
+    `accelerate launch -m tgdpo_cli.main score ...` to share the work between processes.
     """
     recipe = recipe_from(options, needs_output=False)
     quiet_libraries()
@@ -28,10 +28,12 @@ def command(session: Session, /, describe: bool, as_json: bool, **options: Any) 
     plan = make_plan(recipe, session.plugins)
     if not as_json:
         show_data(plan.train.report, plan.evaluation.report if plan.evaluation else None)
+    from tgdpo_core.training.durability.signals import stopping_is
     from tgdpo_core.training.scoring_run import scoring_run
 
-    scoring = scoring_run(plan)
-    scoring.fill()
+    with stopping_is("What was scored is kept; the same command goes on from there."):
+        scoring = scoring_run(plan)
+        scoring.fill()
     totals = scoring.scorer.totals()
     diagnostics = scoring.diagnostics() if describe else None
     if as_json:
