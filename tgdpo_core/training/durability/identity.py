@@ -161,7 +161,9 @@ def _data(pairs: Sequence[TokenizedPair]) -> dict[str, Any]:
 
 def with_keys(identity: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
     """Return an identity with the store's keys, which name the models that sources use."""
-    return {**identity, **{f"store.{name}": key for name, key in keys.items()}}
+    named = {name.replace("token_reward:", "reward.key."): key for name, key in keys.items()}
+    named["reference.key"] = named.pop("reference_logps", None)
+    return {**identity, **named}
 
 
 def _source(source: RewardSource, pairs: Sequence[TokenizedPair]) -> dict[str, Any]:
