@@ -83,9 +83,7 @@ SAVED = {"optim": "adamw", "lora": None, "versions.torch": "2.11", "world_size":
 
 
 @pytest.mark.parametrize("key", ["versions.torch", "versions", "world_size", "a"])
-def test_K5_what_may_change_is_named_in_full_or_by_its_first_word(
-    key: str, tmp_path: Path
-) -> None:
+def test_K5_what_may_change_is_named_in_full_or_by_its_first_word(key: str, tmp_path: Path) -> None:
     (tmp_path / "identity.json").write_text(json.dumps(SAVED))
     changed = next(name for name in SAVED if name.startswith(key))
     now = {**SAVED, changed: "another"}
@@ -113,7 +111,12 @@ def test_K5_an_allowed_learning_rate_is_the_one_that_is_used(
     record: Callable[[Path], dict[str, Any]],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    trainer = build(killed, learning_rate=1e-4, weight_decay=0.5, allow_changed=["learning_rate", "weight_decay"])
+    trainer = build(
+        killed,
+        learning_rate=1e-4,
+        weight_decay=0.5,
+        allow_changed=["learning_rate", "weight_decay"],
+    )
     trainer.train(resume_from_checkpoint=True)
     rates = [row["learning_rate"] for row in trainer.state.log_history if "learning_rate" in row]
     # Cosine over six steps: the schedule's position is kept, its height is new.

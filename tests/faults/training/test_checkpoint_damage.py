@@ -39,7 +39,10 @@ FILES = ("optimizer.pt", "scheduler.pt", "rng_state.pth", "model.safetensors", "
 DAMAGE: dict[str, Callable[[Path], None]] = {
     **{f"{name} missing": lambda c, n=name: (c / n).unlink() for name in FILES},  # type: ignore[misc]
     **{f"{name} of 0 bytes": lambda c, n=name: os.truncate(c / n, 0) for name in FILES},  # type: ignore[misc]
-    **{f"{name} half": lambda c, n=name: os.truncate(c / n, (c / n).stat().st_size // 2) for name in FILES},  # type: ignore[misc]  # noqa: E501
+    **{
+        f"{name} half": lambda c, n=name: os.truncate(c / n, (c / n).stat().st_size // 2)
+        for name in FILES
+    },  # type: ignore[misc]
     **{f"{name} with a flipped bit": lambda c, n=name: flip(c / n) for name in FILES},  # type: ignore[misc]
     "state of another step": lambda c: edit(c / "trainer_state.json", global_step=3),
     "weights of another step": lambda c: foreign(

@@ -150,9 +150,9 @@ def test_K4_what_a_launcher_sends_twice_is_one_request() -> None:
 
 
 def test_K4_a_signal_before_training_says_what_is_kept() -> None:
-    with pytest.raises(Preempted, match=r"Stopped by SIGTERM\. What was scored is kept"):
-        with stopping_is("What was scored is kept."):
-            send("SIGTERM")
+    message = r"Stopped by SIGTERM\. What was scored is kept"
+    with pytest.raises(Preempted, match=message), stopping_is("What was scored is kept."):
+        send("SIGTERM")
 
 
 def test_K4_signals_are_given_back() -> None:
