@@ -25,6 +25,7 @@ COMMANDS = {
     "validate": "Check recipe, paths, plugins and data rows; load no model.",
     "store": "Look after the stored values: list, explain, verify, prune.",
     "plugins": "List and explain what is installed.",
+    "doctor": "Is this machine ready; is a run folder whole, and can it go on?",
     "recipes": "List, show and copy the recipes that come along.",
 }
 
@@ -97,6 +98,16 @@ def _session(ctx: click.Context) -> Session:
     return session
 
 
+class _VisibleFormatter(logging.Formatter):
+    """Log lines in which nothing that data says can steer a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, control characters as escapes."""
+        from tgdpo_core.reports.visible import escaped
+
+        return escaped(super().format(record))
+
+
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--plugin-file",
@@ -114,7 +125,9 @@ def cli(ctx: click.Context, plugin_files: Sequence[str], debug: bool) -> None:
     Where token rewards come from and how they become weights is a plugin:
     `tgdpo plugins list`. Plugins may add commands, too.
     """
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    handler = logging.StreamHandler()
+    handler.setFormatter(_VisibleFormatter("%(levelname)s: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     _session(ctx)
 
 
@@ -126,6 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(command: Callable[[], Any]) -> int:
     """Return the exit code of a command; errors are printed in one paragraph, not as traceback."""
     from tgdpo_core.errors import TgdpoError
+    from tgdpo_core.reports.visible import escaped
 
     debug = "--debug" in sys.argv
     try:
@@ -143,7 +157,7 @@ def run(command: Callable[[], Any]) -> int:
     except TgdpoError as error:
         if debug:
             traceback.print_exc()
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"Error: {escaped(str(error))}", err=True)
         return error.exit_code
     except Exception as error:  # noqa: BLE001 - the last door: a bug of ours, said as such
         traceback.print_exc()

@@ -7,6 +7,7 @@ import click
 
 from tgdpo_cli.main import Session
 from tgdpo_cli.output import (
+    echo,
     print_json,
     quiet_libraries,
     show_data,
@@ -77,7 +78,7 @@ def command(
         return
     show_data(plan.train.report, plan.evaluation.report if plan.evaluation else None)
     folder = run.train(plan, resume=resume, overwrite=overwrite, allow_changed=allow_changed)
-    click.echo(f"Done: {folder.path} (model in {folder.model}, metrics in {folder.log})")
+    echo(f"Done: {folder.path} (model in {folder.model}, metrics in {folder.log})")
 
 
 def _dry_run(plan: "Plan", as_json: bool) -> None:

@@ -52,6 +52,8 @@ def is_held(folder: Path) -> bool:
         lock.acquire(timeout=0)
     except Timeout:
         return True
+    except OSError:  # a folder that this user may only read
+        return False
     lock.release()
     return False
 
