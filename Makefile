@@ -6,7 +6,7 @@ RUNS := runs/quickstart
 # One thread a core that this process may use; more would only get in each other's way.
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: quickstart install test check format wheel clean
+.PHONY: quickstart install test test-real check format wheel clean
 
 install: $(VENV)/.installed-dev
 
@@ -22,19 +22,23 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-# Plain DPO, TGDPO on the reward that it induces, TGDPO on exact token rewards; then one table.
+# DPO, TGDPO on induced and TGDPO on exact token rewards, each at four betas; then one table. The
+# best beta of each is chosen on the prompts of `selection` and reported on those of `test`. One
+# thread a run: the numbers do not depend on how many cores there are.
 quickstart: $(VENV)/.installed
-	$(BIN)/tgdpo train --config playground --overwrite --output-dir $(RUNS)/dpo \
-	    --reward-plugin none
-	$(BIN)/tgdpo train --config playground --overwrite --output-dir $(RUNS)/tgdpo-induced \
-	    --reward-plugin induced --reward-arg model=$(RUNS)/dpo
-	$(BIN)/tgdpo train --config playground --overwrite --output-dir $(RUNS)/tgdpo-oracle \
-	    --reward-plugin playground-oracle
-	$(BIN)/tgdpo evaluate playground $(RUNS)/dpo $(RUNS)/tgdpo-induced $(RUNS)/tgdpo-oracle \
-	    --dataset playground --judge verifier --samples 2 --max-new-tokens 32 --batch-size 300
+	$(BIN)/tgdpo ablate --config playground-quickstart --output-dir $(RUNS) --cpus-per-cell 1
+	OMP_NUM_THREADS=1 $(BIN)/tgdpo evaluate playground $(RUNS)/cells/*/seed-0 --dataset playground \
+	    --judge verifier --samples 2 --max-new-tokens 32 --batch-size 300 \
+	    --choose-split selection --best-of 'dpo,*' --best-of 'induced,*' --best-of 'oracle,*'
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest --numprocesses auto
+
+# The tests on a real chat model: make test-real SMOLLM2=FOLDER, a folder of SmolLM2-135M-Instruct.
+test-real: $(VENV)/.installed-dev
+	@test -f "$(SMOLLM2)/config.json" || \
+	    { echo "make test-real SMOLLM2=FOLDER: a folder of HuggingFaceTB/SmolLM2-135M-Instruct"; exit 2; }
+	TGDPO_SMOLLM2="$(abspath $(SMOLLM2))" $(BIN)/python -m pytest -m slow tests/core/models
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .

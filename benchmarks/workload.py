@@ -127,7 +127,8 @@ def _tokenize_all(cache: Path) -> None:
     from tgdpo_core.data.formats import parse_rows
     from tgdpo_core.data.report import DataReport
     from tgdpo_core.data.sources import load_rows
-    from tgdpo_core.data.tokenization import LengthLimits, render_messages, tokenize_pairs
+    from tgdpo_core.data.templates import ChatTemplate
+    from tgdpo_core.data.tokenization import LengthLimits, tokenize_pairs
     from tgdpo_core.plugin_api.manager import PluginManager
 
     plugins = PluginManager(env={"TGDPO_LOAD_PLUGINS": ""})
@@ -141,7 +142,7 @@ def _tokenize_all(cache: Path) -> None:
         for pair in pairs:
             for response in (pair.chosen, pair.rejected):
                 texts.append(
-                    render_messages(pair, [*pair.prompt, *response], plain)
+                    ChatTemplate(plain).render(pair, [*pair.prompt, *response])
                     if pair.is_chat
                     else f"{pair.prompt}{response}"
                 )

@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tgdpo_core.errors import TgdpoError as TgdpoError
+    from tgdpo_core.models.checkpoints import Checkpoint as Checkpoint
+    from tgdpo_core.models.checkpoints import load_checkpoint as load_checkpoint
+    from tgdpo_core.models.fingerprints import model_fingerprint as model_fingerprint
+    from tgdpo_core.models.paths import resolve_model_path as resolve_model_path
     from tgdpo_core.plugin_api.datasets import NamedDataset as NamedDataset
     from tgdpo_core.plugin_api.hookspecs import hookimpl as hookimpl
     from tgdpo_core.plugin_api.judges import Generation as Generation
@@ -20,11 +24,11 @@ if TYPE_CHECKING:
     from tgdpo_core.plugin_api.rewards import TokenReward as TokenReward
     from tgdpo_core.plugin_api.shapings import Shaping as Shaping
     from tgdpo_core.plugin_api.transforms import Transform as Transform
-    from tgdpo_core.scoring.fingerprints import model_fingerprint as model_fingerprint
     from tgdpo_core.training.config import TGDPOConfig as TGDPOConfig
     from tgdpo_core.training.trainer import TGDPOTrainer as TGDPOTrainer
 
 _HOME = {
+    "Checkpoint": "tgdpo_core.models.checkpoints",
     "Example": "tgdpo_core.plugin_api.rewards",
     "Generation": "tgdpo_core.plugin_api.judges",
     "Judge": "tgdpo_core.plugin_api.judges",
@@ -39,8 +43,10 @@ _HOME = {
     "TokenReward": "tgdpo_core.plugin_api.rewards",
     "Transform": "tgdpo_core.plugin_api.transforms",
     "hookimpl": "tgdpo_core.plugin_api.hookspecs",
-    "model_fingerprint": "tgdpo_core.scoring.fingerprints",
+    "load_checkpoint": "tgdpo_core.models.checkpoints",
+    "model_fingerprint": "tgdpo_core.models.fingerprints",
     "option": "tgdpo_core.plugin_api.options",
+    "resolve_model_path": "tgdpo_core.models.paths",
 }
 
 __all__ = sorted(_HOME)

@@ -8,6 +8,7 @@
     ├── StoreError              5   the scoring store
     │   └── CheckpointError     5   a checkpoint or a run folder
     ├── NumericError            6   a loss or gradient that is not finite
+    ├── MachineError            7   memory, a device, or another process of the run
     └── Preempted              75   stopped from outside; the run can be resumed
 
 A message says what went wrong, where (file, row, plugin), what was found, what is allowed and the
@@ -60,6 +61,12 @@ class NumericError(TgdpoError):
     """A loss, reward or gradient is not finite."""
 
     exit_code = 6
+
+
+class MachineError(TgdpoError):
+    """The machine failed the run: memory, a device, or another of its processes."""
+
+    exit_code = 7
 
 
 class Preempted(TgdpoError):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from tgdpo_core.errors import TgdpoError
     from tgdpo_core.plugin_api.manager import PluginManager
 
 # Command -> its one line of help, so that the list of commands imports none of them.
@@ -138,36 +139,47 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(command: Callable[[], Any]) -> int:
     """Return the exit code of a command; errors are printed in one paragraph, not as traceback."""
-    from tgdpo_core.errors import TgdpoError
-    from tgdpo_core.reports.visible import escaped
+    from tgdpo_core.failures import translated
 
-    debug = "--debug" in sys.argv
     try:
         result = command()
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except click.Abort:
+    except (SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # noqa: BLE001 - the last door; libraries in Rust panic past Exception
+        # click takes the end of any file for Ctrl-C.
+        is_end_of_file = isinstance(error, click.Abort) and isinstance(error.__cause__, EOFError)
+        return _failed(error.__cause__ or error if is_end_of_file else error, translated)
+    return result if isinstance(result, int) else 0
+
+
+def _failed(
+    error: BaseException, translated: "Callable[[BaseException], TgdpoError | None]"
+) -> int:
+    """Print what went wrong, and return the exit code."""
+    from tgdpo_core.reports.visible import escaped
+
+    if isinstance(error, click.Abort | KeyboardInterrupt):
         click.echo(
             "Interrupted. What was stored and saved is kept; the same command goes on from there "
             "(train: with --resume).",
             err=True,
         )
         return 130
-    except TgdpoError as error:
-        if debug:
-            traceback.print_exc()
-        click.echo(f"Error: {escaped(str(error))}", err=True)
-        return error.exit_code
-    except Exception as error:  # noqa: BLE001 - the last door: a bug of ours, said as such
-        traceback.print_exc()
+    known = translated(error)
+    if known is None or "--debug" in sys.argv:
+        traceback.print_exception(error)
+    if known is None:
         click.echo(
             f"This is a bug in tgdpo ({type(error).__name__}). Please report it with the lines "
             "above.",
             err=True,
         )
         return 1
-    return result if isinstance(result, int) else 0
+    click.echo(f"Error: {escaped(str(known))}", err=True)
+    return known.exit_code
 
 
 if __name__ == "__main__":

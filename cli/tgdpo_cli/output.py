@@ -48,13 +48,15 @@ def print_json(value: Any) -> None:
 
 
 def show_data(train: "DataReport", evaluation: "DataReport | None") -> None:
-    """Print what was read, and every change and omission."""
+    """Print what was read, and every change and omission so far, with its share."""
+    from tgdpo_core.data.shares import share_lines
+
     for name, report in (("Training data", train), ("Evaluation data", evaluation)):
         if report is None:
             continue
         echo(f"{name}: {report.source}, {report.num_pairs} pairs of {report.num_rows} rows")
-        for what, count in sorted(report.counts.items()):
-            echo(f"  {what}: {count}")
+        for line in share_lines(report):
+            echo(f"  {line}")
         if report.problems:
             echo(report.listed_problems())
 

@@ -85,7 +85,8 @@ def test_bad_rows_can_be_left_out_and_are_counted(
     code = run(lambda: cli.main([*command, "--set", "data.on_bad_row=skip"], standalone_mode=False))
     report = json.loads(capsys.readouterr().out)["data"]
     assert code == 0
-    assert (report["rows"], report["pairs"], report["counts"]) == (3, 2, {"empty": 1})
+    counts = {"empty": 1, "duplicate": 1}
+    assert (report["rows"], report["pairs"], report["counts"]) == (3, 2, counts)
 
 
 PLUGINS: dict[str, tuple[str, str]] = {

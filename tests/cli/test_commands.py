@@ -63,7 +63,7 @@ def test_dpo_then_tgdpo_on_the_reward_it_induces(
     tgdpo: Tgdpo, rows_file: Path, model_folder: Path, tmp_path: Path
 ) -> None:
     common = ["--model", str(model_folder), "--dataset", str(rows_file)]
-    common += ["--eval-dataset", str(rows_file)]
+    common += ["--eval-dataset", str(rows_file), "--set", "data.max_shares.eval_overlap=1"]
     for setting in ("learning_rate=3e-3", "num_train_epochs=4", "logging_steps=1", "use_cpu=true"):
         common += ["--set", f"training.{setting}"]
     dpo, induced, again = (tmp_path / name for name in ("dpo", "induced", "again"))

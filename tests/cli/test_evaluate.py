@@ -19,6 +19,7 @@ from tgdpo_cli.main import cli
 from tgdpo_core import Generation
 from tgdpo_core.errors import DataError, PluginError
 from tgdpo_plugins.judges.reward_model import RewardModelJudge
+from tgdpo_plugins.playground.dataset import Playground
 
 
 @pytest.fixture
@@ -100,6 +101,80 @@ def test_pairs_longer_than_the_model_are_refused(
     result = run(*base, str(small), "--judge", "likelihood")
     assert isinstance(result.exception, DataError)
     assert "the model has 20 positions" in str(result.exception)
+
+
+@pytest.fixture
+def variants(tmp_path: Path) -> list[str]:
+    """The playground's model with more and more noise, as cells/NAME/seed-0."""
+    source = str(Playground.model)
+    tokenizer = AutoTokenizer.from_pretrained(source)
+    folders = []
+    for name, std in (("noisy,1", 0.3), ("noisy,0", 0.01), ("noisy,2", 1.0), ("clean", 0.0)):
+        model = AutoModelForCausalLM.from_pretrained(source)
+        rng = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(torch.randn(parameter.shape, generator=rng), alpha=std)
+        folder = tmp_path / "cells" / name / "seed-0"
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        folders.append(str(folder))
+    return folders
+
+
+SPLITS_OF_PLAYGROUND = ["--dataset", "playground", "--split", "test"]
+CHOOSE = ["--choose-split", "selection", "--best-of", "noisy,*"]
+
+
+@pytest.mark.parametrize(
+    ("judge", "score"),
+    [
+        (["likelihood", "--limit", "60"], "score"),
+        (["verifier", "--limit", "40", "--max-new-tokens", "32"], "sampled"),
+    ],
+)
+def test_the_best_of_a_group_is_chosen_on_other_rows(
+    variants: list[str], judge: list[str], score: str
+) -> None:
+    command = ["evaluate", *variants, "--dataset", "playground", "--judge", *judge]
+    rows = printed(*command, "--split", "test", *CHOOSE)
+    alone = printed(*command, "--split", "selection")
+    assert [row["model"] for row in rows] == ["noisy,1", "noisy,0", "noisy,2", "clean"]
+    for row, other in zip(rows[:3], alone, strict=False):
+        assert row["selection"] == other[score]
+    assert [row.get("best_of") for row in rows] == [[], ["noisy,*"], [], None]
+    assert rows[1][score] != alone[1][score]  # what is reported is of other rows
+
+
+def test_the_chosen_model_is_marked_and_reported(variants: list[str]) -> None:
+    limit = ["--judge", "likelihood", "--limit", "40"]
+    result = run("evaluate", *variants, *SPLITS_OF_PLAYGROUND, *limit, *CHOOSE)
+    assert result.exit_code == 0, result.output
+    lines = {line.split()[0]: line for line in result.stdout.splitlines() if line}
+    assert lines["model"].split()[:4] == ["model", "chosen", "by", "score"]
+    assert [name for name in lines if " * " in lines[name]] == ["noisy,0"]
+    assert lines["clean"].split()[1] == "-"
+    assert "on other rows (selection, 40 rows)" in result.stdout
+    chosen = lines["noisy,*"].split()
+    assert chosen[1] == "noisy,0"
+    assert " ".join(chosen[2:]) in lines["noisy,0"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--best-of", "*"], "--best-of and --choose-split go together"),
+        (["--choose-split", "selection"], "--best-of and --choose-split go together"),
+        (["--choose-split", "selection", "--best-of", "dpo*"], "matches none"),
+    ],
+)
+def test_a_choice_that_cannot_be_made_is_refused(
+    variants: list[str], options: list[str], message: str
+) -> None:
+    command = ["evaluate", *variants, *SPLITS_OF_PLAYGROUND, "--judge", "likelihood"]
+    result = run(*command, *options)
+    assert result.exit_code
+    assert message in result.output + str(result.exception)
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ EXPECTED = {
         Band("random", "dpo,beta=0.1", 1, -0.10, 0.08),
         Band("oracle+class-mean", "dpo,beta=0.1", 1, -0.08, 0.10),
     ],
+    "playground-quickstart": [Band("oracle,beta=0.1", "dpo,beta=0.1", 1, 0.00, 0.30)],
     "playground-reward-beta": [
         Band("induced,reward_beta=0.1", "dpo,beta=0.1", 1, -0.06, 0.15),
         Band("induced,reward_beta=0.5", "induced,reward_beta=0.05", 1, -0.08, 0.16),

@@ -1,267 +1,255 @@
-"""The four row formats, turned into preference pairs.
+"""Rows, whatever their columns, turned into preference pairs.
 
-1. ``prompt``, ``chosen``, ``rejected``: strings, or lists of messages (``role``, ``content``).
-2. implicit prompt: ``chosen`` and ``rejected`` are whole transcripts (HH-RLHF) or whole message
-   lists; what they share is the prompt.
-3. ShareGPT: ``conversations``, ``chosen``, ``rejected`` with ``from``/``value`` (LLaMA-Factory).
-4. ``instruction`` (``input``, ``system``), ``chosen``, ``rejected``: a single-turn chat.
+A column whose name says what it is (``columns.NAMES``) is used or the row is refused; the others
+are kept for plugins. docs/data.md lists the formats.
 """
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from tgdpo_core.data.pairs import Message, PreferencePair, Text
+from tgdpo_core.data.assembly import Parts, assemble
+from tgdpo_core.data.columns import (
+    Fields,
+    RowReading,
+    is_blank,
+    require_columns,
+    sort_columns,
+)
+from tgdpo_core.data.embedded import read_list, read_messages
+from tgdpo_core.data.messages import as_turns, kind_of, messages_of
+from tgdpo_core.data.pairs import PreferencePair, Text
 from tgdpo_core.data.report import DataReport, RowProblem
-from tgdpo_core.data.sources import Row
-from tgdpo_core.errors import did_you_mean
+from tgdpo_core.data.rows import Row
+from tgdpo_core.data.tool_calls import as_tools, require_json
 
-_HH_TURN = "\n\nAssistant:"
-_ROLES = {
-    "human": "user",
-    "user": "user",
-    "gpt": "assistant",
-    "assistant": "assistant",
-    "function_call": "assistant",
-    "system": "system",
-    "observation": "tool",
-    "tool": "tool",
-}
+_AS_WRITTEN = RowReading()
 
 
-def parse_rows(rows: Sequence[Row], report: DataReport) -> list[PreferencePair]:
-    """Return the pairs of all usable rows; the others go into the report with their place."""
-    pairs: list[PreferencePair] = []
-    report.num_rows = len(rows)
-    for where, row in rows:
+def parse_rows(
+    rows: Iterable[Row], report: DataReport, reading: RowReading = _AS_WRITTEN
+) -> list[PreferencePair]:
+    """Return the pairs of all usable rows; the others go into the report with their place.
+
+    Raises:
+        DataError: ``reading.columns`` names a column that no row has.
+    """
+    return [pair for _, pair in parsed_rows(rows, report, reading)]
+
+
+def parsed_rows(
+    rows: Iterable[Row], report: DataReport, reading: RowReading = _AS_WRITTEN
+) -> Iterator[tuple[int, PreferencePair]]:
+    """Yield number and pair of every usable row; the others go into the report with their place.
+
+    Raises:
+        DataError: ``reading.columns`` names a column that no row has.
+    """
+    first: PreferencePair | None = None
+    columns: set[str] = set()
+    for number, (where, row) in enumerate(rows):
+        report.num_rows += 1
+        if isinstance(row, Mapping):
+            columns.update(row)
         try:
-            pair = parse_row(row, where=where)
-            if pairs and pair.is_chat != pairs[0].is_chat:
+            pair, notes = _parse(row, where, reading)
+            if first and pair.is_chat != first.is_chat:
                 kinds = ("messages", "text") if pair.is_chat else ("text", "messages")
                 raise RowProblem(
-                    "mixed_formats", f"the row holds {kinds[0]}, {pairs[0].where} holds {kinds[1]}"
+                    "mixed_formats", f"the row holds {kinds[0]}, {first.where} holds {kinds[1]}"
                 )
-            pairs.append(pair)
         except RowProblem as problem:
             report.add_problem(where, problem)
-    report.num_pairs = len(pairs)
-    return pairs
+            continue
+        first = first or pair
+        report.num_pairs += 1
+        report.counts.update(notes)
+        yield number, pair
+    require_columns(reading.columns, columns, report.source)
 
 
-def parse_row(row: Mapping[str, Any], *, where: str) -> PreferencePair:
+def parse_row(
+    row: Mapping[str, Any], *, where: str, reading: RowReading = _AS_WRITTEN
+) -> PreferencePair:
     """Return the pair of one row.
 
     Raises:
-        RowProblem: a field is missing, empty or of the wrong type, or the responses are equal.
+        RowProblem: a field is missing, empty or of the wrong type, a column would be ignored, the
+            roles are out of order, or the responses are equal.
     """
+    return _parse(row, where, reading)[0]
+
+
+def _parse(row: Any, where: str, reading: RowReading) -> tuple[PreferencePair, Sequence[str]]:
+    if isinstance(row, RowProblem):  # the source could read the row, but not use it
+        raise row
     if not isinstance(row, Mapping):
-        raise RowProblem("not_a_row", f"a row must be a mapping of columns, found {_kind(row)}")
-    parse, used = _format_of(row)
-    prompt, chosen, rejected = parse(row)
-    for name, value in (("prompt", prompt), ("chosen", chosen), ("rejected", rejected)):
-        if not value:
-            raise RowProblem("empty", f"'{name}' is empty")
+        raise RowProblem("not_a_row", f"a row must be a mapping of columns, found {kind_of(row)}")
+    fields = sort_columns(_laid_open(row), reading.columns)
+    _refuse_media(fields)
+    parts = assemble(fields, reading)
+    tools, kwargs = _chat_settings(fields, parts)
+    _refuse_unread(fields, parts)
+    for name, value in zip(("prompt", "chosen", "rejected"), parts[:3], strict=True):
         _require_unicode(value, name)
-    if chosen == rejected:
-        raise RowProblem("identical", "'chosen' and 'rejected' are equal: nothing to prefer")
-    columns = {name: value for name, value in row.items() if name not in used}
-    tools = columns.pop("tools", None)
-    return PreferencePair(prompt, chosen, rejected, where, columns, _parse_tools(tools))
+    _require_unicode(tools, "tools")
+    notes = [*parts.notes, *_compared(parts)]
+    pair = PreferencePair(
+        parts.prompt, parts.chosen, parts.rejected, where, fields.free, tools, kwargs
+    )
+    return pair, notes
 
 
-Parsed = tuple[Text, Text, Text]
-Parser = Callable[[Mapping[str, Any]], Parsed]
+def _laid_open(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a row of OpenAI's form (``input.messages``) with what it nests as columns."""
+    nested = row.get("input")
+    if isinstance(nested, Mapping) and "messages" in nested:
+        own = {"parallel_tool_calls": None, **nested}
+        own.pop("parallel_tool_calls")
+        clash = sorted(own.keys() & row.keys())
+        if clash:
+            raise RowProblem("ignored_column", f"'input.{clash[0]}' and '{clash[0]}' are one field")
+        return {**{name: value for name, value in row.items() if name != "input"}, **own}
+    return row
 
 
-def _format_of(row: Mapping[str, Any]) -> tuple[Parser, set[str]]:
-    both = {"chosen", "rejected"}
-    if missing := sorted(both - row.keys()):
+def _refuse_media(fields: Fields) -> None:
+    if fields.filled("media"):
+        column = fields.column("media")
         raise RowProblem(
-            "missing_field", f"no field '{missing[0]}'. {did_you_mean(missing[0], map(str, row))}"
+            "ignored_column",
+            f"'{column}' would be ignored: only text is trained on. To do so, --set "
+            f"data.columns.{column}=null",
         )
-    if "conversations" in row:
-        return _sharegpt, both | {"conversations", "system"}
-    if "instruction" in row:
-        return _instruction, both | {"instruction", "input", "system"}
-    if "prompt" in row:
-        return _explicit, both | {"prompt"}
-    return _implicit, both
 
 
-# -- the formats ---------------------------------------------------------------------------------
+def _chat_settings(fields: Fields, parts: Parts) -> tuple[Sequence[Any] | None, Mapping[str, Any]]:
+    """Return the tools and the template variables of a chat's row."""
+    tools = as_tools(fields.peek("tools"), fields.column("tools")) if fields.has("tools") else None
+    kwargs = fields.peek("chat_template_kwargs")
+    if isinstance(parts.prompt, str):
+        return None, {}
+    for name in ("tools", "chat_template_kwargs"):
+        if fields.has(name):
+            fields.read(name)
+    if is_blank(kwargs):
+        return tools, {}
+    kwargs = read_list(kwargs, "chat_template_kwargs")
+    if not isinstance(kwargs, Mapping) or not all(isinstance(name, str) for name in kwargs):
+        raise RowProblem(
+            "bad_template_kwargs",
+            f"'chat_template_kwargs' must be a mapping, found {kind_of(kwargs)}",
+        )
+    require_json(kwargs, "chat_template_kwargs", "bad_template_kwargs")
+    return tools, {name: value for name, value in kwargs.items() if value is not None}
 
 
-def _explicit(row: Mapping[str, Any]) -> Parsed:
-    names = ("prompt", "chosen", "rejected")
-    for name in names:
-        if not isinstance(row[name], str | list | Mapping):
-            raise RowProblem(
-                "not_text", f"'{name}' must be text or messages, found {_kind(row[name])}"
+# -- no column is lost ------------------------------------------------------------------------
+
+
+def _refuse_unread(fields: Fields, parts: Parts) -> None:
+    """Refuse a column that nothing took, unless what it says stands in the pair all the same."""
+    for name, column, value in fields.unread():
+        if not _stands_in(value, column, _texts_for(name, parts)):
+            told = (
+                ""
+                if name in ("prompt", "chosen", "rejected")
+                else (
+                    f"Say what it is with data.columns (for instance --set "
+                    f"data.columns.prompt={column}), or "
+                )
             )
-    prompt, chosen, rejected = (row[name] for name in names)
-    are_text = [isinstance(value, str) for value in (prompt, chosen, rejected)]
-    if all(are_text):
-        return prompt, chosen, rejected
-    if are_text == [True, False, False]:
-        return _prompt_repeated(prompt, *_implicit(row))
-    if any(are_text):
-        kinds = ", ".join(f"'{n}' is {_kind(row[n])}" for n in names)
-        raise RowProblem("mixed_formats", f"text and messages in one row: {kinds}")
-    return _messages(row, "prompt"), _messages(row, "chosen"), _messages(row, "rejected")
+            leave = f"leave it alone with --set data.columns.{column}=null"
+            raise RowProblem(
+                "ignored_column",
+                f"'{column}' would be ignored: the pair is made of other columns. "
+                f"{told or 'To allow that, '}{leave}",
+            )
 
 
-def _prompt_repeated(prompt: str, messages: Text, chosen: Text, rejected: Text) -> Parsed:
-    """UltraFeedback's form: ``prompt`` as text and again as first user message of the dialogues."""
-    users = [m["content"] for m in messages if isinstance(m, Mapping) and m["role"] == "user"]
-    if prompt not in users:
-        raise RowProblem(
-            "mixed_formats", "'prompt' is text that the messages of 'chosen' do not begin with"
-        )
-    return messages, chosen, rejected
+def _texts_for(name: str, parts: Parts) -> list[str]:
+    """Return the texts in which those of a field must be found."""
+    if name in ("chosen", "rejected"):
+        return list(_texts(parts.chosen if name == "chosen" else parts.rejected))
+    texts = list(_texts(parts.prompt))
+    if name == "messages":  # a copy of a whole dialogue
+        texts += [*_texts(parts.chosen), *_texts(parts.rejected)]
+    return texts
 
 
-def _implicit(row: Mapping[str, Any]) -> Parsed:
-    chosen, rejected = row["chosen"], row["rejected"]
-    if isinstance(chosen, str) and isinstance(rejected, str):
-        if not chosen or not rejected:
-            raise RowProblem("empty", f"'{'rejected' if chosen else 'chosen'}' is empty")
-        cut = _transcript_boundary(chosen, rejected)
-        return chosen[:cut], chosen[cut:], rejected[cut:]
-    if isinstance(chosen, str) and isinstance(rejected, list | Mapping):
-        raise RowProblem("mixed_formats", "'chosen' is text, 'rejected' is messages")
-    if isinstance(chosen, str):
-        _text(row, "rejected")
-    turns_w, turns_l = _messages(row, "chosen"), _messages(row, "rejected")
-    # Each side keeps at least its last message as response.
-    limit = max(min(len(turns_w), len(turns_l)) - 1, 0)
-    same = (a == b for a, b in zip(turns_w[:limit], turns_l[:limit], strict=True))
-    shared = next((i for i, equal in enumerate(same) if not equal), limit)
-    return turns_w[:shared], turns_w[shared:], turns_l[shared:]
+def _stands_in(value: Any, column: str, texts: Sequence[str]) -> bool:
+    value = read_messages(value, column)
+    wanted = list(_strings(value, column))
+    return bool(wanted) and all(any(part in text for text in texts) for part in wanted)
 
 
-def _transcript_boundary(chosen: str, rejected: str) -> int:
-    """Return where the responses begin: after the last assistant mark that both sides share.
-
-    Without such a mark: where they diverge, moved back to the start of a word, so that neither
-    response begins inside one; never so far that a response is empty.
-    """
-    differs = (i for i, (a, b) in enumerate(zip(chosen, rejected, strict=False)) if a != b)
-    shared = next(differs, min(len(chosen), len(rejected)))
-    mark = chosen.rfind(_HH_TURN, 0, shared)
-    if mark >= 0:
-        return mark + len(_HH_TURN)
-    shared = min(shared, len(chosen) - 1, len(rejected) - 1)
-    while shared > 0 and not chosen[shared - 1].isspace():
-        shared -= 1
-    return max(shared, 0)
+def _texts(value: Text) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    else:
+        yield from (message["content"] for message in value)
 
 
-def _sharegpt(row: Mapping[str, Any]) -> Parsed:
-    system = row.get("system")
-    prompt: list[Message] = []
-    if system:
-        prompt.append({"role": "system", "content": _text(row, "system")})
-    prompt += _turns(row["conversations"], "conversations")
-    return prompt, _turns([row["chosen"]], "chosen"), _turns([row["rejected"]], "rejected")
+def _strings(value: Any, column: str) -> Iterator[str]:
+    """Yield what a column says: its text, the contents of its messages, its numbers."""
+    if isinstance(value, Mapping) and ({"role", "content"} <= value.keys() or "from" in value):
+        value = [value]
+    if isinstance(value, list | tuple) and value and isinstance(value[0], Mapping):
+        messages = messages_of(as_turns(value, column))
+        yield from (m["content"].strip() for m in messages if m["content"].strip())
+    elif isinstance(value, Mapping | list | tuple):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _strings(item, column)
+    elif not is_blank(value):
+        yield str(value).strip()
 
 
-def _instruction(row: Mapping[str, Any]) -> Parsed:
-    system = [{"role": "system", "content": _text(row, "system")}] if row.get("system") else []
-    question = _text(row, "instruction")
-    if row.get("input"):
-        question = f"{question}\n{_text(row, 'input')}"
-    if not question:
-        raise RowProblem("empty", "'instruction' is empty")
-    prompt = [*system, {"role": "user", "content": question}]
-    sides = ([{"role": "assistant", "content": _response(row, s)}] for s in ("chosen", "rejected"))
-    chosen, rejected = sides
-    return prompt, chosen, rejected
+# -- the pair as a whole ----------------------------------------------------------------------
 
 
-# -- checks ---------------------------------------------------------------------------------------
+def _compared(parts: Parts) -> list[str]:
+    """Return what is to be counted of two responses; equal ones are refused."""
+    chosen, rejected = _words(parts.chosen), _words(parts.rejected)
+    if _stripped(parts.chosen) == _stripped(parts.rejected):
+        exactly = parts.chosen == parts.rejected
+        how = "are equal" if exactly else "are equal but for white space around them"
+        raise RowProblem("identical", f"'chosen' and 'rejected' {how}: nothing to prefer")
+    notes = ["differ_by_white_space"] if chosen == rejected else []
+    if any(not text.strip() for side in parts[1:3] for text in _last_text(side)):
+        notes.append("blank_response")
+    return notes
 
 
-def _text(row: Mapping[str, Any], name: str) -> str:
-    value = row[name]
-    if not isinstance(value, str):
-        raise RowProblem("not_text", f"'{name}' must be text, found {_kind(value)}")
-    return value
+def _last_text(value: Text) -> list[str]:
+    """Return the text that a response ends with, none where it ends with a call."""
+    if isinstance(value, str):
+        return [value]
+    return [] if value[-1].get("tool_calls") else [value[-1]["content"]]
 
 
-def _require_unicode(value: Text, name: str) -> None:
+def _stripped(value: Text) -> Any:
+    if isinstance(value, str):
+        return value.strip()
+    return [{**message, "content": message["content"].strip()} for message in value]
+
+
+def _words(value: Text) -> Any:
+    if isinstance(value, str):
+        return value.split()
+    return [{**message, "content": message["content"].split()} for message in value]
+
+
+def _require_unicode(value: Any, name: str) -> None:
     """Refuse lone surrogates (half an emoji escaped in JSON): no tokenizer takes them."""
-    texts = [value] if isinstance(value, str) else [message["content"] for message in value]
-    for text in texts:
+    if isinstance(value, str):
         try:
-            text.encode()
+            value.encode()
         except UnicodeEncodeError as error:
-            found = text[error.start]
+            found = value[error.start]
             raise RowProblem("not_text", f"'{name}' holds the lone surrogate {found!a}") from error
-
-
-def _response(row: Mapping[str, Any], name: str) -> str:
-    text = _text(row, name)
-    if not text:
-        raise RowProblem("empty", f"'{name}' is empty")
-    return text
-
-
-def _messages(row: Mapping[str, Any], name: str) -> list[Message]:
-    """Return a checked message list; ``chosen`` may be one message."""
-    value = row[name]
-    value = [value] if isinstance(value, Mapping) else value
-    if not isinstance(value, list):
-        raise RowProblem(
-            "not_text", f"'{name}' must be text or a list of messages, found {_kind(value)}"
-        )
-    for i, message in enumerate(value):
-        _check_message(message, f"{name}[{i}]")
-    if name != "prompt" and value and not value[-1]["content"]:
-        raise RowProblem("empty", f"the last message of '{name}' is empty")
-    return value
-
-
-def _check_message(message: Any, name: str) -> None:
-    if not isinstance(message, Mapping):
-        raise RowProblem("bad_message", f"'{name}' must be a message, found {_kind(message)}")
-    for key in ("role", "content"):
-        if key not in message:
-            raise RowProblem(
-                "bad_message", f"'{name}' has no '{key}'. {did_you_mean(key, message)}"
-            )
-        if not isinstance(message[key], str):
-            found = _kind(message[key])
-            raise RowProblem("not_text", f"'{name}.{key}' must be text, found {found}")
-
-
-def _turns(value: Any, name: str) -> list[Message]:
-    """Return ShareGPT turns (``from``, ``value``) as messages."""
-    if not isinstance(value, list):
-        raise RowProblem("not_text", f"'{name}' must be a list of turns, found {_kind(value)}")
-    messages: list[Message] = []
-    for i, turn in enumerate(value):
-        if not isinstance(turn, Mapping) or not {"from", "value"} <= turn.keys():
-            raise RowProblem("bad_message", f"'{name}[{i}]' must have 'from' and 'value'")
-        if not isinstance(turn["value"], str):
-            found = _kind(turn["value"])
-            raise RowProblem("not_text", f"'{name}[{i}].value' must be text, found {found}")
-        if not turn["value"] and name != "conversations":
-            raise RowProblem("empty", f"'{name}' is empty")
-        if turn["from"] not in _ROLES:
-            hint = did_you_mean(str(turn["from"]), _ROLES)
-            raise RowProblem("bad_message", f"'{name}[{i}]': unknown role {turn['from']!r}. {hint}")
-        messages.append({"role": _ROLES[turn["from"]], "content": turn["value"]})
-    return messages
-
-
-def _parse_tools(tools: Any) -> Sequence[Any] | None:
-    if isinstance(tools, str):
-        try:
-            tools = json.loads(tools) if tools.strip() else None
-        except json.JSONDecodeError as error:
-            raise RowProblem("bad_tools", f"'tools' is not valid JSON: {error}") from error
-    return tools or None
-
-
-def _kind(value: Any) -> str:
-    return "nothing (null)" if value is None else type(value).__name__
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            _require_unicode(key, name)
+            _require_unicode(item, name)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _require_unicode(item, name)

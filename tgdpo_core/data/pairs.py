@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tgdpo_core.plugin_api.rewards import Example, Side
+from tgdpo_core.plugin_api.rewards import Example, Side, SpecialTokensInText
 
 Message = Mapping[str, Any]
 Text = str | Sequence[Message]
@@ -28,6 +28,9 @@ class PreferencePair:
         where: file and row, for messages.
         columns: the other columns of the row.
         tools: tool descriptions for the chat template, or None.
+        template_kwargs: further variables of the chat template.
+        special_tokens: what special tokens written in the row's own text are.
+        may_lose_text: whether a chat template may leave out a part of the row.
     """
 
     prompt: Text
@@ -36,6 +39,9 @@ class PreferencePair:
     where: str
     columns: Mapping[str, Any] = field(default_factory=dict)
     tools: Sequence[Any] | None = None
+    template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    special_tokens: SpecialTokensInText = "auto"
+    may_lose_text: bool = False
 
     @property
     def is_chat(self) -> bool:
@@ -113,6 +119,8 @@ class TokenizedPair:
             num_untruncated=response.num_untruncated,
             raw_response=copy.deepcopy(self.pair.response(side)),
             tools=copy.deepcopy(self.pair.tools),
+            template_kwargs=copy.deepcopy(dict(self.pair.template_kwargs)),
+            special_tokens=self.pair.special_tokens,
             columns=copy.deepcopy(dict(columns or {})),
             shared=dict(shared or {}),
         )
@@ -125,9 +133,22 @@ def response_uid(pair: PreferencePair, side: Side) -> str:
     return hashlib.blake2b(canonical.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
 
-def data_fingerprint(pairs: Sequence[TokenizedPair]) -> str:
-    """Return a hash of the token ids of all pairs, in order."""
-    digest = hashlib.blake2b(digest_size=12)
-    for pair in pairs:
-        digest.update(pair.ids_hash())
-    return digest.hexdigest()
+def text_hash(pair: TokenizedPair) -> bytes:
+    """Return 16 bytes that name everything of a pair that a plugin may read, beside ids, columns.
+
+    Raises:
+        TypeError: the pair holds what JSON does not have.
+    """
+    seen = [[response_uid(pair.pair, side), pair.response(side).text] for side in SIDES]
+    rules = [pair.pair.tools, dict(pair.pair.template_kwargs), pair.pair.special_tokens]
+    text = json.dumps([seen, rules], sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def data_fingerprint(hashes: np.ndarray[Any, Any]) -> str:
+    """Return a hash of the token ids of all pairs, in order.
+
+    Args:
+        hashes: [P, 16] uint8, ``TokenizedPair.ids_hash`` of each.
+    """
+    return hashlib.blake2b(hashes.tobytes(), digest_size=12).hexdigest()

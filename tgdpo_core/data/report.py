@@ -1,12 +1,14 @@
 """What was found wrong or changed in a data set, counted, with the first rows named."""
 
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
 
 from tgdpo_core.errors import DataError
 
 _SHOWN = 10
+_PLACES = 3
 
 OnBadRow = Literal["error", "skip"]
 
@@ -29,6 +31,8 @@ class DataReport:
         num_pairs: pairs that are trained on.
         problems: ``where: what`` of each row left out.
         counts: how many rows of each problem, and of each change that is not one (truncations).
+        places: the first rows of each.
+        problem_kinds: those counts that are rows left out.
         tokens: totals of prompt, chosen and rejected tokens.
     """
 
@@ -37,12 +41,48 @@ class DataReport:
     num_pairs: int = 0
     problems: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    places: dict[str, list[str]] = field(default_factory=dict)
+    problem_kinds: set[str] = field(default_factory=set)
     tokens: dict[str, int] = field(default_factory=dict)
 
     def add_problem(self, where: str, problem: RowProblem) -> None:
         """Note that a row cannot be used."""
         self.problems.append(f"{where}: {problem}")
-        self.counts[problem.kind] += 1
+        self.problem_kinds.add(problem.kind)
+        self.note(problem.kind, where)
+
+    def note(self, kind: str, where: str) -> None:
+        """Count a row under a kind."""
+        self.counts[kind] += 1
+        places = self.places.setdefault(kind, [])
+        if len(places) < _PLACES:
+            places.append(where)
+
+    def add(self, other: "DataReport") -> None:
+        """Take in what another report has found, in rows that this one has counted already."""
+        self.problems += other.problems
+        self.problem_kinds |= other.problem_kinds
+        self.counts.update(other.counts)
+        for kind, places in other.places.items():
+            known = self.places.setdefault(kind, [])
+            known += places[: _PLACES - len(known)]
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> "DataReport":
+        """Return a report that was written with ``to_json``."""
+        report = DataReport(**values)
+        report.counts = Counter(report.counts)
+        report.problem_kinds = set(report.problem_kinds)
+        return report
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of the report as JSON values."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {
+            **values,
+            "counts": dict(self.counts),
+            "problem_kinds": sorted(self.problem_kinds),
+        }
 
     def raise_if_unusable(self, on_bad_row: OnBadRow) -> None:
         """Raise ``DataError`` for bad rows under ``on_bad_row: error``, or if no pair is left."""

@@ -13,14 +13,13 @@ import numpy as np
 
 from tgdpo_core.data.alignment import owned_ranges
 from tgdpo_core.data.pairs import PreferencePair
+from tgdpo_core.data.report import RowProblem
 from tgdpo_core.data.tokenization import (
     EncodedText,
+    PairReader,
     adds_special_tokens,
     common_prefix,
-    encode_texts,
-    prompt_text,
     response_part,
-    text_with_response,
 )
 from tgdpo_core.errors import DataError
 from tgdpo_core.plugin_api.rewards import Example
@@ -50,14 +49,10 @@ def retokenize(batch: Sequence[Example], tokenizer: Any) -> list[Example]:
     Raises:
         DataError: no prompt token is left, or a chat template rewrites the response.
     """
-    pairs = [_as_pair(example) for example in batch]
-    texts = [
-        text
-        for pair in pairs
-        for text in (prompt_text(pair, tokenizer), text_with_response(pair, "chosen", tokenizer))
-    ]
+    reader = PairReader(tokenizer)
+    pairs = [_as_pair(example, reader) for example in batch]
     special = adds_special_tokens(tokenizer, pairs[0])
-    encoded = iter(encode_texts(texts, tokenizer, add_special_tokens=special))
+    encoded = iter(_encode(pairs, reader, add_special_tokens=special))
     eos = int(tokenizer.eos_token_id) if special else None
     return [
         _retokenized(example, prompt, full, eos)
@@ -65,10 +60,48 @@ def retokenize(batch: Sequence[Example], tokenizer: Any) -> list[Example]:
     ]
 
 
-def _as_pair(example: Example) -> PreferencePair:
-    """Return a pair of which only one response is looked at."""
+def _encode(
+    pairs: Sequence[PreferencePair], reader: PairReader, *, add_special_tokens: bool
+) -> list[EncodedText]:
+    """Return the prompt and the whole text of each pair.
+
+    Raises:
+        DataError: one cannot be laid out or tokenized.
+    """
+    encoded: list[EncodedText] = []
+    for pair in pairs:
+        try:
+            texts = [reader.prompt(pair), reader.with_response(pair, "chosen")]
+            for found in reader.encode(texts, add_special_tokens=add_special_tokens):
+                if isinstance(found, RowProblem):
+                    raise found
+                encoded.append(found)
+        except RowProblem as problem:
+            raise DataError(f"{pair.where}: {problem}") from problem
+    return encoded
+
+
+def _as_pair(example: Example, reader: PairReader) -> PreferencePair:
+    """Return a pair of which only one response is looked at.
+
+    What the other chat template does not read or leaves out is no fault of the row: the policy's
+    template has been checked on it.
+    """
     raw = example.raw_response
-    return PreferencePair(example.prompt, raw, raw, _where(example), tools=example.tools)
+    pair = PreferencePair(
+        example.prompt,
+        raw,
+        raw,
+        _where(example),
+        tools=example.tools,
+        special_tokens=example.special_tokens,
+        may_lose_text=True,
+    )
+    if not example.template_kwargs:
+        return pair
+    read = reader.template_variables(pair)
+    kept = {name: value for name, value in example.template_kwargs.items() if name in read}
+    return replace(pair, template_kwargs=kept)
 
 
 def _where(example: Example) -> str:

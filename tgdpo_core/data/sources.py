@@ -1,44 +1,90 @@
-"""Where rows come from: a registered data set, a local file or folder, or the Hub."""
+"""Where rows come from: a registered data set, local files or a folder, or the Hub."""
 
-import csv
-import json
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from tgdpo_core.data.files import FILE_TYPES, arrow_row, file_rows, file_type
+from tgdpo_core.data.paths import (
+    files_of_folder,
+    is_saved_dataset,
+    labels,
+    named_files,
+    says_splits,
+    siblings,
+)
+from tgdpo_core.data.rows import Row
+from tgdpo_core.data.splits import WHOLE, is_part, require_whole, rows_of_split
 from tgdpo_core.errors import DataError, PluginError, TgdpoError, did_you_mean
 from tgdpo_core.plugin_api.manager import PluginManager
 
-Row = tuple[str, Mapping[str, Any]]
-"""``where`` (for messages) and the row."""
-
-_FILE_TYPES = (".json", ".jsonl", ".ndjson", ".parquet", ".csv")
+__all__ = ["Row", "default_split", "load_rows"]
 
 
-def load_rows(path: str, *, split: str, plugins: PluginManager) -> list[Row]:
-    """Return the rows of a data set with the place of each.
+def load_rows(
+    path: str,
+    *,
+    split: str,
+    plugins: PluginManager,
+    name: str | None = None,
+    revision: str | None = None,
+) -> Iterator[Row]:
+    """Yield the rows of a data set with the place of each; they are read as they are needed.
 
     Args:
-        path: the name of a registered data set, a local JSON, JSONL, Parquet or CSV file, a folder
-            saved by ``datasets``, or a Hub id, tried in this order (write ``./name`` for a local
-            folder that has the name of a registered data set).
-        split: which split of a registered data set, a folder or a Hub id; a file is one split.
+        path: the name of a registered data set; a local JSON, JSONL, CSV, TSV or Parquet file,
+            compressed or not; several files with commas between them, or a pattern (``*.jsonl``); a
+            folder of such files, or saved by ``datasets``; or a Hub id. Tried in this order (write
+            ``./name`` for a local folder that has the name of a registered data set).
+        split: a split of it, with slices as in ``datasets`` (``train[:100]``); files are the split
+            ``train``.
         plugins: where registered data sets are found.
+        name: configuration of a Hub data set.
+        revision: branch, tag or commit of a Hub data set.
 
     Raises:
         DataError: nothing there, or not readable; the message names file and line.
     """
     if plugins.has("dataset", path):
-        return _registered(path, split, plugins)
+        _refuse_hub_settings(path, name, revision)
+        yield from rows_of_split(split, lambda each: _registered(path, each, plugins))
+        return
+    files, folder = named_files(path), Path(path).expanduser()
+    if files is None and folder.is_dir():
+        if is_saved_dataset(folder):
+            _refuse_hub_settings(path, name, revision)
+            yield from rows_of_split(
+                split, lambda each: _from_datasets(path, saved_dataset(folder, each))
+            )
+            return
+        files = files_of_folder(folder, split)
+        split = split if is_part(split) else WHOLE  # the files are those of the split
+    if files is not None:
+        _refuse_hub_settings(path, name, revision)
+        require_whole(split, path)
+        yield from rows_of_split(split, lambda _: _of_files(files))
+        return
+    if file_type(folder) in FILE_TYPES or path.startswith((".", "/", "~")):
+        raise DataError(f"{path}: no such file or folder (data.path). {siblings(folder)}".strip())
+    dataset = hub_dataset(path, split, plugins, name=name, revision=revision)
+    yield from _from_datasets(path, dataset)
+
+
+def default_split(path: str, plugins: PluginManager, otherwise: str) -> str:
+    """Return the split that is meant where none is given: files and folders of them are one."""
+    if plugins.has("dataset", path):
+        return otherwise
     local = Path(path).expanduser()
-    if local.is_file():
-        return list(_file_rows(local))
-    if local.is_dir():
-        return _from_datasets(local.name, _load_folder(local, split))
-    if local.suffix in _FILE_TYPES or path.startswith((".", "/", "~")):
-        raise DataError(f"{path}: no such file or folder (data.path). {_siblings(local)}".strip())
-    return _from_datasets(path, _load_hub(path, split, plugins))
+    if named_files(path) is not None:
+        return WHOLE
+    has_splits = not local.is_dir() or is_saved_dataset(local) or says_splits(local)
+    return otherwise if has_splits else WHOLE
+
+
+def _of_files(files: Iterable[Path]) -> Iterator[Row]:
+    files = list(files)
+    for path, label in zip(files, labels(files), strict=True):
+        yield from file_rows(path, label)
 
 
 def _registered(name: str, split: str, plugins: PluginManager) -> list[Row]:
@@ -54,64 +100,16 @@ def _registered(name: str, split: str, plugins: PluginManager) -> list[Row]:
     return [(f"{name}[{split}] row {i}", row) for i, row in enumerate(rows, 1)]
 
 
-def _file_rows(path: Path) -> Iterator[Row]:
-    try:
-        if path.suffix == ".parquet":
-            import pyarrow.parquet
-
-            rows = pyarrow.parquet.read_table(path).to_pylist()
-            yield from ((f"{path.name} row {i}", row) for i, row in enumerate(rows, 1))
-        elif path.suffix == ".csv":
-            csv.field_size_limit(sys.maxsize)  # responses may be longer than 128 KiB
-            with path.open(encoding="utf-8-sig", newline="") as file:
-                reader = csv.DictReader(file)
-                yield from ((f"{path.name}:{reader.line_num}", row) for row in reader)
-        elif path.suffix in _FILE_TYPES:
-            yield from _json_rows(path)
-        else:
-            raise DataError(
-                f"{path}: unknown file type '{path.suffix}' (data.path). "
-                f"Known: {', '.join(_FILE_TYPES)}."
-            )
-    except (OSError, ValueError, csv.Error) as error:  # ValueError: not UTF-8, not Parquet
-        raise DataError(f"{path} cannot be read: {error}") from error
+def _saved(folder: Path, split: str) -> Iterator[Row]:
+    return _from_datasets(folder.name, saved_dataset(folder, split))
 
 
-def _json_rows(path: Path) -> Iterator[Row]:
-    """Read a JSON array, or one JSON object a line, whatever the file's ending says."""
-    text = path.read_text(encoding="utf-8-sig")
-    if text.lstrip().startswith("["):
-        yield from _array_rows(path, text)
-        return
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            where = f"{path.name}:{number}"
-            yield where, _require_object(where, _parse(where, line))
+def saved_dataset(path: Path, split: str) -> Any:
+    """Return a split of a folder saved by ``datasets``.
 
-
-def _array_rows(path: Path, text: str) -> Iterator[Row]:
-    for i, row in enumerate(_parse(path.name, text), 1):
-        where = f"{path.name} row {i}"
-        yield where, _require_object(where, row)
-
-
-def _parse(where: str, text: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"{where}: not valid JSON: {error.msg} (line {error.lineno}, column {error.colno}). "
-            "Expected a JSON array of objects, or one JSON object a line."
-        ) from error
-
-
-def _require_object(where: str, row: Any) -> Mapping[str, Any]:
-    if not isinstance(row, dict):
-        raise DataError(f"{where}: expected a JSON object, found {type(row).__name__}.")
-    return row
-
-
-def _load_folder(path: Path, split: str) -> Any:
+    Raises:
+        DataError: it cannot be read, or has no such split.
+    """
     import datasets
 
     try:
@@ -124,29 +122,38 @@ def _load_folder(path: Path, split: str) -> Any:
         if split not in loaded:
             raise DataError(f"{path} has no split '{split}'. {did_you_mean(split, loaded)}")
         return loaded[split]
+    if split != str(loaded.split):
+        require_whole(split, str(path))
     return loaded
 
 
-def _load_hub(name: str, split: str, plugins: PluginManager) -> Any:
+def hub_dataset(
+    path: str, split: str, plugins: PluginManager, *, name: str | None, revision: str | None
+) -> Any:
+    """Return a split of a data set of the Hub.
+
+    Raises:
+        DataError: it cannot be loaded now.
+    """
     import datasets
 
     try:
-        return datasets.load_dataset(name, split=split)
+        return datasets.load_dataset(path, name=name, revision=revision, split=split)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise DataError(
-            f"data.path '{name}' is neither a registered data set, nor a local file or folder, nor "
+            f"data.path '{path}' is neither a registered data set, nor a local file or folder, nor "
             f"a data set of the Hub that can be loaded now: {error}\n"
-            f"Registered: {did_you_mean(name, plugins.names('dataset'))}"
+            f"Registered: {did_you_mean(path, plugins.names('dataset'))}"
         ) from error
 
 
-def _from_datasets(name: str, dataset: Any) -> list[Row]:
-    return [(f"{name} row {i}", row) for i, row in enumerate(dataset, 1)]
+def _refuse_hub_settings(path: str, name: str | None, revision: str | None) -> None:
+    for key, value in (("data.name", name), ("data.revision", revision)):
+        if value is not None:
+            raise DataError(
+                f"{key}: only for data sets of the Hub, and {path} is none. Leave it out."
+            )
 
 
-def _siblings(path: Path) -> str:
-    folder = path.parent
-    if not folder.is_dir():
-        return f"The folder {folder} does not exist either."
-    files = [p.name for p in folder.iterdir() if p.suffix in _FILE_TYPES]
-    return did_you_mean(path.name, files) if files else ""
+def _from_datasets(name: str, dataset: Any) -> Iterator[Row]:
+    yield from ((f"{name} row {i}", arrow_row(row)) for i, row in enumerate(dataset, 1))

@@ -10,31 +10,35 @@ Rules of length, all counted in the report:
     no response token left, or the two responses equal after the cut: the row is a bad row.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tgdpo_core.data.offsets import offsets_cover, offsets_from_bytes
+from tgdpo_core.data.encoding import EncodedText, check_tokenizer, encode_texts
+from tgdpo_core.data.model_text import PairReader, adds_special_tokens
 from tgdpo_core.data.pairs import SIDES, PreferencePair, TokenizedPair, TokenizedResponse
 from tgdpo_core.data.report import DataReport, RowProblem
-from tgdpo_core.errors import DataError
-from tgdpo_core.plugin_api.rewards import Side
+from tgdpo_core.data.special_tokens import ModelText
 
-_BATCH = 512  # pairs tokenized together: the Rust tokenizer works in parallel
+__all__ = [
+    "EncodedText",
+    "LengthLimits",
+    "PairReader",
+    "adds_special_tokens",
+    "check_tokenizer",
+    "common_prefix",
+    "encode_texts",
+    "layout",
+    "response_part",
+    "tokenize_pairs",
+]
 
-PLAIN_TEMPLATE = (
-    "{% for m in messages %}"
-    "{% if m['role'] == 'system' %}{{ m['content'] }}"
-    "{% elif m['role'] == 'assistant' %}{{ '\n\nAssistant: ' + m['content'] }}"
-    "{% else %}{{ '\n\nHuman: ' + m['content'] }}{% endif %}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '\n\nAssistant:' }}{% endif %}"
-)
-"""Layout of messages for a tokenizer that brings no chat template (a base model)."""
+TOKENIZED_TOGETHER = 512  # pairs tokenized together: the Rust tokenizer works in parallel
 
 _Array = np.ndarray[Any, Any]
+_Encoded = tuple[EncodedText, EncodedText, EncodedText]
 
 
 @dataclass(frozen=True)
@@ -43,14 +47,6 @@ class LengthLimits:
 
     max_length: int = 2048
     max_prompt_length: int | None = None
-
-
-class EncodedText(NamedTuple):
-    """A text with its token ids [T] int64 and their character ranges [T, 2] int64."""
-
-    text: str
-    ids: _Array
-    offsets: _Array
 
 
 def tokenize_pairs(
@@ -62,19 +58,21 @@ def tokenize_pairs(
         pairs: parsed pairs, all text or all messages.
         tokenizer: a fast tokenizer of transformers with an EOS token.
         limits: see the module's rules of length.
-        report: takes problems, truncation counts and token totals.
+        report: takes problems, counts of what was changed, and token totals.
 
     Raises:
-        DataError: a tokenizer without offsets or EOS, or a chat template that fails.
+        DataError: a tokenizer without offsets or EOS, or a chat template that runs away.
     """
-    check_tokenizer(tokenizer)
     tokenized: list[TokenizedPair] = []
-    for batch in _batched(pairs, _BATCH):
-        for pair, encoded in zip(batch, _encode(batch, tokenizer), strict=True):
-            try:
-                tokenized.append(_assemble(pair, encoded, tokenizer, limits, report))
-            except RowProblem as problem:
-                report.add_problem(pair.where, problem)
+    for start in range(0, len(pairs), TOKENIZED_TOGETHER):
+        batch = pairs[start : start + TOKENIZED_TOGETHER]
+        for pair, found in zip(batch, tokenize_batch(batch, tokenizer, limits), strict=True):
+            if isinstance(found, RowProblem):
+                report.add_problem(pair.where, found)
+                continue
+            tokenized.append(found.pair)
+            for name in found.changes:
+                report.note(name, pair.where)
     report.num_pairs = len(tokenized)
     report.tokens = {
         "prompt": sum(len(p.prompt_ids) for p in tokenized),
@@ -84,103 +82,78 @@ def tokenize_pairs(
     return tokenized
 
 
-def check_tokenizer(tokenizer: Any) -> None:
-    """Raise ``DataError`` for a tokenizer without character offsets or without an EOS token."""
-    if not getattr(tokenizer, "is_fast", False):
-        raise DataError(
-            f"The tokenizer {type(tokenizer).__name__} gives no character offsets. "
-            "Use a fast one: a model folder with tokenizer.json."
-        )
-    if tokenizer.eos_token_id is None:
-        raise DataError(
-            "The tokenizer has no EOS token, so a response would have no end. "
-            "Set eos_token in its tokenizer_config.json."
-        )
+class Tokenized(NamedTuple):
+    """A pair with its token ids, and the names of what was changed on the way, sorted."""
+
+    pair: TokenizedPair
+    changes: Sequence[str]
+
+
+def tokenize_batch(
+    batch: Sequence[PreferencePair], tokenizer: Any, limits: LengthLimits
+) -> list[Tokenized | RowProblem]:
+    """Return each pair with its token ids, or why it cannot be used.
+
+    Raises:
+        DataError: a tokenizer without offsets or EOS, or a chat template that runs away.
+    """
+    reader = PairReader(tokenizer)
+    results: list[Tokenized | RowProblem] = []
+    for pair, found in zip(batch, _encode(batch, reader, tokenizer), strict=True):
+        if isinstance(found, RowProblem):
+            results.append(found)
+            continue
+        try:
+            tokenized, changes = _assemble(pair, found.texts, tokenizer, limits)
+            results.append(Tokenized(tokenized, sorted({*changes, *found.changes})))
+        except RowProblem as problem:
+            results.append(problem)
+    return results
+
+
+class _EncodedPair(NamedTuple):
+    """Prompt, prompt + chosen and prompt + rejected, and what was changed in them."""
+
+    texts: _Encoded
+    changes: frozenset[str]
 
 
 def _encode(
-    batch: Sequence[PreferencePair], tokenizer: Any
-) -> Iterator[tuple[EncodedText, EncodedText, EncodedText]]:
-    """Yield prompt, prompt + chosen and prompt + rejected of each pair, encoded."""
-    texts = [
-        text
-        for pair in batch
-        for text in (
-            prompt_text(pair, tokenizer),
-            *(text_with_response(pair, side, tokenizer) for side in SIDES),
-        )
-    ]
+    batch: Sequence[PreferencePair], reader: PairReader, tokenizer: Any
+) -> Iterator[_EncodedPair | RowProblem]:
+    """Yield the encoded texts of each pair, or what is wrong with it."""
+    laid_out = [_laid_out(pair, reader) for pair in batch]
+    flat = [text for texts in laid_out if not isinstance(texts, RowProblem) for text in texts]
     special = adds_special_tokens(tokenizer, batch[0])
-    triples = iter(encode_texts(texts, tokenizer, add_special_tokens=special))
-    yield from zip(triples, triples, triples, strict=True)
+    encoded = iter(reader.encode(flat, add_special_tokens=special))
+    for texts in laid_out:
+        if isinstance(texts, RowProblem):
+            yield texts
+            continue
+        triple = [next(encoded) for _ in texts]
+        problem = next((found for found in triple if isinstance(found, RowProblem)), None)
+        if problem:
+            yield problem
+            continue
+        prompt, chosen, rejected = (found for found in triple if isinstance(found, EncodedText))
+        changes = frozenset(name for text in texts for name in text.changes)
+        yield _EncodedPair((prompt, chosen, rejected), changes)
 
 
-def encode_texts(
-    texts: Sequence[str], tokenizer: Any, *, add_special_tokens: bool
-) -> list[EncodedText]:
-    """Return texts with ids and offsets that are known to cover them.
-
-    Raises:
-        DataError: offsets that leave out text and cannot be made from the tokens' bytes.
-    """
-    output = tokenizer(
-        list(texts),
-        add_special_tokens=add_special_tokens,
-        return_offsets_mapping=True,
-        verbose=False,
-    )
-    encoded = []
-    for text, ids, found in zip(texts, output["input_ids"], output["offset_mapping"], strict=True):
-        offsets = np.asarray(found, np.int64).reshape(-1, 2)
-        if not offsets_cover(offsets, text, tokenizer):
-            offsets = offsets_from_bytes(text, tokenizer, add_special_tokens=add_special_tokens)
-        encoded.append(EncodedText(text, np.asarray(ids, np.int64), offsets))
-    return encoded
-
-
-def adds_special_tokens(tokenizer: Any, pair: PreferencePair) -> bool:
-    """Return whether BOS and EOS are added to a pair's text: a chat template writes its own."""
-    return not (pair.is_chat and tokenizer.chat_template)
-
-
-def prompt_text(pair: PreferencePair, tokenizer: Any) -> str:
-    """Return the prompt as the model sees it."""
-    if not pair.is_chat:
-        return str(pair.prompt)
-    return render_messages(pair, [*pair.prompt], tokenizer, add_generation_prompt=True)
-
-
-def text_with_response(pair: PreferencePair, side: Side, tokenizer: Any) -> str:
-    """Return prompt and response as the model sees them."""
-    response = pair.response(side)
-    if not pair.is_chat:
-        return f"{pair.prompt}{response}"
-    return render_messages(pair, [*pair.prompt, *response], tokenizer)
-
-
-def render_messages(
-    pair: PreferencePair, messages: Sequence[Any], tokenizer: Any, **kwargs: Any
-) -> str:
-    """Return messages as text through the tokenizer's chat template, else the plain layout."""
-    import jinja2
-
-    template = None if tokenizer.chat_template else PLAIN_TEMPLATE
+def _laid_out(pair: PreferencePair, reader: PairReader) -> list[ModelText] | RowProblem:
     try:
-        text: str = tokenizer.apply_chat_template(
-            messages, tools=pair.tools, chat_template=template, tokenize=False, **kwargs
-        )
-    except (jinja2.TemplateError, ValueError, TypeError) as error:
-        raise DataError(f"{pair.where}: the chat template refuses the messages: {error}") from error
-    return text
+        return [reader.prompt(pair), *(reader.with_response(pair, side) for side in SIDES)]
+    except RowProblem as problem:
+        return problem
 
 
 def _assemble(
     pair: PreferencePair,
-    encoded: tuple[EncodedText, EncodedText, EncodedText],
+    encoded: _Encoded,
     tokenizer: Any,
     limits: LengthLimits,
-    report: DataReport,
-) -> TokenizedPair:
+) -> tuple[TokenizedPair, list[str]]:
+    """Return the pair as it is trained, and the names of what was changed, for counting."""
     prompt, chosen, rejected = encoded
     boundary = min(common_prefix(prompt.ids, full.ids) for full in (chosen, rejected))
     if boundary == 0:
@@ -201,8 +174,19 @@ def _assemble(
             "identical_after_truncation",
             f"the responses are equal within max_length {limits.max_length}",
         )
-    report.counts.update(_changes(prompt.ids, boundary, prompt_ids, responses))
-    return TokenizedPair(pair, prompt_ids, *responses)
+    changes = _changes(prompt.ids, boundary, prompt_ids, responses)
+    ends = [_end(full.ids[boundary:], int(tokenizer.eos_token_id)) for full in (chosen, rejected)]
+    if eos is None and None in ends:
+        changes.append("ends_without_eos")
+    if any(ends):
+        changes.append("tokens_after_eos")
+    return TokenizedPair(pair, prompt_ids, *responses), changes
+
+
+def _end(ids: _Array, eos: int) -> int | None:
+    """Return how many tokens follow the last EOS, or None without one."""
+    places = np.flatnonzero(ids == eos)
+    return len(ids) - 1 - int(places[-1]) if len(places) else None
 
 
 def _changes(
@@ -246,21 +230,19 @@ def response_part(
     """
     ids, offsets = full.ids[boundary:], np.maximum(full.offsets[boundary:] - start, 0)
     text = full.text[start:]
-    if eos is not None and (not len(ids) or ids[-1] != eos):
+    if eos is not None and not _has_end(text, ids, offsets, eos):
         ids = np.append(ids, eos)
         offsets = np.vstack([offsets, [[len(text), len(text)]]])
-    elif eos is not None:
-        offsets[-1] = np.where(offsets[-1] == 0, len(text), offsets[-1])
     kept = offsets[:room]
     if len(ids) > room:
         text = text[: int(kept[:, 1].max())]
     return TokenizedResponse(ids[:room], kept, text, num_untruncated=len(ids))
 
 
-def _batched(items: Iterable[Any], size: int) -> Iterator[Sequence[Any]]:
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
-        yield batch
+def _has_end(text: str, ids: _Array, offsets: _Array, eos: int) -> bool:
+    """Return whether the last EOS has nothing but white space behind it."""
+    places = np.flatnonzero(ids == eos)
+    return len(places) > 0 and not text[int(offsets[places[-1], 1]) :].strip()
 
 
 def layout(tokenizer: Any, pairs: Sequence[PreferencePair]) -> str:

@@ -2,7 +2,8 @@
 
 A row is ``prompt, chosen, rejected, prompt, chosen, rejected, ...``. A response sees its prompt and
 itself; rejected does not see chosen; pairs do not see each other. Positions of a rejected response
-continue after its prompt, so that every token has the position it would have alone.
+continue after its prompt, so that every token has the position it would have alone. A row may end
+in a tail that makes its length a round number.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
 
 Span = tuple[int, int]  # first and one-past-last index in the row
@@ -42,10 +44,27 @@ class Segment:
 
 @dataclass(frozen=True)
 class Layout:
-    """The segments of a row; together their queries are the row, in order."""
+    """The segments of a row; together their queries are the row, in order.
 
-    segments: Sequence[Segment]
+    Attributes:
+        lengths: (prompt, chosen, rejected) of each pair.
+        tail: positions after the last pair that belong to none and that nothing reads.
+    """
+
+    lengths: Sequence[tuple[int, int, int]]
+    tail: int = 0
     _made: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    @cached_property
+    def segments(self) -> list[Segment]:
+        """What each run of queries sees."""
+        segments, start = [], 0
+        for prompt, chosen, rejected in self.lengths:
+            segments += pair_segments(start, prompt, chosen, rejected)
+            start += prompt + chosen + rejected
+        if self.tail:
+            segments += pair_segments(start, self.tail, 0, 0)
+        return segments
 
     @cached_property
     def query_sizes(self) -> list[int]:
@@ -67,6 +86,10 @@ class Layout:
     def varlen(self, device: torch.device) -> "VarlenPlan":
         """Return the layout in the form of variable-length attention kernels."""
         return self._once(("varlen", device), lambda: self._varlen(device))
+
+    def places(self, device: torch.device) -> "TokenPlaces":
+        """Return the layout token by token, the form of kernels that take a mask as a function."""
+        return self._once(("places", device), lambda: self._places(device))
 
     def mask(self, index: int, window: int | None, device: torch.device) -> torch.Tensor | None:
         """Return [queries, keys] bool, what a segment's queries see; None where it is causal.
@@ -92,16 +115,27 @@ class Layout:
         return self._made[key]
 
     def _varlen(self, device: torch.device) -> "VarlenPlan":
+        spans = [np.arange(*span) for segment in self.segments for span in segment.keys]
         return VarlenPlan(
-            key_index=torch.tensor(
-                [i for s in self.segments for start, end in s.keys for i in range(start, end)],
-                device=device,
-            ),
+            key_index=torch.from_numpy(np.concatenate(spans)).to(device),
             cu_queries=_cumulative([s.num_queries for s in self.segments], device),
             cu_keys=_cumulative([s.num_keys for s in self.segments], device),
             max_queries=max(s.num_queries for s in self.segments),
             max_keys=max(s.num_keys for s in self.segments),
         )
+
+    def _places(self, device: torch.device) -> "TokenPlaces":
+        lengths = np.array([*self.lengths, (self.tail, 0, 0)])
+        prompts = lengths[:, 0]
+        starts = np.stack([np.zeros_like(prompts), prompts, prompts], 1).ravel()
+        runs = zip(starts, lengths.ravel(), strict=True)
+        position = np.concatenate([np.arange(start, start + length) for start, length in runs])
+        numbers = {
+            "pair": np.repeat(np.arange(len(lengths)), lengths.sum(1)),
+            "branch": np.repeat(np.tile(np.arange(3), len(lengths)), lengths.ravel()),
+            "position": position,
+        }
+        return TokenPlaces(**{k: torch.from_numpy(v).to(device) for k, v in numbers.items()})
 
 
 @dataclass(frozen=True)
@@ -121,6 +155,23 @@ class VarlenPlan:
     cu_keys: torch.Tensor
     max_queries: int
     max_keys: int
+
+
+@dataclass(frozen=True)
+class TokenPlaces:
+    """Where each token of a row belongs, [T] int64.
+
+    A token sees the tokens of its pair that are in the prompt or in its own branch, up to itself.
+
+    Attributes:
+        pair: number of its pair; the tail is one more.
+        branch: 0 in the prompt, 1 in the chosen response, 2 in the rejected one.
+        position: in its sequence, prompt first.
+    """
+
+    pair: torch.Tensor
+    branch: torch.Tensor
+    position: torch.Tensor
 
 
 def lower_right(

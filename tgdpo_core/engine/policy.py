@@ -7,9 +7,17 @@ from typing import Any
 
 import torch
 
-from tgdpo_core.engine import attention
-from tgdpo_core.engine.logps import token_logps
-from tgdpo_core.engine.probe import Choice, HeadSettings, head_settings, plain_logps, probe
+from tgdpo_core.engine import attention as door
+from tgdpo_core.engine.attention import Backend
+from tgdpo_core.engine.choice import Choice, Request
+from tgdpo_core.engine.head import (
+    HeadSettings,
+    fused_logps,
+    head_settings,
+    is_plain_linear,
+    module_logps,
+)
+from tgdpo_core.engine.probe import compute_dtype, plain_logps, probe
 from tgdpo_core.engine.rows import (
     PackedRow,
     PairIds,
@@ -20,6 +28,7 @@ from tgdpo_core.engine.rows import (
 )
 
 _ENGINE = "tgdpo_engine"
+_GPU_ROW_MULTIPLE = 128
 
 
 class TokenLogps:
@@ -32,15 +41,34 @@ class TokenLogps:
         model: a causal language model of transformers, or one wrapped by peft.
         layout: ``auto`` (share where the probe allows it) or ``pad``.
         chunk_size: see ``token_logps``.
+        attention: ``auto``, or a backend to try first (``varlen``, ``flash-attn``, ``flex``,
+            ``segments``).
+        autocast: dtype of the autocast that rows will be computed under; None tries bfloat16 beside
+            float32 on a GPU.
+        row_multiple: shared rows get lengths that this divides, by an inert tail; None is 128 on a
+            GPU, 1 elsewhere.
     """
 
-    def __init__(self, model: Any, *, layout: str = "auto", chunk_size: int | None = None) -> None:
-        attention.register()
+    def __init__(
+        self,
+        model: Any,
+        *,
+        layout: str = "auto",
+        chunk_size: int | None = None,
+        attention: str = "auto",
+        autocast: torch.dtype | None = None,
+        row_multiple: int | None = None,
+    ) -> None:
+        door.register()
         self._model = model
         self._chunk_size = chunk_size
+        on_gpu = model.device.type == "cuda"
+        self._row_multiple = row_multiple or (_GPU_ROW_MULTIPLE if on_gpu else 1)
         self._settings: HeadSettings = head_settings(model)
-        self._plain_attention = attention.plain_implementation(model)
-        self.choice: Choice = probe(model, self._logps, may_share=layout == "auto")
+        self._plain_attention = door.plain_implementation(model)
+        self.choice: Choice
+        request = Request(layout, attention, autocast)
+        self.choice, self._backends = probe(model, self._logps, request)
 
     def plan(self, pairs: Sequence[PairIds], budget: int) -> list[list[int]]:
         """Return which pairs go into one row, as indices; a row has at most ``budget`` tokens.
@@ -53,7 +81,9 @@ class TokenLogps:
 
     def row(self, pairs: Sequence[PairIds]) -> PackedRow:
         """Return pairs as one row of the chosen layout, on the CPU."""
-        return share_pairs(pairs) if self.choice.layout == "share" else pad_pairs(pairs)
+        if self.choice.layout == "share":
+            return share_pairs(pairs, multiple=self._row_multiple)
+        return pad_pairs(pairs)
 
     def __call__(self, row: PackedRow) -> torch.Tensor:
         """Return log pi of every response token of the row, [N] float32."""
@@ -62,32 +92,47 @@ class TokenLogps:
     def plain(self, *args: Any, **kwargs: Any) -> Any:
         """Return the model's own output, with the attention it was loaded with."""
         forward = vars(self._model).get("tgdpo_forward", self._model)
-        if attention.implementation(self._model) == self._plain_attention:
+        if door.implementation(self._model) == self._plain_attention:
             return forward(*args, **kwargs)
-        with attention.use(self._model, self._plain_attention):
+        with door.use(self._model, self._plain_attention):
             return forward(*args, **kwargs)
 
-    def _logps(self, row: PackedRow, *, head: str) -> torch.Tensor:
+    def _logps(self, row: PackedRow, *, head: str, backend: Backend | None = None) -> torch.Tensor:
         """Compute by the chunked head (``chunked``) or through the model's logits (``model``)."""
-        wanted = attention.NAME if row.layout is not None else self._plain_attention
-        if attention.implementation(self._model) != wanted:
+        wanted = door.NAME if row.layout is not None else self._plain_attention
+        if door.implementation(self._model) != wanted:
             # It stays: gradient checkpointing computes layers again during the backward pass.
             self._model.set_attn_implementation(wanted)
+        inputs = row.inputs()
+        if row.layout is not None:
+            backend = backend or self._backends.of(compute_dtype(self._model))
+            inputs["tgdpo_attention"] = backend.bind(row.layout, row.input_ids.device)
         if head == "model":
             forward = vars(self._model).get("tgdpo_forward", self._model)
-            return plain_logps(forward, row)
-        hidden = self._model.get_decoder()(**row.inputs()).last_hidden_state
+            return plain_logps(forward, row, inputs)
+        hidden = self._model.get_decoder()(**inputs).last_hidden_state
+        return self._head_logps(hidden.flatten(0, 1).index_select(0, row.source), row.targets)
+
+    def _head_logps(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         # Looked up at call time: peft and sharding replace it.
         output = self._model.get_output_embeddings()
-        return token_logps(
-            hidden.flatten(0, 1).index_select(0, row.source),
-            output.weight,
-            row.targets,
-            bias=getattr(output, "bias", None),
-            logit_softcap=self._settings.softcap,
-            logit_scale=self._settings.scale,
+        if not is_plain_linear(output):
+            return module_logps(output, hidden, targets, self._settings)
+        return fused_logps(
+            output,
+            hidden,
+            targets,
+            self._settings,
             chunk_size=self._chunk_size,
+            kernel=self._kernel,
         )
+
+    @property
+    def _kernel(self) -> str:
+        """The kernel of the head; ours until the probe has chosen."""
+        chosen = vars(self).get("choice")
+        is_cut = chosen is not None and chosen.head_kernel == "cut-cross-entropy"
+        return "cut-cross-entropy" if is_cut else "tiles"
 
 
 def engine_of(model: Any, **settings: Any) -> TokenLogps:
@@ -98,7 +143,7 @@ def engine_of(model: Any, **settings: Any) -> TokenLogps:
 
 def plain_copy(model: Any) -> Any:
     """Return a frozen copy of a model, to be called as transformers means it."""
-    plain = attention.plain_implementation(model)
+    plain = door.plain_implementation(model)
     duplicate = copy.deepcopy(model).requires_grad_(False).eval()
     duplicate.set_attn_implementation(plain)
     return duplicate

@@ -6,19 +6,22 @@ A model that does not ask raises no error, it only gives other numbers. So rando
 both ways, and what does not agree is not used.
 """
 
+import logging
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 
 from tgdpo_core.engine import attention
+from tgdpo_core.engine.attention import Backend, UnsupportedAttentionError
+from tgdpo_core.engine.choice import Backends, Choice, Request
+from tgdpo_core.engine.head import choose_kernel, head_settings, is_plain_linear
 from tgdpo_core.engine.rows import PackedRow, PairIds, pad_pairs, share_pairs
 
-# Attributes of a config that say how logits are scaled, and whether they multiply or divide.
-_SCALES = {"logit_scale": 1, "logits_scaling": -1, "lm_head_multiplier": 1, "output_multiplier": 1}
+logger = logging.getLogger(__name__)
+
 _SHAREABLE_LAYERS = {"full_attention", "sliding_attention"}
 # Rotary embeddings that depend on the longest sequence of a row once it passes a limit.
 _LENGTH_DEPENDENT_ROPE = {"dynamic", "longrope"}
@@ -28,118 +31,157 @@ _ROUNDING = {torch.float64: 1e-8, torch.float32: 1e-4}
 _HALF_ROUNDING = 0.05
 
 
-@dataclass(frozen=True)
-class HeadSettings:
-    """What a model does to its logits beyond weight and bias."""
-
-    softcap: float | None
-    scale: float
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What the probe found.
-
-    Attributes:
-        layout: ``share`` (every prompt once) or ``pad``.
-        layout_reason: why.
-        head: ``chunked`` (hidden states and the chunked head) or ``model`` (the model's logits).
-        head_reason: why.
-    """
-
-    layout: Literal["share", "pad"]
-    layout_reason: str
-    head: Literal["chunked", "model"]
-    head_reason: str
-
-
 Logps = Callable[..., torch.Tensor]
-"""``logps(row, head=...)`` -> [N] float32."""
-
-
-def head_settings(model: Any) -> HeadSettings:
-    """Return soft-cap and scale of the logits as the model's config states them."""
-    config = model.config.get_text_config()
-    scale = 1.0
-    for name, exponent in _SCALES.items():
-        value = getattr(config, name, None)
-        if isinstance(value, int | float):
-            scale *= float(value) ** exponent
-    return HeadSettings(getattr(config, "final_logit_softcapping", None), scale)
+"""``logps(row, head=..., backend=...)`` -> [N] float32."""
 
 
 @torch.no_grad()
-def probe(model: Any, logps: Logps, *, may_share: bool) -> Choice:
-    """Return the layout and the head whose numbers equal one plain forward per sequence.
+def probe(model: Any, logps: Logps, request: Request) -> tuple[Choice, Backends]:
+    """Return layout, head and attention whose numbers equal one plain forward per sequence.
 
     Args:
         model: on the device and in the dtype it will be used in.
-        logps: computes a row by either head, switching the attention as the row needs it.
-        may_share: False to ask for padded rows.
+        logps: computes a row by a head and a backend, switching the attention as the row needs it.
+        request: what is wanted.
     """
-    before = attention.plain_implementation(model)
-    model.set_attn_implementation(before)
-    pairs = _probe_pairs(model)
-    with _evaluating(model):
-        expected = _separate_logps(model, pairs)
-        padded = pad_pairs(pairs).to(model.device)
-        noise = _difference(logps(padded, head="model"), expected)
-        allowed = max(_ROUNDING.get(model.dtype, _HALF_ROUNDING), 5 * noise)
-        head, head_reason = _choose_head(padded, expected, logps, allowed)
+    try:
+        with _evaluating(model):
+            return _Probe(model, logps, request).choose()
+    finally:
+        model.set_attn_implementation(attention.plain_implementation(model))
+
+
+class _Probe:
+    """The pairs, the truth about them, and the choices that follow."""
+
+    def __init__(self, model: Any, logps: Logps, request: Request) -> None:
+        self._model, self._logps, self._request = model, logps, request
+        self._pairs = _probe_pairs(model)
+        self._device = model.device.type
+        self._measure()
+
+    def _measure(self) -> None:
+        """Note the truth and what rounding explains, in the precision that is in force."""
+        self._model.set_attn_implementation(attention.plain_implementation(self._model))
+        self._expected = _separate_logps(self._model, self._pairs)
+        self._padded = pad_pairs(self._pairs).to(self._model.device)
+        noise = _difference(self._logps(self._padded, head="model"), self._expected)
+        dtype = compute_dtype(self._model)
+        self._allowed = max(_ROUNDING.get(dtype, _HALF_ROUNDING), 5 * noise)
+
+    def choose(self) -> tuple[Choice, Backends]:
+        """Return the choices, for the model's own precision and for autocast."""
+        head, head_reason = self._choose_head()
+        kernel, kernel_reason = self._head_kernel(head)
+        autocast = self._autocast()
+        # Rows of float32 are the exception beside autocast: no kernel is compiled for them.
+        wanted = "segments" if autocast else self._request.attention
+        layout, reason, full = self._choose_layout(head, wanted)
+        backend, why = full if full else (None, "rows are padded")
+        half = backend
+        if backend and autocast:
+            with torch.autocast(self._device, dtype=autocast):
+                self._measure()
+                layout, reason_half, found = self._choose_layout(head, self._request.attention)
+                reason = f"{reason}; under autocast: {reason_half}"
+                if found:
+                    half, why = found[0], f"{found[1]}; without autocast {backend.name}: {why}"
+        name = half.name if half and layout == "share" else "plain"
+        choice = Choice(layout, reason, head, head_reason, name, why, kernel, kernel_reason)
+        logger.info("Rows: %s; attention: %s (%s); head: %s", layout, name, why, kernel)
+        fallback = attention.make("segments")
+        return choice, Backends(backend or fallback, half or fallback)
+
+    def _autocast(self) -> torch.dtype | None:
+        if self._request.autocast:
+            return self._request.autocast
+        wide = compute_dtype(self._model) == torch.float32
+        return torch.bfloat16 if wide and self._device == "cuda" else None
+
+    def _head_kernel(self, head: str) -> tuple[str, str]:
+        if head == "model":
+            return "model", "the model's own logits are used"
+        model = self._model
+        dtype = self._autocast() or compute_dtype(model)
+        plain = is_plain_linear(model.get_output_embeddings())
+        return choose_kernel(model.device, dtype, head_settings(model), plain=plain)
+
+    def _choose_head(self) -> tuple[Literal["chunked", "model"], str]:
         try:
-            layout, reason = _choose_layout(
-                model, pairs, expected, lambda row: logps(row, head=head), allowed, may_share
+            found = self._logps(self._padded, head="chunked")
+        except (AttributeError, TypeError, ValueError, NotImplementedError) as error:
+            return "model", f"the decoder cannot be called alone ({error})"
+        worst = _difference(found, self._expected)
+        if not worst <= self._allowed:
+            return "model", f"decoder and head are off by {worst:.2g} (allowed {self._allowed:.1g})"
+        return "chunked", f"decoder and head equal the model's logits within {worst:.1g}"
+
+    def _choose_layout(
+        self, head: str, wanted: str
+    ) -> tuple[Literal["share", "pad"], str, tuple[Backend, str] | None]:
+        """Return the layout, why, and the backend of shared rows with its own reason."""
+        asked = self._request.layout == "auto"
+        obstacle = _structural_obstacle(self._model) if asked else "padded rows were asked for"
+        if obstacle:
+            return "pad", obstacle, None
+        row = share_pairs(self._pairs).to(self._model.device)
+        refused: list[str] = []
+        reason = ""
+        for name in attention.candidates(wanted, self._device):
+            try:
+                backend = attention.make(name)
+                worst = self._error_of(row, head, backend)
+            except UnsupportedAttentionError as error:  # known beforehand: nothing is wrong
+                reason = f"a shared row fails: {type(error).__name__}: {error}"
+                refused.append(f"{name}: {error}")
+                continue
+            except _DoesNotCallUsError as error:
+                return "pad", str(error), None
+            # Any model may end up here, with any error of its own; the answer is the same for all.
+            except Exception as error:  # noqa: BLE001
+                reason = f"a shared row fails: {type(error).__name__}: {error}"
+            else:
+                if worst <= self._allowed:
+                    why = "; ".join([backend.what, *(f"not {line}" for line in refused)])
+                    reason = f"shared rows equal one forward per sequence within {worst:.1g}"
+                    return "share", reason, (backend, why)
+                reason = f"shared rows are off by {worst:.2g} (allowed {self._allowed:.1g})"
+            logger.warning("Attention '%s' is not used: %s.", name, reason)
+            refused.append(f"{name}: {reason}")
+        return "pad", reason, None
+
+    def _error_of(self, row: PackedRow, head: str, backend: Backend) -> float:
+        """Return how far a shared row through a backend is from the truth."""
+        with attention.counted() as calls:
+            found = self._logps(row, head=head, backend=backend)
+        layers = self._model.config.get_text_config().num_hidden_layers
+        if calls.count != layers:
+            raise _DoesNotCallUsError(
+                f"{calls.count} of {layers} layers use the attention function"
             )
-        finally:
-            model.set_attn_implementation(before)
-    return Choice(layout, reason, head, head_reason)
+        return _difference(found, self._expected)
 
 
-def plain_logps(forward: Callable[..., Any], row: PackedRow) -> torch.Tensor:
+class _DoesNotCallUsError(Exception):
+    """Layers that go past the attention function: no backend could help."""
+
+
+def compute_dtype(model: Any) -> torch.dtype:
+    """Return the dtype that a model's products are computed in, here and now."""
+    kind = model.device.type
+    if torch.is_autocast_enabled(kind) and model.dtype != torch.float64:
+        return torch.get_autocast_dtype(kind)
+    dtype: torch.dtype = model.dtype
+    return dtype
+
+
+def plain_logps(
+    forward: Callable[..., Any], row: PackedRow, inputs: dict[str, Any]
+) -> torch.Tensor:
     """Return [N] float32 log-probs of a row through the model's own head."""
-    logits = forward(**row.inputs()).logits
+    logits = forward(**inputs).logits
     chosen = logits.flatten(0, 1).index_select(0, row.source).float()
     return torch.log_softmax(chosen, -1).gather(1, row.targets[:, None]).squeeze(1)
-
-
-def _choose_head(
-    row: PackedRow, expected: torch.Tensor, logps: Logps, allowed: float
-) -> tuple[Literal["chunked", "model"], str]:
-    try:
-        found = logps(row, head="chunked")
-    except (AttributeError, TypeError, ValueError, NotImplementedError) as error:
-        return "model", f"the decoder cannot be called alone ({error})"
-    worst = _difference(found, expected)
-    if not worst <= allowed:
-        return "model", f"decoder and head are off by {worst:.2g} (allowed {allowed:.1g})"
-    return "chunked", f"decoder and head equal the model's logits within {worst:.1g}"
-
-
-def _choose_layout(
-    model: Any,
-    pairs: list[PairIds],
-    expected: torch.Tensor,
-    logps: Callable[[PackedRow], torch.Tensor],
-    allowed: float,
-    may_share: bool,
-) -> tuple[Literal["share", "pad"], str]:
-    obstacle = "padded rows were asked for" if not may_share else _structural_obstacle(model)
-    if obstacle:
-        return "pad", obstacle
-    row = share_pairs(pairs).to(model.device)
-    try:
-        with attention.counted() as calls:
-            found = logps(row)
-    # Any model may end up here, with any error of its own; the answer is the same for all.
-    except Exception as error:  # noqa: BLE001
-        return "pad", f"a shared row fails: {type(error).__name__}: {error}"
-    layers = model.config.get_text_config().num_hidden_layers
-    if calls.count != layers:
-        return "pad", f"{calls.count} of {layers} layers use the attention function"
-    worst = _difference(found, expected)
-    if not worst <= allowed:
-        return "pad", f"shared rows are off by {worst:.2g} (allowed {allowed:.1g})"
-    return "share", f"shared rows equal one forward per sequence within {worst:.1g}"
 
 
 def _structural_obstacle(model: Any) -> str | None:
@@ -162,7 +204,8 @@ def _separate_logps(model: Any, pairs: list[PairIds]) -> torch.Tensor:
     for pair in pairs:
         for response in (pair.chosen, pair.rejected):
             alone = pad_pairs([PairIds(pair.prompt, response, ())])
-            parts.append(plain_logps(model, alone.to(model.device)))
+            alone = alone.to(model.device)
+            parts.append(plain_logps(model, alone, alone.inputs()))
     return torch.cat(parts)
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from tgdpo_core.engine.layout import Layout, pair_segments
+from tgdpo_core.engine.layout import Layout
 
 Ids = Sequence[int] | np.ndarray[Any, Any]
 
@@ -65,7 +65,7 @@ class PackedRow:
     num_separate: int
 
     def inputs(self) -> dict[str, Any]:
-        """Return the keyword arguments of the model's forward."""
+        """Return the keyword arguments of the model's forward, but for a layout's attention."""
         if self.layout is None:
             return {
                 "input_ids": self.input_ids,
@@ -75,7 +75,6 @@ class PackedRow:
         return {
             "input_ids": self.input_ids,
             "position_ids": self.position_ids,
-            "tgdpo_layout": self.layout,
             "use_cache": False,
         }
 
@@ -89,21 +88,20 @@ class PackedRow:
         return replace(self, **moved)
 
 
-def share_pairs(pairs: Sequence[PairIds]) -> PackedRow:
+def share_pairs(pairs: Sequence[PairIds], *, multiple: int = 1) -> PackedRow:
     """Return a row of one sequence that holds every prompt once: prompt, chosen, rejected, ...
 
-    T is the sum of the pairs' ``shared_length``; nothing is padded.
+    T is the sum of the pairs' ``shared_length``, rounded up to a multiple of ``multiple`` by a tail
+    that sees only itself and that nothing reads: it changes no log-prob and no gradient.
     """
     ids: list[torch.Tensor] = []
     positions: list[torch.Tensor] = []
     source: list[torch.Tensor] = []
-    segments = []
     start = 0
     for pair in pairs:
         prompt, chosen, rejected = (len(part) for part in pair)
         ids += [torch.as_tensor(part, dtype=torch.int64) for part in pair]
         positions += [torch.arange(prompt + chosen), torch.arange(prompt, prompt + rejected)]
-        segments += pair_segments(start, prompt, chosen, rejected)
         # The hidden state at position t predicts the token at t + 1; the last one of the prompt
         # predicts the first token of both responses.
         last = start + prompt - 1
@@ -112,11 +110,15 @@ def share_pairs(pairs: Sequence[PairIds]) -> PackedRow:
         if rejected:
             source += [torch.tensor([last]), torch.arange(middle, middle + rejected - 1)]
         start = middle + rejected
+    tail = -start % multiple
+    ids.append(torch.zeros(tail, dtype=torch.int64))
+    positions.append(torch.zeros(tail, dtype=torch.int64))
+    lengths = [(len(pair.prompt), len(pair.chosen), len(pair.rejected)) for pair in pairs]
     return PackedRow(
         input_ids=torch.cat(ids)[None],
         attention_mask=None,
         position_ids=torch.cat(positions)[None],
-        layout=Layout(segments),
+        layout=Layout(lengths, tail),
         source=torch.cat(source),
         **_flat_indices(pairs),
         num_tokens=start,
@@ -180,20 +182,48 @@ def _num_separate(pairs: Sequence[PairIds]) -> int:
 def plan_rows(sizes: Sequence[int], budget: int) -> list[list[int]]:
     """Return which items share a row, first-fit-decreasing: indices, rows of at most ``budget``.
 
-    An item larger than the budget gets a row of its own.
+    An item larger than the budget gets a row of its own. The first row with enough room is found in
+    a tree of the room that is left, so a million items take seconds.
     """
-    rows: list[list[int]] = []
-    room: list[int] = []
-    for index in sorted(range(len(sizes)), key=lambda i: (-sizes[i], i)):
-        fits = (row for row, free in enumerate(room) if free >= sizes[index])
-        row = next(fits, None)
-        if row is None:
-            rows.append([index])
-            room.append(budget - sizes[index])
-        else:
-            rows[row].append(index)
-            room[row] -= sizes[index]
-    return rows
+    order = sorted(range(len(sizes)), key=lambda i: (-sizes[i], i))
+    rows = [[index] for index in order if sizes[index] > budget]
+    rest = order[len(rows) :]
+    # Two rows in a row always hold more than one budget together, else the second had not begun.
+    room = _Room(min(len(rest), 2 * sum(sizes[i] for i in rest) // max(budget, 1) + 2), budget)
+    shared: list[list[int]] = []
+    for index in rest:
+        row = room.take(sizes[index])
+        if row == len(shared):
+            shared.append([])
+        shared[row].append(index)
+    return rows + shared
+
+
+class _Room:
+    """The room left in each of ``number`` rows, and the largest of it over every half of them."""
+
+    def __init__(self, number: int, budget: int) -> None:
+        self._width = 1 << max(number - 1, 0).bit_length()
+        self._largest = [budget] * (2 * self._width)
+
+    def take(self, size: int) -> int:
+        """Return the first row with room for an item, the item put in."""
+        largest, width = self._largest, self._width
+        node = 1
+        while node < width:
+            node *= 2
+            if largest[node] < size:
+                node += 1
+        row = node - width
+        largest[node] -= size
+        while node > 1:
+            node //= 2
+            left, right = largest[2 * node], largest[2 * node + 1]
+            most = left if left > right else right
+            if largest[node] == most:
+                break
+            largest[node] = most
+        return row
 
 
 def plan_padded_rows(lengths: Sequence[int], budget: int) -> list[list[int]]:

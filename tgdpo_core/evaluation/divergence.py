@@ -1,10 +1,12 @@
 """How far a policy has moved: KL divergence to the reference on the policy's own samples."""
 
+from collections.abc import Collection
 from typing import Any
 
 import torch
 
 from tgdpo_core.evaluation.generation import GeneratedBatch
+from tgdpo_core.evaluation.stopping import until_stop
 
 _SEQUENCES = 64  # whose logits exist at once
 
@@ -15,18 +17,20 @@ class SampledKL:
         mean over responses of sum_t KL(pi(. | s_t) || pi_ref(. | s_t)),  in nats
 
     Each term is exact over the vocabulary, only the states s_t are sampled, so the estimate is
-    unbiased and varies less than the mean log-ratio of the samples.
+    unbiased and varies less than the mean log-ratio of the samples. Both models must be called in
+    the same number format, or a policy differs from its equal by rounding: mixed precision goes
+    around ``add``.
 
     Args:
         policy: what answered.
         reference: what it is compared with, on the same device.
-        eos_token_id: ends a response; the choice of it is a state that counts, what follows is not.
+        stop_ids: end a response; the choice of one is a state that counts, what follows is not.
     """
 
-    def __init__(self, policy: Any, reference: Any, *, eos_token_id: int) -> None:
+    def __init__(self, policy: Any, reference: Any, *, stop_ids: Collection[int]) -> None:
         self._policy = policy
         self._reference = reference
-        self._eos = eos_token_id
+        self._stops = stop_ids
         self._sums: list[torch.Tensor] = []
 
     def add(self, batch: GeneratedBatch) -> None:
@@ -43,8 +47,7 @@ class SampledKL:
     def _per_response(self, ids: torch.Tensor, prompt_mask: torch.Tensor) -> torch.Tensor:
         """Return [B] float32 sums over the states of each response."""
         num_prompt_tokens = prompt_mask.shape[1]
-        is_eos = ids[:, num_prompt_tokens:] == self._eos
-        counts = is_eos.cumsum(1) - is_eos.long() == 0  # up to the first EOS, that included
+        counts = until_stop(ids[:, num_prompt_tokens:], self._stops)
         mask = torch.cat([prompt_mask, counts.to(prompt_mask.dtype)], dim=1)
         positions = (mask.cumsum(1) - 1).clamp(min=0)
         logs = [

@@ -13,9 +13,9 @@ from tgdpo_core.data.pairs import PreferencePair, TokenizedPair
 from tgdpo_core.errors import PluginError
 from tgdpo_core.evaluation.generation import Answers, Sampling, answer
 from tgdpo_core.evaluation.likelihood import pair_likelihoods
+from tgdpo_core.models.precision import Precision
 from tgdpo_core.plugin_api.judges import Generation, Judge, PairLikelihood
-from tgdpo_core.scoring.context import Precision
-from tgdpo_core.scoring.guard import call_plugin
+from tgdpo_core.scoring.guard import call_on_batch
 
 _Array = np.ndarray[Any, Any]
 _NUM_TEXT = 40  # characters of a prompt in messages
@@ -184,7 +184,8 @@ def _ask(
     batch: Sequence[Generation | PairLikelihood],
 ) -> _Array:
     who = f"judge '{judge[0]}'"
-    scores = call_plugin(who, f"{len(batch)} {judge[1].reads}", function, batch)
+    copies = copy.deepcopy(list(batch))  # what is written afterwards is what was judged
+    scores = call_on_batch(who, f"{len(batch)} {judge[1].reads}", function, copies)
     return checked_scores(who, scores, batch)
 
 

@@ -1,5 +1,6 @@
 """Which response tokens a judge knows to be errors."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ from tgdpo_core.data.pairs import SIDES, TokenizedPair, TokenizedResponse
 from tgdpo_core.errors import PluginError
 from tgdpo_core.plugin_api.judges import Generation, Judge
 from tgdpo_core.plugin_api.rewards import Side
-from tgdpo_core.scoring.guard import call_plugin
+from tgdpo_core.scoring.guard import call_on_batch
 
 _Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
@@ -36,11 +37,13 @@ def known_errors(
 def _of_side(judge: tuple[str, Judge], pairs: Sequence[TokenizedPair], side: Side) -> _Mask | None:
     responses = [pair.response(side) for pair in pairs]
     batch = [
-        Generation(pair.pair.prompt, response.text, pair.pair.columns)
+        Generation(
+            copy.deepcopy(pair.pair.prompt), response.text, copy.deepcopy(dict(pair.pair.columns))
+        )
         for pair, response in zip(pairs, responses, strict=True)
     ]
     who = f"judge '{judge[0]}', error_spans"
-    spans = call_plugin(who, f"{len(batch)} {side} responses", judge[1].error_spans, batch)
+    spans = call_on_batch(who, f"{len(batch)} {side} responses", judge[1].error_spans, batch)
     if spans is None:
         return None
     if len(spans) != len(batch):

@@ -9,8 +9,8 @@ from tqdm.auto import tqdm
 
 from tgdpo_core.data.pairs import TokenizedPair
 from tgdpo_core.engine.policy import engine_of
+from tgdpo_core.models.precision import Precision
 from tgdpo_core.plugin_api.judges import PairLikelihood
-from tgdpo_core.scoring.context import Precision
 from tgdpo_core.scoring.passes import pair_ids
 from tgdpo_core.scoring.weights import split_sides
 

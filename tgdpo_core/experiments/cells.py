@@ -194,7 +194,21 @@ def _content(
             put_value(content, place, point[key])
     for key in variant.vary:
         put_value(content, key, copy.deepcopy(point[key]))
+    content["reward"] = _with_values(content["reward"], point)
     return content
+
+
+def _with_values(value: Any, point: Mapping[str, Any]) -> Any:
+    """Return a nested value, in its texts ``{beta}`` and the like filled in as names have them."""
+    if isinstance(value, str):
+        for key in _PLACES.keys() & point.keys():
+            value = value.replace(f"{{{key}}}", _text(point[key]))
+        return value
+    if isinstance(value, Mapping):
+        return {key: _with_values(item, point) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_values(item, point) for item in value]
+    return value
 
 
 _PLACES = {

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tgdpo_core.errors import CheckpointError, TgdpoError
+from tgdpo_core.errors import CheckpointError
 from tgdpo_core.experiments.planning import CellRun, Preparation, SharedScoring, Task
+from tgdpo_core.failures import translated
 
 OUTPUT = "output.txt"
 ERROR = "error.txt"
@@ -69,8 +70,9 @@ def do(task: Task, settings: Settings) -> Outcome:
         return Outcome(time.perf_counter() - start, computed=computed)
     except Exception as error:  # noqa: BLE001 - one cell's error is a result; the others go on
         seconds = time.perf_counter() - start
-        if isinstance(error, TgdpoError):
-            return Outcome(seconds, str(error), error.exit_code)
+        known = translated(error)
+        if known:
+            return Outcome(seconds, str(known), known.exit_code)
         return Outcome(seconds, f"{type(error).__name__}: {error}", 1)
     finally:
         gc.collect()  # a trainer refers to itself: its model would stay beside the next task's
@@ -98,18 +100,20 @@ def _prepare(task: Preparation, settings: Settings) -> None:
 
 def _score(task: SharedScoring, settings: Settings) -> int:
     from tgdpo_core.plugin_api.manager import PluginManager
-    from tgdpo_core.training.plan import make_plan
-    from tgdpo_core.training.scoring_run import scoring_run
+    from tgdpo_core.preparation.plan import make_plan
+    from tgdpo_core.preparation.reading import read
+    from tgdpo_core.preparation.scoring import fill_store
+    from tgdpo_core.preparation.tokens import tokenize
 
-    scoring = scoring_run(make_plan(task.recipe, PluginManager(files=settings.plugin_files)))
-    scoring.fill()
-    return int(scoring.scorer.totals()["computed"])
+    plan = make_plan(task.recipe, PluginManager(files=settings.plugin_files))
+    scorer = fill_store(plan, tokenize(plan, read(plan)))
+    return int(scorer.totals()["computed"])
 
 
 def _train(task: CellRun, settings: Settings) -> None:
     from tgdpo_core.plugin_api.manager import PluginManager
+    from tgdpo_core.preparation.plan import make_plan
     from tgdpo_core.training.durability.checkpoints import Checkpoints
-    from tgdpo_core.training.plan import make_plan
     from tgdpo_core.training.run import train
     from tgdpo_core.training.run_folder import RunFolder
 

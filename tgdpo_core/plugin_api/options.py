@@ -7,13 +7,17 @@ The class becomes a keyword-only dataclass, so ``Caps(penalty=2.0)`` works in Py
 ``--reward-arg penalty=2`` on the command line is checked against the annotation.
 """
 
+import contextlib
 import dataclasses
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, dataclass_transform
 
 from tgdpo_core.errors import PluginError, did_you_mean
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 
 def option(
@@ -74,7 +78,7 @@ def build(cls: type[OptionsT], values: Mapping[str, Any], *, who: str) -> Option
         PluginError: for an unknown option, a missing one, or a value its type does not admit.
     """
     fields = {f.name: f for f in option_fields(cls)}
-    hints = typing.get_type_hints(cls)
+    hints = _annotations(cls, who)
     unknown = [name for name in values if name not in fields]
     if unknown:
         raise PluginError(f"{who} has no option '{unknown[0]}'. {did_you_mean(unknown[0], fields)}")
@@ -91,6 +95,21 @@ def build(cls: type[OptionsT], values: Mapping[str, Any], *, who: str) -> Option
         return cls(**converted)
     except (TypeError, ValueError) as error:
         raise PluginError(f"{who} refuses its options {dict(values)}: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise PluginError(
+            f"{who} failed when it was made from its options {dict(values)}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def _annotations(cls: type, who: str) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(cls)
+    except (Exception, SystemExit) as error:
+        raise PluginError(
+            f"{who}: the annotation of an option cannot be resolved: {error}. Import what options "
+            "are annotated with at the top of the module, not under TYPE_CHECKING."
+        ) from error
 
 
 def _required(field: dataclasses.Field[Any]) -> bool:
@@ -98,9 +117,9 @@ def _required(field: dataclasses.Field[Any]) -> bool:
 
 
 def _convert(value: Any, annotation: Any, field: dataclasses.Field[Any], who: str) -> Any:
-    from pydantic import ConfigDict, TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
-    adapter = TypeAdapter(annotation, config=ConfigDict(allow_inf_nan=False))
+    adapter = _adapter(annotation, field.name, who)
     try:
         if not isinstance(value, str):
             result = adapter.validate_python(value)
@@ -121,6 +140,22 @@ def _convert(value: Any, annotation: Any, field: dataclasses.Field[Any], who: st
         listed = ", ".join(map(str, choices))
         raise PluginError(f"{who}: option {field.name}={value!r} is not one of: {listed}.")
     return result
+
+
+def _adapter(annotation: Any, name: str, who: str) -> "TypeAdapter[Any]":
+    """Return what checks a value against an annotation."""
+    from pydantic import ConfigDict, PydanticUserError, TypeAdapter
+
+    try:
+        return TypeAdapter(annotation, config=ConfigDict(allow_inf_nan=False))
+    except PydanticUserError as error:
+        # A class that brings its own settings: it takes no others.
+        with contextlib.suppress(PydanticUserError, TypeError):
+            return TypeAdapter(annotation)
+        raise PluginError(
+            f"{who}: option {name} has the type {annotation}, which no text can be checked "
+            f"against: {error}. Use bool, int, float, str, Literal, lists or dicts of these."
+        ) from error
 
 
 def _is_json(value: str, annotation: Any) -> bool:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Side = Literal["chosen", "rejected"]
 Reduction = Literal["mean", "sum", "max", "last"]
+SpecialTokensInText = Literal["auto", "text", "keep", "error"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,9 @@ class Example:
         raw_response: the response as the data set has it, not truncated: text, or a list of
             messages.
         tools: tool descriptions for a chat template, or None.
+        template_kwargs: further variables that the chat template was given.
+        special_tokens: what special tokens written in the row's own text are (the recipe's
+            ``data.special_tokens``).
         columns: the data-set columns that the plugin asked for with ``column:NAME``.
         shared: per-token values that the core computed because the plugin asked for them;
             ``shared["reference_logps"][t]`` belongs to ``response_ids[t]``; a ``dynamic`` source
@@ -71,6 +75,8 @@ class Example:
     num_untruncated: int = 0
     raw_response: Any = ""
     tools: Sequence[Any] | None = None
+    template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    special_tokens: SpecialTokensInText = "auto"
     columns: Mapping[str, Any] = field(default_factory=dict)
     shared: "Mapping[str, torch.Tensor]" = field(default_factory=dict)
 
@@ -132,8 +138,9 @@ class TokenReward(Options):
     """Base of a token-reward source; only ``score`` must be written.
 
     Annotated fields are its options (see ``option``). The life of an instance: built from options,
-    then ``fingerprint`` and a look-up in the store; only if something is missing: ``setup``,
-    ``score`` on batches, ``teardown``. So a reward model never shares memory with training.
+    ``validate``, then ``fingerprint`` and a look-up in the store; only if something is missing:
+    ``setup``, ``score`` on batches, ``teardown``. So a reward model never shares memory with
+    training.
     """
 
     needs: ClassVar[tuple[str, ...]] = ()
@@ -158,6 +165,13 @@ class TokenReward(Options):
         Called before ``setup``; load nothing here.
         """
         return {}
+
+    def validate(self) -> None:
+        """Raise ``ValueError`` for what is wrong and can be seen without loading anything.
+
+        Called by ``tgdpo validate`` and before every run, with the options set: a path that is not
+        there, say. Import no torch here; columns that ``required()`` names are looked for anyway.
+        """
 
     def setup(self, context: ScoringContext) -> None:
         """Load what ``score`` needs."""

@@ -1,6 +1,7 @@
 """YAML and ``--set`` overrides to a checked recipe."""
 
 import copy
+import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -141,8 +142,9 @@ def _explain(error: Any, schema: type[BaseModel]) -> str:
         flag = _REQUIRED_AT.get(dotted)
         return f"  {dotted}: required{f' (give {flag})' if flag else ''}."
     if error["type"] == "value_error":
-        return f"  {dotted}: {error['ctx']['error']}."
-    return f"  {dotted}: {error['msg']} (got {error['input']!r})."
+        place = f"{dotted}: " if dotted else ""
+        return f"  {place}{error['ctx']['error']}."
+    return f"  {dotted}: {error['msg']} (got {reprlib.repr(error['input'])})."
 
 
 def _keys_at(schema: type[BaseModel], path: Sequence[str]) -> list[str]:

@@ -50,6 +50,7 @@ def read_yaml(text: str, source: str) -> Any:
 def _require_small(text: str, source: str) -> None:
     """Count values and levels as they will be, before anything of that size exists."""
     count = _Count(source)
+    event: Any
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         count.add(event)
         if count.total > MOST_VALUES or len(count.open_nodes) > MOST_LEVELS:
@@ -79,7 +80,7 @@ class _Count:
             self.total += self._size(event)
         elif isinstance(event, yaml.ScalarEvent):
             self.total += 1
-            self._sizes[event.anchor] = 1
+            self._sizes[str(event.anchor)] = 1
         elif isinstance(event, yaml.CollectionStartEvent):
             self.open_nodes.append((event.anchor, self.total))
             self.total += 1

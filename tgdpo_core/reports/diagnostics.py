@@ -49,6 +49,14 @@ class Diagnostics:
         """Return JSON values."""
         return {**dataclasses.asdict(self), "weight_ratio": self.weight_ratio}
 
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> "Diagnostics":
+        """Return the diagnostics that ``dataclasses.asdict`` gave."""
+        from pydantic import TypeAdapter
+
+        known = {field.name: values[field.name] for field in dataclasses.fields(Diagnostics)}
+        return TypeAdapter(Diagnostics).validate_python(known)
+
 
 def diagnose(
     scored: Iterable[ScoredPair],

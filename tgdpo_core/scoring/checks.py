@@ -66,7 +66,14 @@ def _as_tensor(who: str, result: Any) -> torch.Tensor:
         raise PluginError(f"{who}: the values are complex numbers.")
     if values.is_meta:
         raise PluginError(f"{who}: the values are on the device 'meta', which holds no numbers.")
+    _require_dense(who, values)
     return values.to("cpu", torch.float32)
+
+
+def _require_dense(who: str, values: torch.Tensor) -> None:
+    if values.layout != torch.strided or values.is_nested or values.is_quantized:
+        sort = "quantized" if values.is_quantized else "sparse or nested"
+        raise PluginError(f"{who}: the tensor is {sort}; return a dense one of plain numbers.")
 
 
 def _no_numbers(who: str, result: Any) -> PluginError:
@@ -103,4 +110,8 @@ def checked_shape(who: str, result: Any, like: torch.Tensor) -> torch.Tensor:
     if not isinstance(result, torch.Tensor) or result.shape != like.shape:
         found = list(result.shape) if isinstance(result, torch.Tensor) else type(result).__name__
         raise PluginError(f"{who}: got {found}, expected a tensor of shape {list(like.shape)}.")
+    _require_dense(who, result)
+    if result.is_complex() or result.is_meta:
+        sort = "complex" if result.is_complex() else "on the device 'meta', which holds no numbers"
+        raise PluginError(f"{who}: the values are {sort}.")
     return require_finite(who, result.detach().to("cpu", torch.float32))

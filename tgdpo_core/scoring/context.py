@@ -1,8 +1,6 @@
 """Frozen models during the scoring pass, through the engine that also trains."""
 
-import contextlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,40 +10,10 @@ from tgdpo_core.data.tokenization import check_tokenizer
 from tgdpo_core.engine.policy import TokenLogps
 from tgdpo_core.engine.rows import PairIds
 from tgdpo_core.errors import DataError, PluginError, UsageError
+from tgdpo_core.models.checks import require_ids, require_same_tokens
+from tgdpo_core.models.loading import NO_TRUST, Trust, load_frozen, load_tokenizer
+from tgdpo_core.models.precision import Precision
 from tgdpo_core.plugin_api.rewards import Example
-from tgdpo_core.scoring.fingerprints import resolve_model_path, vocabulary_fingerprint
-
-
-@dataclass(frozen=True)
-class Precision:
-    """The number formats that decide log-probs, beside the weights.
-
-    Attributes:
-        dtype: of frozen models' weights.
-        autocast: dtype of mixed precision, or None.
-        attn_implementation: as asked for; None is the model's default.
-    """
-
-    dtype: torch.dtype = torch.float32
-    autocast: torch.dtype | None = None
-    attn_implementation: str | None = None
-
-    def document(self) -> dict[str, str | None]:
-        """Return JSON for the store's key."""
-        return {
-            "dtype": str(self.dtype),
-            "autocast": str(self.autocast) if self.autocast else None,
-            "attention": self.attn_implementation,
-        }
-
-    @contextlib.contextmanager
-    def active(self, device: torch.device) -> Iterator[None]:
-        """No gradients, and autocast where it is on."""
-        with (
-            torch.no_grad(),
-            torch.autocast(device.type, dtype=self.autocast, enabled=self.autocast is not None),
-        ):
-            yield
 
 
 class FrozenModels:
@@ -55,7 +23,7 @@ class FrozenModels:
         tokenizer: the policy's.
         device: where models are put.
         precision: their number formats.
-        trust_remote_code: whether code that a model repository brings may run.
+        trust: what files of models may do.
         who: the plugin's name, for messages.
         may_load: whether the plugin declared that it needs models.
     """
@@ -66,7 +34,7 @@ class FrozenModels:
         *,
         device: torch.device,
         precision: Precision,
-        trust_remote_code: bool = False,
+        trust: Trust = NO_TRUST,
         who: str = "",
         may_load: bool = True,
     ) -> None:
@@ -74,7 +42,7 @@ class FrozenModels:
         self.device = device
         self.dtype = precision.dtype
         self._precision = precision
-        self._trust_remote_code = trust_remote_code
+        self._trust = trust
         self._who = who
         self._may_load = may_load
         self._engines: dict[int, TokenLogps] = {}
@@ -94,7 +62,7 @@ class FrozenModels:
                 name_or_path,
                 revision=revision,
                 precision=self._precision,
-                trust_remote_code=self._trust_remote_code,
+                trust=self._trust,
             ).to(self.device)
         return self._models[key]
 
@@ -117,14 +85,18 @@ class FrozenModels:
     ) -> None:
         """Raise ``PluginError`` unless a model's tokenizer has the ids of another one."""
         other = self._tokenizer_of(name_or_path, revision)
-        whose = "the policy's" if tokenizer is None else f"that of '{tokenizer.name_or_path}'"
-        expected = self.tokenizer if tokenizer is None else tokenizer
-        if vocabulary_fingerprint(other) != vocabulary_fingerprint(expected):
-            raise PluginError(
-                f"{self._who}: the tokenizer of '{name_or_path}' ({len(other)} tokens) differs "
-                f"from {whose} ({len(expected)} tokens), so its log-probs belong to other tokens. "
-                f"{next_step}"
+        try:
+            require_same_tokens(
+                self.tokenizer if tokenizer is None else tokenizer,
+                other,
+                who=f"'{name_or_path}'",
+                whose="the policy's"
+                if tokenizer is None
+                else f"that of '{tokenizer.name_or_path}'",
+                next_step=next_step,
             )
+        except UsageError as error:
+            raise PluginError(f"{self._who}: {error}") from error
 
     def retokenize(self, batch: Sequence[Example], tokenizer: Any) -> list[Example]:
         """Return the examples in another tokenizer's tokens, offsets in the policy's text."""
@@ -135,23 +107,19 @@ class FrozenModels:
         if id(model) not in self._engines:
             self._engines[id(model)] = TokenLogps(model)
         engine = self._engines[id(model)]
+        ids = (("an example", [*e.prompt_ids, *e.response_ids]) for e in batch)
+        require_ids(model, ids, self.tokenizer, who=f"the model of {self._who}")
         with self._precision.active(self.device):
             flat = engine(engine.row(_as_pairs(batch)).to(self.device)).float().cpu()
         return list(flat.split([len(e.response_ids) for e in batch]))
 
     def _tokenizer_of(self, name_or_path: str, revision: str | None) -> Any:
-        from transformers import AutoTokenizer
-
-        path = str(resolve_model_path(name_or_path))
         try:
-            return AutoTokenizer.from_pretrained(
-                path, revision=revision, trust_remote_code=self._trust_remote_code
+            return load_tokenizer(
+                name_or_path, revision=revision, trust_remote_code=self._trust.remote_code
             )
-        except (OSError, ValueError) as error:
-            raise PluginError(
-                f"{self._who}: the model '{name_or_path}' has no tokenizer that can be loaded "
-                f"({error}). Save the tokenizer beside the model."
-            ) from error
+        except UsageError as error:
+            raise PluginError(f"{self._who}: {error} Save the tokenizer beside it.") from error
 
     def release(self) -> None:
         """Free every model, so that none is in memory during training."""
@@ -171,31 +139,3 @@ def _as_pairs(batch: Sequence[Example]) -> list[PairIds]:
         else:
             pairs.append(PairIds(example.prompt_ids, example.response_ids, ()))
     return pairs
-
-
-def load_frozen(
-    name_or_path: str,
-    *,
-    precision: Precision,
-    revision: str | None = None,
-    trust_remote_code: bool = False,
-) -> Any:
-    """Return a causal language model without gradients, in eval mode, on the CPU.
-
-    Raises:
-        UsageError: nothing there that can be loaded.
-    """
-    from transformers import AutoModelForCausalLM
-
-    path = str(resolve_model_path(name_or_path))
-    try:
-        model = AutoModelForCausalLM.from_pretrained(
-            path,
-            revision=revision,
-            dtype=precision.dtype,
-            attn_implementation=precision.attn_implementation,
-            trust_remote_code=trust_remote_code,
-        )
-    except (OSError, ValueError) as error:
-        raise UsageError(f"Model '{name_or_path}' cannot be loaded: {error}") from error
-    return model.requires_grad_(False).eval()

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,6 +51,43 @@ def call_plugin(
     forbidden_to = None if draws else f"{who}, {where}"
     with random_states_kept(forbidden_to):
         return call_often(who, where, function, *args)
+
+
+def call_on_batch(
+    who: str,
+    where: str,
+    function: Callable[[Any], Any],
+    batch: Sequence[Any],
+    *,
+    draws: bool = True,
+) -> Any:
+    """Return ``function(list of the batch)`` as ``call_plugin`` does; results go by position.
+
+    The list is the plugin's own, and it must be as it was when the plugin returns: whether results
+    follow the old order or the new one cannot be told, so neither is guessed.
+
+    Raises:
+        PluginError: as ``call_plugin``; the plugin sorted, reversed, emptied or extended its batch.
+    """
+    given = list(batch)
+    results = call_plugin(who, where, function, given, draws=draws)
+    require_batch_kept(f"{who}, {where}", given, batch)
+    return results
+
+
+def require_batch_kept(who: str, given: Sequence[Any], batch: Sequence[Any]) -> None:
+    """Raise ``PluginError`` unless a list still holds the items of a batch, in its order."""
+    if len(given) != len(batch):
+        raise PluginError(
+            f"{who}: the plugin changed its batch, which had {len(batch)} items and then "
+            f"{len(given)}. Results belong to the items by position: work on a copy, list(batch)."
+        )
+    if any(a is not b for a, b in zip(given, batch, strict=True)):
+        raise PluginError(
+            f"{who}: the plugin changed the order of its batch in place (sort, reverse?). Results "
+            "belong to the items by position: work on a copy, sorted(batch), and return results "
+            "in the order that was given."
+        )
 
 
 def call_often(who: str, where: str, function: Callable[..., Any], *args: Any) -> Any:

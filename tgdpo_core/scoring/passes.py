@@ -1,112 +1,35 @@
-"""The scoring pass: what the store lacks is computed, in batches of equal length, and stored."""
+"""What is asked of a frozen model or of a reward plugin, for a batch of rows."""
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
-from accelerate import PartialState
-from accelerate.utils import broadcast_object_list
-from tqdm.auto import tqdm
 
-from tgdpo_core.data.pairs import SIDES, TokenizedPair, response_uid
+from tgdpo_core.data.pairs import SIDES, TokenizedPair
+from tgdpo_core.data.token_table import Array, TokenTable
 from tgdpo_core.engine.policy import engine_of
 from tgdpo_core.engine.rows import PairIds
-from tgdpo_core.errors import DataError, PluginError, did_you_mean
+from tgdpo_core.errors import PluginError
+from tgdpo_core.models.precision import Precision
 from tgdpo_core.scoring.checks import checked_rewards
-from tgdpo_core.scoring.context import Precision
-from tgdpo_core.scoring.guard import PluginOutOfMemoryError, call_plugin
-from tgdpo_core.scoring.sources import RewardSource
-from tgdpo_core.scoring.weights import StoredValues, split_sides
-from tgdpo_core.store.collection import Collection
-
-_TOKENS_PER_BATCH = 8192  # padded tokens of one forward pass
-
-Compute = Callable[[Sequence[TokenizedPair]], Sequence[torch.Tensor]]
-"""From pairs to one [n] float32 tensor each: the chosen response's values, then the rejected's."""
+from tgdpo_core.scoring.filling import Compute
+from tgdpo_core.scoring.guard import PluginOutOfMemoryError, call_on_batch
+from tgdpo_core.scoring.sources import RewardSource, missing_column
+from tgdpo_core.scoring.weights import split_sides
+from tgdpo_core.store.located import Located
 
 
-@dataclass(frozen=True)
-class PassCounts:
-    """Pairs whose values were computed, and pairs whose values were in the store."""
-
-    computed: int
-    reused: int
-
-
-def fill(
-    collection: Collection,
-    pairs: Sequence[TokenizedPair],
-    entries: Sequence[bytes],
-    compute: Compute,
-    *,
-    label: str,
-) -> PassCounts:
-    """Compute and store what the collection lacks; several processes share the work.
-
-    Args:
-        collection: where values go.
-        pairs: all pairs.
-        entries: the store's name for each pair.
-        compute: called on batches of pairs of similar length.
-        label: what the progress bar says.
-    """
-    state = PartialState()
-    lacking = _lacking(collection, pairs, entries)
-    missing = {entries[i]: pairs[i] for i in lacking}
-    todo = sorted(missing.items(), key=lambda item: -_padded_length(item[1]))
-    mine = todo[state.process_index :: state.num_processes]
-    try:
-        with tqdm(total=len(mine), desc=label, unit="pair", disable=not mine) as bar:
-            for batch in _batches(mine):
-                rest = _not_yet_stored(collection, batch)
-                if rest:
-                    values = compute([pair for _, pair in rest])
-                    collection.add([entry for entry, _ in rest], values)
-                bar.update(len(batch))
-    finally:
-        collection.close()
-    state.wait_for_everyone()
-    collection.refresh()
-    return PassCounts(computed=len(lacking), reused=len(pairs) - len(lacking))
-
-
-def _lacking(
-    collection: Collection, pairs: Sequence[TokenizedPair], entries: Sequence[bytes]
-) -> list[int]:
-    """Return the rows that the collection lacks, as the first process sees it.
-
-    Each for itself would see what the others have written meanwhile, and the shares would not add
-    up to the whole.
-    """
-    state = PartialState()
-    seen: list[Any] = [None]
-    if state.is_main_process:
-        are_stored = collection.verified(entries, [pair.num_response_tokens for pair in pairs])
-        seen = [[i for i, is_stored in enumerate(are_stored.tolist()) if not is_stored]]
-    lacking: list[int] = broadcast_object_list(seen)[0]
-    return lacking
-
-
-def _not_yet_stored(
-    collection: Collection, batch: Sequence[tuple[bytes, TokenizedPair]]
-) -> Sequence[tuple[bytes, TokenizedPair]]:
-    """Return what no other process has stored meanwhile: two commands may fill at once."""
-    if not collection.refresh():
-        return batch
-    are_stored = collection.locate([entry for entry, _ in batch]).are_stored
-    return [item for item, is_stored in zip(batch, are_stored, strict=True) if not is_stored]
-
-
-def reference_logps(model: Any, precision: Precision) -> Compute:
+def reference_logps(model: Any, table: TokenTable, precision: Precision) -> Compute:
     """Return a function that gives log-probs of the response tokens under a frozen model."""
     engine = engine_of(model)
     was_training = model.training
     model.eval()
 
-    def compute(pairs: Sequence[TokenizedPair]) -> Sequence[torch.Tensor]:
+    def compute(rows: Sequence[int]) -> Sequence[torch.Tensor]:
+        pairs = [table[row] for row in rows]
         row = engine.row([pair_ids(pair) for pair in pairs]).to(model.device)
         model.eval()
         with precision.active(row.input_ids.device):
@@ -117,20 +40,23 @@ def reference_logps(model: Any, precision: Precision) -> Compute:
     return compute
 
 
-def token_rewards(source: RewardSource, reference: StoredValues) -> Compute:
+def token_rewards(source: RewardSource, table: TokenTable, reference: Located) -> Compute:
     """Return a function that asks a reward plugin, checks its answer and joins the two sides.
 
     Args:
         source: the plugin, set up before the first call.
-        reference: a pair's stored reference log-probs, asked for if the plugin needs them.
+        table: the pairs.
+        reference: stored reference log-probs by row, read if the plugin needs them.
     """
 
     is_first = True
 
-    def compute(pairs: Sequence[TokenizedPair]) -> Sequence[torch.Tensor]:
+    def compute(rows: Sequence[int]) -> Sequence[torch.Tensor]:
         nonlocal is_first
-        needed = {"reference_logps": [reference(pair) for pair in pairs]}
-        shared = needed if source.needs_reference else {}
+        pairs = [table[row] for row in rows]
+        shared = {}
+        if source.needs_reference:
+            shared["reference_logps"] = [reference[row] for row in rows]
         values = ask(source, pairs, shared)
         if is_first:
             _require_same(source, pairs, values, ask(source, pairs, shared))
@@ -206,20 +132,30 @@ def _ask(
             of_side = {name: values[k] for name, values in sides.items()}
             examples.append(pair.example(side, columns=columns, shared=of_side))
             where.append(pair.pair.where)
-    results = call_plugin(str(source), _span(where), source.reward.score, examples, draws=False)
+    results = call_on_batch(str(source), _span(where), source.reward.score, examples, draws=False)
     checked = checked_rewards(str(source), results, examples, where)
     return [torch.cat(checked[i : i + 2]) for i in range(0, len(checked), 2)]
 
 
-def reward_entry(source: RewardSource, pair: TokenizedPair) -> bytes:
-    """Return the store's 16-byte name of a pair's rewards: everything of the pair that a plugin
-    may read."""
-    columns = {name: _column(source, pair, name) for name in source.columns}
-    seen = [[response_uid(pair.pair, side), pair.response(side).text] for side in SIDES]
-    text = json.dumps([seen, columns, pair.pair.tools], sort_keys=True, default=str)
-    digest = hashlib.blake2b(pair.ids_hash(), digest_size=16)
-    digest.update(text.encode("utf-8", "surrogatepass"))
-    return digest.digest()
+def reward_entries(source: RewardSource, table: TokenTable) -> Array:
+    """Return the store's names of each pair's rewards, [P, 16] uint8.
+
+    Each is the hash of everything of the pair that the plugin may read.
+    """
+    names = np.empty((len(table), 16), np.uint8)
+    columns = b"{}"
+    for row in range(len(table)):
+        if source.columns:
+            pair = table[row]
+            values = {name: _column(source, pair, name) for name in source.columns}
+            columns = json.dumps(values, sort_keys=True, default=str).encode(
+                "utf-8", "surrogatepass"
+            )
+        digest = hashlib.blake2b(table.ids_hashes[row].tobytes(), digest_size=16)
+        digest.update(table.text_hashes[row].tobytes())
+        digest.update(columns)
+        names[row] = np.frombuffer(digest.digest(), np.uint8)
+    return names
 
 
 def pair_ids(pair: TokenizedPair) -> PairIds:
@@ -230,27 +166,8 @@ def pair_ids(pair: TokenizedPair) -> PairIds:
 def _column(source: RewardSource, pair: TokenizedPair, name: str) -> Any:
     columns = pair.pair.columns
     if name not in columns:
-        raise DataError(
-            f"{pair.pair.where}: {source} reads the column '{name}', which the row does not have. "
-            f"{did_you_mean(name, columns)}"
-        )
+        raise missing_column(str(source), pair.pair, name)
     return columns[name]
-
-
-def _padded_length(pair: TokenizedPair) -> int:
-    return len(pair.prompt_ids) + max(len(pair.chosen.ids), len(pair.rejected.ids))
-
-
-def _batches(
-    todo: Sequence[tuple[bytes, TokenizedPair]],
-) -> Iterator[Sequence[tuple[bytes, TokenizedPair]]]:
-    """Yield runs of a list sorted by length, as many pairs as fit the padded budget."""
-    start = 0
-    while start < len(todo):
-        longest = _padded_length(todo[start][1])
-        size = max(1, _TOKENS_PER_BATCH // (2 * longest))
-        yield todo[start : start + size]
-        start += size
 
 
 def _span(where: Sequence[str]) -> str:

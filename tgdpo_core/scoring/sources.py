@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tgdpo_core.errors import PluginError
+from tgdpo_core.data.pairs import PreferencePair
+from tgdpo_core.errors import DataError, PluginError, TgdpoError, did_you_mean
 from tgdpo_core.plugin_api.hookspecs import API_VERSION
 from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.plugin_api.rewards import TokenReward
@@ -73,6 +74,41 @@ class RewardSource:
         """The data-set columns it reads."""
         needs = self.reward.required()
         return [need.removeprefix("column:") for need in needs if need.startswith("column:")]
+
+
+def validate_source(source: RewardSource, pairs: Sequence[PreferencePair]) -> None:
+    """Raise for what can be seen of a source before a model or torch is loaded.
+
+    Args:
+        source: the reward source.
+        pairs: the rows it will score; every one must have the columns that it reads.
+
+    Raises:
+        DataError: a row lacks a column.
+        PluginError: the plugin refuses its options, or fails.
+    """
+    for name in source.columns:
+        lacking = next((pair for pair in pairs if name not in pair.columns), None)
+        if lacking:
+            raise missing_column(str(source), lacking, name)
+    try:
+        source.reward.validate()
+    except TgdpoError:
+        raise
+    except ValueError as error:
+        raise PluginError(f"{source} refuses its options: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise PluginError(
+            f"{source} failed to validate its options: {type(error).__name__}: {error}"
+        ) from error
+
+
+def missing_column(who: str, pair: PreferencePair, name: str) -> DataError:
+    """Return the error of a row without a column that a reward reads."""
+    return DataError(
+        f"{pair.where}: {who} reads the column '{name}', which the row does not have. "
+        f"{did_you_mean(name, pair.columns)}"
+    )
 
 
 def find_source(
@@ -173,7 +209,13 @@ def source_document(source: RewardSource) -> dict[str, Any]:
 
 
 def _checked(source: RewardSource) -> RewardSource:
-    for need in source.reward.required():
+    try:
+        needs = tuple(source.reward.required())
+    except Exception as error:
+        raise PluginError(
+            f"{source} failed to say what it requires: {type(error).__name__}: {error}"
+        ) from error
+    for need in needs:
         if need not in _NEEDS and not need.startswith("column:"):
             raise PluginError(f"{source} needs '{need}', unknown here. Known: {', '.join(_NEEDS)}.")
     return source

@@ -1,25 +1,25 @@
 """From stored token rewards to token weights: scale, transforms, sum of sources, shaping."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from tgdpo_core.data.pairs import SIDES, TokenizedPair
+from tgdpo_core.data.token_table import TokenTable
 from tgdpo_core.errors import PluginError
 from tgdpo_core.plugin_api.rewards import Example
 from tgdpo_core.plugin_api.shapings import Shaping
 from tgdpo_core.plugin_api.transforms import Transform
 from tgdpo_core.scoring.checks import checked_shape
 from tgdpo_core.scoring.guard import call_often, call_plugin
+from tgdpo_core.scoring.lazy_examples import LazyExamples
 from tgdpo_core.scoring.sources import RewardSource
+from tgdpo_core.store.located import Located
 
 PairValues = tuple[torch.Tensor, torch.Tensor]
 """Values of the chosen and of the rejected response, 1-D float32 each."""
-
-StoredValues = Callable[[TokenizedPair], torch.Tensor]
-"""Look-up of a pair's stored values, [n] float32: the chosen response's, then the rejected's."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,9 @@ class FittedTransform:
     def __call__(self, rewards: torch.Tensor, example: Example) -> torch.Tensor:
         """Return the transformed rewards of one response, checked."""
         who = f"transform '{self.name}' of {self.source}"
+        like = rewards.view_as(rewards)  # keeps the shape, whatever is done to the tensor itself
         result = call_often(who, example.uid, self.transform, rewards, example, self.state)
-        return checked_shape(f"{who}, {example.uid} ({example.side})", result, rewards)
+        return checked_shape(f"{who}, {example.uid} ({example.side})", result, like)
 
 
 @dataclass(frozen=True)
@@ -61,16 +62,16 @@ def fit_source(
     source: RewardSource,
     *,
     beta: float,
-    pairs: Sequence[TokenizedPair],
-    stored: StoredValues | None,
+    table: TokenTable | None,
+    stored: Located | None,
 ) -> WeightedSource:
     """Return the source with its transforms fitted, each on what the ones before it give.
 
     Args:
         source: a reward source.
         beta: the run's beta, for sources that are proportional to it.
-        pairs: the training set.
-        stored: a pair's stored values, [n] float32; None for a dynamic source.
+        table: the training set; None for a dynamic source.
+        stored: its stored values by row, [n] float32 each; None for a dynamic source.
 
     Raises:
         PluginError: a transform failed, or must be fitted on values that are not stored.
@@ -81,11 +82,17 @@ def fit_source(
         so_far = WeightedSource(source, scale, fitted)
         state: Mapping[str, Any] = {}
         if type(transform).fit is not Transform.fit:
-            if stored is None:
+            if table is None or stored is None:
                 raise _needs_stored_values(source, name)
-            rewards, examples = _all_responses(so_far, pairs, stored)
+            rewards = [
+                values
+                for row in range(len(table))
+                for values in so_far.rewards(stored[row], table[row])
+            ]
             who = f"transform '{name}' of {source}"
-            state = call_plugin(who, "the training set", transform.fit, rewards, examples)
+            state = call_plugin(
+                who, "the training set", transform.fit, rewards, LazyExamples(table)
+            )
             if not isinstance(state, Mapping):
                 raise PluginError(f"{who}: fit must return a dict, got {type(state).__name__}.")
         fitted.append(FittedTransform(str(source), name, transform, state))
@@ -98,19 +105,6 @@ def _needs_stored_values(source: RewardSource, transform: str) -> PluginError:
         f"of {source} change at every step. Use transforms that look at one response (scale, "
         "clip, flip, smooth, ...), or an option of the source itself."
     )
-
-
-def _all_responses(
-    source: WeightedSource,
-    pairs: Iterable[TokenizedPair],
-    stored: StoredValues,
-) -> tuple[list[torch.Tensor], list[Example]]:
-    rewards: list[torch.Tensor] = []
-    examples: list[Example] = []
-    for pair in pairs:
-        rewards += source.rewards(stored(pair), pair)
-        examples += [pair.example(side) for side in SIDES]
-    return rewards, examples
 
 
 def token_weights(shaping: Shaping, name: str, rewards: PairValues, where: str) -> PairValues:

@@ -96,9 +96,14 @@ class Collection:
             raise KeyError(entry)
         return located[0]
 
-    def locate(self, entries: Sequence[bytes]) -> Located:
-        """Return where the values of entries lie, for reading them by row number."""
-        names = np.frombuffer(b"".join(entries), "<u8").reshape(-1, 2)
+    def locate(self, entries: Sequence[bytes] | Array) -> Located:
+        """Return where the values of entries lie, for reading them by row number.
+
+        Args:
+            entries: names, 16 bytes each, or [E, 16] uint8.
+        """
+        joined = entries if isinstance(entries, np.ndarray) else b"".join(entries)
+        names = np.frombuffer(joined, "<u8").reshape(-1, 2)
         found = find(self._sorted, names)
         if self._recent:
             for row in np.flatnonzero(found["shard"] < 0):
@@ -208,7 +213,7 @@ class Collection:
             raise ShardDamaged("a checksum does not match")
         return values
 
-    def verified(self, entries: Sequence[bytes], lengths: Sequence[int]) -> Array:
+    def verified(self, entries: Sequence[bytes] | Array, lengths: Sequence[int]) -> Array:
         """Return which entries are stored whole, [E] bool; damaged shards are set aside.
 
         What is whole in a damaged shard stays in the collection.

@@ -52,6 +52,10 @@ class Located(Sequence[torch.Tensor]):
                 "set aside then, and what it lacks is computed."
             ) from damage
 
+    def take(self, rows: Sequence[int]) -> "Located":
+        """Return the values of some rows."""
+        return Located(self._read, self._found[np.asarray(rows, np.int64)], self._who)
+
     def damages(self, lengths: Sequence[int]) -> Damages:
         """Return the shards that hold entries which are not whole.
 

@@ -53,7 +53,7 @@ class DatasetContract(PluginContract):
 
     def test_its_model_can_be_found(self) -> None:
         """The base model, if it brings one, is a model folder."""
-        from tgdpo_core.scoring.fingerprints import resolve_model_path
+        from tgdpo_core.models.paths import resolve_model_path
 
         if self.plugin.model is not None:
             resolve_model_path(self.plugin.model)

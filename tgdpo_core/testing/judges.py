@@ -50,6 +50,15 @@ class JudgeContract(PluginContract):
         self._require_equal(batch, together, alone, message)
         self._require_equal(batch, together, self._scores(batch[::-1])[::-1], message)
 
+    def test_it_leaves_the_order_of_its_batch_alone(self) -> None:
+        """What is sorted, reversed or emptied in place gets scores that belong to others."""
+        from tgdpo_core.scoring.guard import require_batch_kept
+
+        batch = self._batch()
+        given = list(batch)
+        self._scores(given)
+        require_batch_kept(self.who, given, batch)
+
     def test_it_changes_neither_its_input_nor_global_random_states(self) -> None:
         """The evaluation continues as if the judge were not there."""
         from tgdpo_core.testing.trials import untouched
@@ -60,12 +69,11 @@ class JudgeContract(PluginContract):
 
     def test_its_error_spans_lie_within_the_responses(self) -> None:
         """As far as it knows errors at all."""
-        from tgdpo_core.scoring.guard import named_errors
+        from tgdpo_core.scoring.guard import call_on_batch
         from tgdpo_core.testing.examples import make_generations
 
         batch = make_generations(self.rows)
-        with named_errors(self.who, "error_spans"):
-            found = self.fresh().error_spans(batch)
+        found = call_on_batch(self.who, "error_spans", self.fresh().error_spans, batch)
         if found is None:
             return
         assert len(found) == len(batch), f"{self.who}: error_spans must return one list each"
@@ -90,17 +98,9 @@ class JudgeContract(PluginContract):
 
     def _scores(self, batch: Sequence[Any]) -> "Values":
         """Return the score of each, [1], from a new instance."""
-        import torch
+        from tgdpo_core.testing.trials import judge_scores
 
-        from tgdpo_core.evaluation.judging import checked_scores
-        from tgdpo_core.scoring.guard import named_errors
-        from tgdpo_core.testing.trials import set_up
-
-        with set_up(self.fresh()) as judge:
-            score = judge.score_pairs if judge.reads == "pairs" else judge.score
-            with named_errors(self.who, f"{len(batch)} {judge.reads}"):
-                scores = score(batch)
-        return [torch.tensor([value]) for value in checked_scores(self.who, scores, batch)]
+        return judge_scores(self.fresh(), batch)
 
     def _require_equal(
         self, batch: Sequence[Any], first: "Values", second: "Values", message: str

@@ -85,6 +85,18 @@ class TokenRewardContract(PluginContract):
         for other in (self._values(examples, 1), self._values(examples, 3), backwards):
             self._require_equal(examples, together, other, message, tolerance=self.tolerance)
 
+    def test_it_leaves_the_order_of_its_batch_alone(self) -> None:
+        """What is sorted, reversed or emptied in place gets values that belong to others."""
+        from tgdpo_core.scoring.guard import require_batch_kept
+        from tgdpo_core.testing.trials import score
+
+        examples = self.examples()
+        given = list(examples)
+        try:
+            score(self.fresh(), [given], self.tokenizer or make_tokenizer())
+        finally:  # values of wrong lengths are what follows from a new order
+            require_batch_kept(self.who, given, examples)
+
     def test_it_changes_neither_examples_nor_global_random_states(self) -> None:
         """The run continues as if the plugin were not there."""
         from tgdpo_core.testing.trials import untouched

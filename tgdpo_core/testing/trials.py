@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from tgdpo_core.evaluation.judging import checked_scores
+from tgdpo_core.models.precision import Precision
 from tgdpo_core.plugin_api.judges import Judge
 from tgdpo_core.plugin_api.rewards import Example, TokenReward
 from tgdpo_core.plugin_api.transforms import Transform
 from tgdpo_core.scoring.checks import checked_rewards
-from tgdpo_core.scoring.context import FrozenModels, Precision
+from tgdpo_core.scoring.context import FrozenModels
 from tgdpo_core.scoring.guard import call_plugin, named_errors
 from tgdpo_core.scoring.weights import FittedTransform
 from tgdpo_core.testing.contract import require, require_json
@@ -45,14 +47,29 @@ def score(
         call_plugin(who, "setup", reward.setup, context)
         values = []
         for batch in batches:
-            where = [place(example) for example in batch]
+            asked = tuple(batch)  # results go by position, whatever is done to the list
+            where = [place(example) for example in asked]
             with named_errors(who, where[0]):  # no guard of random states: they are looked at
                 results = reward.score(batch)
-            values.append(checked_rewards(who, results, batch, where))
+            values.append(checked_rewards(who, results, asked, where))
         return values
     finally:
         call_plugin(who, "teardown", reward.teardown)
         context.release()
+
+
+def judge_scores(judge: Judge, batch: Sequence[Any]) -> Values:
+    """Return a judge's checked scores, [1] each, between one ``setup`` and one ``teardown``.
+
+    Raises:
+        PluginError: the judge raised, or returned what a run would refuse.
+    """
+    who = f"judge {type(judge).__name__}"
+    with set_up(judge):
+        asked = tuple(batch)  # scores go by position, whatever is done to the list
+        with named_errors(who, f"{len(batch)} {judge.reads}"):
+            scores = judge.score_pairs(batch) if judge.reads == "pairs" else judge.score(batch)
+    return [torch.tensor([value]) for value in checked_scores(who, scores, asked)]
 
 
 def fit(transform: Transform, rewards: Values, examples: Sequence[Example]) -> Mapping[str, Any]:

@@ -1,13 +1,15 @@
 """What happens beside the training loop: the log file, the progress line, the clock."""
 
 import json
-import math
+import logging
 import time
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+logger = logging.getLogger(__name__)
 
 _SHOWN = {
     "loss": "loss",
@@ -39,9 +41,16 @@ class JsonlLog(TrainerCallback):
         if self.resumed_size is not None:  # rows of the same step may have come after the save
             with self._path.open("r+b") as file:
                 file.truncate(min(self.resumed_size, self.size()))
-        lines = self._path.read_text().splitlines()
-        kept = [line for line in lines if _step(line) <= state.global_step]
-        self._path.write_text("".join(f"{line}\n" for line in kept))
+        lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines()
+        steps = [_step(line) for line in lines]
+        if None in steps[:-1]:  # the last one may have been cut off by a kill
+            logger.warning("%s holds lines that are no log rows; they are left out.", self._path)
+        kept = [
+            line
+            for line, step in zip(lines, steps, strict=True)
+            if step is not None and step <= state.global_step
+        ]
+        self._path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
     def on_log(
         self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any
@@ -53,12 +62,12 @@ class JsonlLog(TrainerCallback):
                 file.write(json.dumps({"step": state.global_step, **logs}, default=float) + "\n")
 
 
-def _step(line: str) -> float:
-    """Return the step of a log row; infinity for one that a killed process left unfinished."""
+def _step(line: str) -> float | None:
+    """Return the step of a log row; None for a line that is none."""
     try:
         return float(json.loads(line)["step"])
-    except json.JSONDecodeError:
-        return math.inf
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
 
 
 class ProgressLine(ProgressCallback):

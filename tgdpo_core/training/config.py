@@ -2,13 +2,15 @@
 
 import datetime
 import os
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
 
 from accelerate import PartialState
 from transformers import TrainingArguments
 
 from tgdpo_core.engine.losses import check_settings
+from tgdpo_core.recipe.optional_packages import require_packages
+from tgdpo_core.recipe.training_arguments import check_settings_have_effect
 
 
 @dataclass
@@ -55,6 +57,20 @@ class TGDPOConfig(TrainingArguments):
     on_bad_row: Literal["error", "skip"] = field(
         default="error", metadata={"help": "What a row that cannot be used does."}
     )
+    chat_template_kwargs: dict[str, Any] | None = field(
+        default=None, metadata={"help": "Further variables of the chat template."}
+    )
+    special_tokens: Literal["auto", "text", "keep", "error"] = field(
+        default="auto", metadata={"help": "What special tokens in the text of a row are."}
+    )
+    lost_text: Literal["error", "count"] = field(
+        default="error",
+        metadata={"help": "What a chat template leaves out: a bad row, or counted."},
+    )
+    max_streamed_rows: int = field(
+        default=100_000,
+        metadata={"help": "Most rows read from an iterator or IterableDataset; more are refused."},
+    )
     store_path: str | None = field(
         default=None,
         metadata={"help": "Folder of stored per-token values; unset: $TGDPO_STORE or the cache."},
@@ -78,10 +94,15 @@ class TGDPOConfig(TrainingArguments):
         """Resolve what depends on the machine; refuse settings that the loss does not take.
 
         Raises:
-            ValueError: an unknown loss, or a setting outside its range.
+            ValueError: an unknown loss, a setting outside its range, or one that would change
+                nothing (``recipe.argument_table`` has the reasons).
+            UsageError: a package that a setting needs is not installed.
         """
         import torch
 
+        given: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(TrainingArguments)}
+        check_settings_have_effect(given)
+        require_packages(given)
         check_settings(self.loss_type, beta=self.beta, label_smoothing=self.label_smoothing)
         has_gpu = torch.cuda.is_available()
         if self.bf16 is None:

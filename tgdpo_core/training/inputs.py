@@ -1,107 +1,71 @@
 """What a user may hand to the trainer, turned into what the trainer works with."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 
-from tgdpo_core.data.formats import parse_rows
-from tgdpo_core.data.pairs import TokenizedPair
-from tgdpo_core.data.report import DataReport
-from tgdpo_core.data.tokenization import LengthLimits, tokenize_pairs
-from tgdpo_core.errors import DataError, UsageError
+from tgdpo_core.errors import UsageError
+from tgdpo_core.models.adapters import require_supported
+from tgdpo_core.models.checks import (
+    require_trainable,
+)
+from tgdpo_core.models.loading import (
+    Policy,
+    load_policy,
+    load_tokenizer,
+)
+from tgdpo_core.models.paths import locate
+from tgdpo_core.models.precision import Precision, require_trainable_formats, stuck_weights
 from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.plugin_api.transforms import Transform
-from tgdpo_core.scoring.context import Precision, load_frozen
-from tgdpo_core.scoring.fingerprints import (
-    loaded_model_fingerprint,
-    model_fingerprint,
-    resolve_model_path,
-)
-from tgdpo_core.scoring.scored import Reference, Scorer, ScoringSettings
 from tgdpo_core.scoring.sources import (
     RewardSource,
     find_source,
     source_of_entry,
     source_of_instance,
 )
-from tgdpo_core.store.folder import default_store_path
-from tgdpo_core.training.config import TGDPOConfig
 
-TrainData = Any  # rows (datasets.Dataset, list of dicts) or a sequence of TokenizedPair
+logger = logging.getLogger(__name__)
 
 
-def load_policy(
-    model: Any,
-    *,
-    dtype: torch.dtype = torch.float32,
-    revision: str | None = None,
-    attn_implementation: str | None = None,
-    trust_remote_code: bool = False,
-) -> Any:
-    """Return a causal language model to train; a model given as object is returned as it is.
+def given_policy(model: Any, learning_rate: float) -> Policy:
+    """Return the policy of what ``TGDPOTrainer(model=...)`` accepts: a name, a model, a ``Policy``.
 
-    Weights are float32 unless asked otherwise: an update of 1e-6 is below what bfloat16 can add.
+    Its dropout is switched off. Weights of a name are float32: an update of 1e-6 is below what
+    bfloat16 can add.
 
     Raises:
-        UsageError: nothing there that can be loaded.
+        UsageError: nothing there that can be loaded, or nothing of it can be trained.
     """
-    if not isinstance(model, str):
-        return model
-    from transformers import AutoModelForCausalLM
-
-    try:
-        return AutoModelForCausalLM.from_pretrained(
-            str(resolve_model_path(model)),
-            dtype=dtype,
-            revision=revision,
-            attn_implementation=attn_implementation,
-            trust_remote_code=trust_remote_code,
-        )
-    except (OSError, ValueError) as error:
-        raise UsageError(f"Model '{model}' cannot be loaded: {error}") from error
+    if isinstance(model, str | Path):
+        model = load_policy(locate(str(model)), precision=Precision())
+    policy = model if isinstance(model, Policy) else Policy(model)
+    require_supported(policy.model, "The policy")
+    require_trainable(policy.model)
+    require_trainable_formats(policy.model)
+    warning = stuck_weights(policy.model, learning_rate)
+    if warning and PartialState().is_main_process:
+        logger.warning("%s", warning)
+    disable_dropout(policy.model)
+    return policy
 
 
-def load_tokenizer(model: Any, *, revision: str | None = None) -> Any:
-    """Return the tokenizer beside a model, with a pad token (EOS where there is none).
+def tokenizer_of(model: Any) -> Any:
+    """Return the tokenizer beside what ``TGDPOTrainer(model=...)`` was given.
 
     Raises:
         UsageError: there is none.
     """
-    from transformers import AutoTokenizer
-
-    named = model if isinstance(model, str) else getattr(model.config, "_name_or_path", "")
+    if isinstance(model, Policy):
+        model = model.model
+    named = str(model) if isinstance(model, str | Path) else model.config._name_or_path
     if not named:
         raise UsageError("The model has no folder to load a tokenizer from: give processing_class.")
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(str(resolve_model_path(named)), revision=revision)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"The tokenizer of '{named}' cannot be loaded: {error}") from error
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token  # never read: padding is masked by position
-    return tokenizer
-
-
-def tokenized(
-    data: TrainData, tokenizer: Any, args: TGDPOConfig, name: str
-) -> Sequence[TokenizedPair]:
-    """Return tokenized pairs from rows; pairs that are tokenized already are returned as they are.
-
-    Raises:
-        DataError: bad rows (``args.on_bad_row``), or none left.
-    """
-    if len(data) and isinstance(data[0], TokenizedPair):
-        pairs: Sequence[TokenizedPair] = data
-        return pairs
-    report = DataReport(name)
-    if not hasattr(data, "__len__"):
-        raise DataError(f"{name} must have a length; streaming data sets are not supported.")
-    parsed = parse_rows([(f"{name}[{i}]", row) for i, row in enumerate(data)], report)
-    limits = LengthLimits(args.max_length, args.max_prompt_length)
-    result = tokenize_pairs(parsed, tokenizer, limits, report)
-    report.raise_if_unusable(args.on_bad_row)
-    return result
+    return load_tokenizer(named)
 
 
 def resolve_sources(
@@ -120,67 +84,6 @@ def resolve_sources(
     if isinstance(token_reward, Mapping):
         return [source_of_entry(token_reward, plugins, extra=named)]
     return [source_of_instance(token_reward, named)]
-
-
-def make_reference(policy: Any, named: Any, ref_model: Any, precision: Precision) -> Reference:
-    """Return the reference: a model of its own, or the policy as it is before training.
-
-    Args:
-        policy: the model about to be trained.
-        named: what it was loaded from, if it was (then its files name it in the store).
-        ref_model: the reference, its name or folder, or None.
-        precision: of a reference that must be loaded.
-    """
-    if isinstance(ref_model, str):
-        return Reference(
-            model_fingerprint(ref_model), lambda: load_frozen(ref_model, precision=precision)
-        )
-    if ref_model is not None:
-        return Reference(loaded_model_fingerprint(ref_model), lambda: ref_model)
-    if isinstance(named, str):
-        return Reference(model_fingerprint(named), lambda: policy)
-    return Reference(loaded_model_fingerprint(policy), lambda: policy)
-
-
-def make_scorer(  # noqa: PLR0913 - one place for what decides stored values
-    reference: Reference,
-    sources: Sequence[RewardSource],
-    tokenizer: Any,
-    *,
-    precision: Precision,
-    device: torch.device,
-    store_path: str | None = None,
-    trust_remote_code: bool = False,
-) -> Scorer:
-    """Return what fills the store, for training and for ``tgdpo score`` alike."""
-    store = Path(store_path).expanduser() if store_path else default_store_path()
-    settings = ScoringSettings(store, device, precision, trust_remote_code)
-    return Scorer(reference, sources, tokenizer, settings)
-
-
-def with_lora(model: Any, settings: Mapping[str, Any]) -> Any:
-    """Return the model with a fresh LoRA adapter; only the adapter is trained.
-
-    The adapter's update is zero at first, so the policy before training is the base model.
-
-    Args:
-        model: a causal language model.
-        settings: ``r``, ``alpha``, ``target_modules``.
-
-    Raises:
-        UsageError: peft is not installed.
-    """
-    try:
-        from peft import LoraConfig, get_peft_model
-    except ImportError as error:
-        raise UsageError("model.lora needs peft: pip install 'tgdpo[lora]'.") from error
-    config = LoraConfig(
-        r=settings["r"],
-        lora_alpha=settings["alpha"],
-        target_modules=settings["target_modules"],
-        task_type="CAUSAL_LM",
-    )
-    return get_peft_model(model, config)
 
 
 def disable_dropout(model: torch.nn.Module) -> None:

@@ -18,8 +18,9 @@ from tgdpo_core.evaluation.divergence import SampledKL
 from tgdpo_core.evaluation.generation import Sampling, answer
 from tgdpo_core.evaluation.judging import judged, judged_pairs
 from tgdpo_core.evaluation.likelihood import pair_likelihoods
+from tgdpo_core.evaluation.stopping import stop_ids
+from tgdpo_core.models.precision import Precision
 from tgdpo_core.plugin_api.judges import Judge
-from tgdpo_core.scoring.context import Precision
 from tgdpo_core.scoring.guard import call_plugin
 from tgdpo_core.training.durability.signals import stop_signals
 
@@ -135,8 +136,7 @@ class JudgePolicy(TrainerCallback):
     def _of_pairs(self, args: Any, policy: Any, label: str) -> dict[str, list[float]]:
         """Return the scores of this process's pairs."""
         pairs = self._pairs[args.process_index :: args.world_size]
-        precision = Precision(autocast=torch.bfloat16 if args.bf16 else None)
-        likelihoods = pair_likelihoods(policy, pairs, precision, label=label)
+        likelihoods = pair_likelihoods(policy, pairs, _precision(args), label=label)
         scores = judged_pairs((self._judging.name, self._judging.judge), likelihoods)
         return {"judge/pairs": scores.tolist()}
 
@@ -145,18 +145,28 @@ class JudgePolicy(TrainerCallback):
         pairs = self._judging.pairs[args.process_index :: args.world_size]
         kl = None
         if self._reference is not None:
-            eos = self._tokenizer.eos_token_id
-            kl = SampledKL(policy, self._reference.to(policy.device), eos_token_id=eos)
-        answers = answer(
-            policy,
-            self._tokenizer,
-            pairs,
-            self._judging.sampling,
-            label=label,
-            observe=kl.add if kl else None,
-        )
+            stops = stop_ids(policy, self._tokenizer)
+            kl = SampledKL(policy, self._reference.to(policy.device), stop_ids=stops)
+        # One autocast around everything: the reference is called in the policy's formats, and
+        # the policy's weights are cast once, not for every token.
+        with _precision(args).active(policy.device):
+            answers = answer(
+                policy,
+                self._tokenizer,
+                pairs,
+                self._judging.sampling,
+                label=label,
+                observe=kl.add if kl else None,
+            )
         greedy, sampled = judged((self._judging.name, self._judging.judge), pairs, answers)
         rows = {"judge/greedy": greedy.tolist(), "judge/kl": kl.responses() if kl else []}
         if self._judging.sampling.samples:
             rows["judge/sampled"] = sampled.tolist()
         return rows
+
+
+def _precision(args: Any) -> Precision:
+    """Return the mixed precision that accelerate gives the policy."""
+    if args.fp16:
+        return Precision(autocast=torch.float16)
+    return Precision(autocast=torch.bfloat16 if args.bf16 else None)

@@ -22,8 +22,9 @@ _TEMPLATE = """\
 
 {% if sources == ["none"] %}Trained with DPO (all token weights equal){% else -%}
 Trained with TGDPO, token-level reward guided DPO{% endif %} by
-[tgdpo](https://pypi.org/project/tgdpo/) {{ version }} from `{{ base_model }}` on
-`{{ dataset }}` ({{ num_pairs }} pairs).
+[tgdpo](https://pypi.org/project/tgdpo/) {{ version }} from
+{{ "`%s`" | format(base_model) if base_model else "a model given in Python" }} on
+{{ "`%s`" | format(dataset) if dataset else "rows given in Python" }} ({{ num_pairs }} pairs).
 
 | setting | value |
 |---|---|
@@ -35,8 +36,15 @@ Trained with TGDPO, token-level reward guided DPO{% endif %} by
 {% for key, value in metrics.items() -%}
 | {{ key }} | {{ "%.4g" | format(value) }} |
 {% endfor %}
-Method: TGDPO, arXiv 2506.14574. The full settings are in `config.yaml`, versions and fingerprints
-in `run.json`, metrics of every step in `logs/train.jsonl`.
+Method: TGDPO, arXiv 2506.14574. The run folder holds the full settings
+(`{{ "config.yaml" if dataset else "settings.yaml" }}`), versions and fingerprints (`run.json`)
+and the metrics of every step (`logs/train.jsonl`).
+"""
+
+
+_NO_RECIPE = """\
+# Settings of a run that was made in Python: the fields of its TGDPOConfig. Rows, model and token
+# reward were given as objects, so this is no recipe, and `tgdpo train --config` cannot repeat it.
 """
 
 
@@ -55,11 +63,12 @@ def model_card(
     from huggingface_hub import ModelCardData
 
     base_model = facts.get("model", "")
+    is_local = bool(base_model) and Path(base_model).expanduser().exists()
     sources = [source["name"] for source in facts["reward_sources"]]
     data = ModelCardData(
         library_name="transformers",
         # The Hub knows models by id; a local folder means nothing there.
-        base_model=None if Path(base_model).exists() else base_model,
+        base_model=None if is_local or not base_model else base_model,
         tags=["tgdpo", "dpo", "preference-optimization"],
         model_name=name,
     )
@@ -78,8 +87,8 @@ def model_card(
             metadata=data.to_yaml(),
             name=_text(name),
             version=environment()["versions"].get("tgdpo", ""),
-            base_model=_code(Path(base_model).name if Path(base_model).exists() else base_model),
-            dataset=_code(facts.get("dataset", "preference pairs given in Python")),
+            base_model=_code(Path(base_model).name if is_local else base_model),
+            dataset=_code(facts.get("dataset", "")),
             num_pairs=facts["diagnostics"]["num_pairs"],
             sources=sources,
             settings={key: _text(str(value)) for key, value in settings.items()},
@@ -105,12 +114,12 @@ def _line(text: str) -> str:
 
 
 def settings_yaml(args: TGDPOConfig) -> str:
-    """Return the trainer's settings as YAML, tokens left out."""
+    """Return the trainer's settings as YAML, tokens left out; it is no recipe, and says so."""
     import yaml
 
     values = json.loads(args.to_json_string())
     kept = {name: value for name, value in values.items() if not name.endswith("token")}
-    return yaml.safe_dump({"training": kept}, sort_keys=False)
+    return _NO_RECIPE + yaml.safe_dump(kept, sort_keys=False)
 
 
 def last_metrics(log_history: Sequence[Mapping[str, Any]]) -> dict[str, float]:

@@ -7,10 +7,11 @@ import subprocess
 from typing import Any
 
 from tgdpo_core.data.pairs import data_fingerprint
+from tgdpo_core.models.fingerprints import tokenizer_fingerprint
 from tgdpo_core.plugin_api.shapings import Shaping
+from tgdpo_core.preparation.scored_table import ScoredTable
 from tgdpo_core.reports.diagnostics import Diagnostics
-from tgdpo_core.scoring.fingerprints import tokenizer_fingerprint
-from tgdpo_core.scoring.scored import ScoredPairs, Scorer
+from tgdpo_core.scoring.scorer import Scorer
 from tgdpo_core.training.config import TGDPOConfig
 
 _PACKAGES = ("tgdpo", "torch", "transformers", "accelerate", "datasets", "safetensors", "pluggy")
@@ -18,7 +19,7 @@ _PACKAGES = ("tgdpo", "torch", "transformers", "accelerate", "datasets", "safete
 
 def scoring_facts(
     scorer: Scorer,
-    train: ScoredPairs,
+    train: ScoredTable,
     shaping: tuple[str, Shaping],
     diagnostics: Diagnostics,
 ) -> dict[str, Any]:
@@ -29,7 +30,7 @@ def scoring_facts(
         "shaping": {"name": shaping[0], "options": shaping[1].options()},
         "transform_states": train.transform_states(),
         "fingerprints": {
-            "data": data_fingerprint(train.pairs),
+            "data": data_fingerprint(train.tokens.ids_hashes),
             "tokenizer": tokenizer_fingerprint(scorer.tokenizer),
             "reference": dict(scorer.reference.identity),
         },

@@ -1,25 +1,26 @@
 """The longest row, run once: whether it fits, how long a step takes, what memory a run needs."""
 
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from tgdpo_core.data.pairs import TokenizedPair
+from tgdpo_core.data.token_table import TokenCounts, TokenTable
 from tgdpo_core.engine.losses import preference_loss
 from tgdpo_core.engine.policy import attach
+from tgdpo_core.engine.rows import PairIds
 from tgdpo_core.scoring.passes import pair_ids
 from tgdpo_core.training.config import TGDPOConfig
 from tgdpo_core.training.limits import default_tokens_per_row, peak_memory_mib
 
 _MIB = 2**20
+_MOST_PLANNED = 50_000  # pairs
 _ADAM_STATES = 2  # first and second moment, in the dtype of the weights
 
 
 def rehearse(
     model: Any,
-    pairs: Sequence[TokenizedPair],
+    table: TokenTable,
     args: TGDPOConfig,
     *,
     steps: int,
@@ -33,17 +34,17 @@ def rehearse(
 
     Args:
         model: the policy, on its device; its gradients are cleared again.
-        pairs: the training pairs.
+        table: the training pairs; of many, rows of a sample are planned.
         args: settings of the run.
         steps: optimizer steps of the run.
         pairs_per_step: pairs of one of them, over all processes.
     """
     engine = attach(model, layout=args.layout, chunk_size=args.logits_chunk_size)
     budget = args.tokens_per_row or default_tokens_per_row(args.device)
-    ids = [pair_ids(pair) for pair in pairs]
-    rows = engine.plan(ids, budget)
-    longest = max(rows, key=lambda row: sum(ids[i].shared_length for i in row))
-    row = engine.row([ids[i] for i in longest]).to(args.device)
+    counts = table.counts
+    rows = engine.plan(_sizes(counts), budget)
+    longest = max(rows, key=lambda row: int(counts.shared[list(row)].sum()))
+    row = engine.row([pair_ids(table[i]) for i in longest]).to(args.device)
     model.train()
     if args.gradient_checkpointing:
         enable = getattr(model, "activation_checkpointing_enable", None)
@@ -68,7 +69,7 @@ def rehearse(
             torch.cuda.synchronize()
         seconds = time.perf_counter() - began
     tokens_per_second = row.num_tokens / seconds
-    mean_tokens = sum(pair.shared_length for pair in ids) / len(ids)
+    mean_tokens = float(counts.shared.mean())
     seconds_per_step = pairs_per_step / args.world_size * mean_tokens / tokens_per_second
     model.zero_grad(set_to_none=True)
     trained = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
@@ -83,6 +84,13 @@ def rehearse(
         "peak_memory_mib": peak_memory_mib(args.device),
         "optimizer_memory_mib": _ADAM_STATES * trained / _MIB,
     }
+
+
+def _sizes(counts: TokenCounts) -> list[PairIds]:
+    """Return pairs of the right lengths, for planning: up to ``_MOST_PLANNED`` of the first."""
+    lengths = (counts.prompt, counts.chosen, counts.rejected)
+    parts = (each[:_MOST_PLANNED].tolist() for each in lengths)
+    return [PairIds(range(p), range(c), range(r)) for p, c, r in zip(*parts, strict=True)]
 
 
 def _autocast(args: TGDPOConfig) -> torch.autocast:

@@ -1,7 +1,7 @@
 """The run folder: what a run leaves behind, and whether another run is in the way.
 
-run.json  config.yaml  README.md  checkpoints/checkpoint-N/  model/ (only when done)
-logs/train.jsonl
+run.json  config.yaml (the recipe; settings.yaml where a run was made in Python)  README.md
+checkpoints/checkpoint-N/  model/ (only when done)  logs/train.jsonl
 """
 
 import contextlib
@@ -13,13 +13,22 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tgdpo_core.errors import CheckpointError, Preempted, TgdpoError, UsageError
-from tgdpo_core.training.durability.folder_lock import described, is_held, this_process
+from tgdpo_core.errors import CheckpointError, Preempted, UsageError
+from tgdpo_core.failures import exit_code_of
+from tgdpo_core.training.durability.folder_lock import (
+    HOLDER,
+    LOCK,
+    described,
+    is_held,
+    this_process,
+)
 
 _OURS = (
-    *("run.json", "config.yaml", "README.md", "checkpoints", "model", ".model.part", "logs"),
-    "failure",
+    *("run.json", "config.yaml", "settings.yaml", "README.md"),
+    *("checkpoints", "model", ".model.part", "logs", "failure"),
 )
+# What lies there before run.json does: output of an ablation's cell, a write that was cut off.
+_BEFORE = ("output.txt", "error.txt", ".run.json.part", LOCK, HOLDER)
 
 
 class RunFolder:
@@ -30,7 +39,7 @@ class RunFolder:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = Path(path).expanduser()
         self.checkpoints = self.path / "checkpoints"
         self.model = self.path / "model"
         self.staged_model = self.path / ".model.part"
@@ -50,6 +59,30 @@ class RunFolder:
             f"{self.path} holds a run already (status: {self.status()}). Continue it with "
             "--resume, replace it with --overwrite, or choose another --output-dir."
         )
+
+    def require_own(self) -> None:
+        """Make sure that nothing lies here but what a run left.
+
+        Raises:
+            UsageError: the path is a file, or the folder holds files and no run.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise UsageError(f"{self.path} (output_dir) is a file: name a folder.")
+        if self._record.exists() or not self.path.exists():
+            return
+        others = sorted(p.name for p in self.path.iterdir() if not self._comes_before(p))
+        if others:
+            raise UsageError(
+                f"{self.path} (output_dir) holds {', '.join(others[:4])}"
+                f"{', ..' if len(others) > 4 else ''} and no run of tgdpo: a run could replace "
+                "them. Choose a new or empty folder."
+            )
+
+    def _comes_before(self, path: Path) -> bool:
+        """Return whether a file may lie here before a run has begun."""
+        if path == self.log.parent:  # evaluate() without train()
+            return path.is_dir() and {p.name for p in path.iterdir()} <= {self.log.name}
+        return path.name in _BEFORE
 
     def read(self) -> dict[str, Any]:
         """Return run.json; empty where there is none.
@@ -80,24 +113,27 @@ class RunFolder:
                 return {"resumes": record["resumes"]}
         return {}
 
-    def last_checkpoint(self) -> Path | None:
-        """Return the newest checkpoint, or None."""
-        found = {
-            int(path.name.removeprefix("checkpoint-")): path
-            for path in self.checkpoints.glob("checkpoint-*")
-            if (path / "trainer_state.json").is_file()
-        }
-        return found[max(found)] if found else None
+    @staticmethod
+    def require_resumable(checkpoint: Path) -> None:
+        """Make sure that a checkpoint holds more than weights.
+
+        Raises:
+            CheckpointError: without the optimizer's state other weights would come out.
+        """
+        states = ("optimizer.pt", "optimizer.bin", "optimizer_0", "optimizer", "pytorch_model_fsdp")
+        is_sharded = any(checkpoint.glob("global_step*"))  # DeepSpeed
+        if not is_sharded and not any((checkpoint / name).exists() for name in states):
+            raise CheckpointError(
+                f"{checkpoint} cannot be resumed: it was saved with training.save_only_model and "
+                "lacks the optimizer's state. Use it as --model of a new run, or start again with "
+                "--overwrite."
+            )
 
     def clear(self) -> None:
         """Remove what an earlier run left here, and nothing else."""
-        kept = (path.name for path in self.path.glob("config.before-resume-*.yaml"))
+        kept = (path.name for path in self.path.glob("*.before-resume-*.yaml"))
         for name in [*_OURS, *kept]:
-            target = self.path / name
-            if target.is_dir() and not target.is_symlink():
-                shutil.rmtree(target)
-            else:
-                target.unlink(missing_ok=True)
+            _remove(self.path / name)
 
     @contextlib.contextmanager
     def running(self, facts: Mapping[str, Any]) -> Iterator[Callable[..., None]]:
@@ -113,27 +149,37 @@ class RunFolder:
             record.update(more)
             self._write(record)
 
-        self.log.parent.mkdir(parents=True, exist_ok=True)
         note()
         try:
+            self.log.parent.mkdir(parents=True, exist_ok=True)
             yield note
         except KeyboardInterrupt:
-            note(status="interrupted", exit_code=130, finished=_now())
+            with contextlib.suppress(CheckpointError):
+                note(status="interrupted", exit_code=130, finished=_now())
             raise
         except BaseException as error:
-            code = error.exit_code if isinstance(error, TgdpoError) else 1
             message = f"{type(error).__name__}: {error}"
             status = "preempted" if isinstance(error, Preempted) else "failed"
-            note(status=status, exit_code=code, finished=_now(), error=message)
+            with contextlib.suppress(CheckpointError):  # a full disk: its error is to be seen
+                note(status=status, exit_code=exit_code_of(error), finished=_now(), error=message)
             raise
         note(status="done", exit_code=0, finished=_now())
 
     def write_text(self, name: str, text: str) -> None:
-        """Write a file of the run folder in one step."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        """Write a file of the run folder in one step.
+
+        Raises:
+            CheckpointError: the folder or the file cannot be written.
+        """
         staged = self.path / f".{name}.part"
-        staged.write_text(text, encoding="utf-8")
-        staged.replace(self.path / name)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            staged.write_text(text, encoding="utf-8")
+            staged.replace(self.path / name)
+        except OSError as error:
+            raise CheckpointError(
+                f"{self.path / name} cannot be written: {error}. What was written before is kept."
+            ) from error
 
     def write_config(self, name: str, text: str) -> None:
         """Write the settings; those of the run so far are kept where they differ."""
@@ -144,13 +190,40 @@ class RunFolder:
             path.rename(self.path / f"{stem}.before-resume-{number}.{suffix}")
         self.write_text(name, text)
 
-    def commit_model(self) -> None:
-        """Turn what was written to ``staged_model`` into ``model/``, in one step."""
-        shutil.rmtree(self.model, ignore_errors=True)
+    def commit_model(self, card: str) -> None:
+        """Turn what was written to ``staged_model`` into ``model/``, in one step.
+
+        Args:
+            card: the model card, kept beside the weights, too.
+        """
+        (self.staged_model / "README.md").write_text(card, encoding="utf-8")
+        _remove(self.model)
         os.replace(self.staged_model, self.model)
 
     def _write(self, record: Mapping[str, Any]) -> None:
         self.write_text("run.json", json.dumps(record, indent=1, default=str) + "\n")
+
+
+def require_free(output_dir: str, *, resume: bool, overwrite: bool) -> None:
+    """Refuse an output folder that a run may not use, before any work is done.
+
+    Only the first process looks: the others may come when it has begun to write.
+
+    Raises:
+        UsageError: it holds another run, or what no run wrote.
+    """
+    if os.environ.get("RANK", "0") == "0":
+        folder = RunFolder(output_dir)
+        folder.require_own()
+        folder.require_free(resume=resume, overwrite=overwrite)
+
+
+def _remove(target: Path) -> None:
+    """Remove a file, a folder, or a link (never what it points to)."""
+    if target.is_dir() and not target.is_symlink():
+        shutil.rmtree(target)
+    else:
+        target.unlink(missing_ok=True)
 
 
 def _now() -> str:

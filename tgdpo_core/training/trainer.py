@@ -2,46 +2,51 @@
 
 import contextlib
 import itertools
-import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import PartialState
 
 from tgdpo_core.engine.losses import preference_loss, sft_loss
 from tgdpo_core.engine.policy import attach, plain_copy
 from tgdpo_core.errors import UsageError
-from tgdpo_core.evaluation.known_errors import known_errors
+from tgdpo_core.models.adapters import record_base
+from tgdpo_core.models.checks import embedding_rows
+from tgdpo_core.models.loading import NO_TRUST, Policy, Trust
+from tgdpo_core.models.precision import Precision, mixed_precision
 from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.plugin_api.rewards import TokenReward
 from tgdpo_core.plugin_api.shapings import Shaping
 from tgdpo_core.plugin_api.transforms import Transform
-from tgdpo_core.reports.diagnostics import Diagnostics, diagnose
-from tgdpo_core.scoring.context import Precision
-from tgdpo_core.scoring.guard import random_states_kept
-from tgdpo_core.scoring.scored import ScoredPairs, Scorer, scored_datasets
-from tgdpo_core.scoring.sources import RewardSource, resolve_shaping
+from tgdpo_core.preparation.plan import store_of
+from tgdpo_core.preparation.prepared import prepare
+from tgdpo_core.preparation.references import given_reference, own_reference
+from tgdpo_core.preparation.scored_table import ScoredTable, score
+from tgdpo_core.scoring.fits import require_fit
+from tgdpo_core.scoring.scorer import Reference, Scorer, ScoringSettings
+from tgdpo_core.scoring.sources import resolve_shaping
 from tgdpo_core.training.batches import PairBatch, collate, make_rows
 from tgdpo_core.training.callbacks import StepClock, replace_progress_bar
 from tgdpo_core.training.config import TGDPOConfig
 from tgdpo_core.training.durability.folder_lock import held
-from tgdpo_core.training.durability.identity import policy_identity, run_identity, with_keys
-from tgdpo_core.training.durability.numeric_guard import require_usable_weights
+from tgdpo_core.training.durability.identity import run_identity, with_keys
 from tgdpo_core.training.durability.rank_agreement import require_same_run, require_shared_folder
 from tgdpo_core.training.durability.resumption import Resumption
 from tgdpo_core.training.durability.signals import stop_signals
 from tgdpo_core.training.durability.trainer import DurableTrainer
-from tgdpo_core.training.inputs import (
+from tgdpo_core.training.given_rows import (
+    EvalData,
     TrainData,
-    disable_dropout,
-    load_policy,
-    load_tokenizer,
-    make_reference,
-    make_scorer,
-    resolve_sources,
     tokenized,
+    tokenized_sets,
+)
+from tgdpo_core.training.hub import push_run
+from tgdpo_core.training.inputs import (
+    given_policy,
+    resolve_sources,
+    tokenizer_of,
 )
 from tgdpo_core.training.judging import JudgePolicy, Judging
 from tgdpo_core.training.limits import (
@@ -49,14 +54,12 @@ from tgdpo_core.training.limits import (
     out_of_memory,
     packing_summary,
     peak_memory_mib,
-    require_positions,
 )
 from tgdpo_core.training.metrics import MetricBuffer, error_aucs, pair_metrics
 from tgdpo_core.training.model_card import last_metrics, model_card, settings_yaml
 from tgdpo_core.training.record import environment, scoring_facts, seeds
 from tgdpo_core.training.run_folder import RunFolder
-
-logger = logging.getLogger(__name__)
+from tgdpo_core.training.trainer_arguments import check_trainer_arguments, text_of_path
 
 
 class TGDPOTrainer(DurableTrainer):
@@ -69,24 +72,27 @@ class TGDPOTrainer(DurableTrainer):
         model: the policy, or the name or folder it is loaded from.
         ref_model: the reference, or its name or folder; None is the policy as it is now.
         args: settings; ``args.output_dir`` is the run folder.
-        train_dataset: preference pairs: rows in one of the known formats (``datasets.Dataset`` or
-            a list of dicts), or tokenized pairs.
-        eval_dataset: the same for evaluation, or None.
+        train_dataset: preference pairs: rows in one of the known formats (``datasets.Dataset``, a
+            list of dicts, a pandas ``DataFrame``, an iterator or ``IterableDataset`` of up to
+            ``args.max_streamed_rows`` rows, a ``DatasetDict`` with one split or with ``train``),
+            or tokenized pairs.
+        eval_dataset: the same for evaluation (of a ``DatasetDict`` every split), a dict from names
+            to such data (metrics are then called ``eval_NAME_...``), or None.
         processing_class: the tokenizer; None loads the one beside the model.
         token_reward: a registered name, a recipe entry (``{"plugin": ..., "args": ...}``), a
             ``TokenReward``, a list of these (summed), or None for plain DPO.
         transforms: applied in order to the token rewards, where ``token_reward`` is a single one.
         shaping: a registered name, a ``Shaping``, or one with its name: rewards to weights.
         plugins: where names are found; None loads what is installed.
-        policy_name: what a model given as object was loaded from, so that its files (and not its
-            tensors) name it in the store.
         precision: number formats of frozen models; None takes those of the policy.
+        trust: what the files of models named here may do; nothing by default.
         judging: answers that are generated and judged during training, or None.
         facts: JSON that the caller wants in run.json (data report, recipe).
         config_yaml: the resolved recipe, kept as config.yaml.
         allow_changed: what may differ from the run that a checkpoint belongs to (keys of its
             ``identity.json``, or the word before their dot).
-        kwargs: passed to ``transformers.Trainer`` (callbacks, optimizers).
+        kwargs: passed to ``transformers.Trainer``: ``callbacks``, ``optimizers`` or
+            ``optimizer_cls_and_kwargs``; others are refused.
 
     Raises:
         TgdpoError: whatever is wrong with data, plugins or settings, before anything is trained.
@@ -106,135 +112,144 @@ class TGDPOTrainer(DurableTrainer):
         ref_model: Any = None,
         args: TGDPOConfig | None = None,
         train_dataset: TrainData | None = None,
-        eval_dataset: TrainData | None = None,
+        eval_dataset: EvalData | None = None,
         processing_class: Any = None,
         token_reward: str | TokenReward | Mapping[str, Any] | Sequence[Any] | None = None,
         transforms: Sequence[Transform] = (),
         shaping: str | Shaping | tuple[str, Shaping] = "linear",
         *,
         plugins: PluginManager | None = None,
-        policy_name: str | None = None,
         precision: Precision | None = None,
+        trust: Trust = NO_TRUST,
         judging: Judging | None = None,
         facts: Mapping[str, Any] | None = None,
         config_yaml: str | None = None,
         allow_changed: Collection[str] = (),
         **kwargs: Any,
     ) -> None:
+        model, ref_model = text_of_path(model), text_of_path(ref_model)
         args = args or TGDPOConfig(output_dir="runs/tgdpo")
-        if args.n_gpu > 1:
-            raise UsageError(
-                "Several GPUs in one process (DataParallel) are not supported. Start with "
-                "`accelerate launch`, or set CUDA_VISIBLE_DEVICES to one GPU."
-            )
-        if train_dataset is None:
-            raise UsageError("TGDPOTrainer needs a train_dataset.")
-        if ref_model is not None and ref_model is model and not isinstance(ref_model, str):
-            raise UsageError("ref_model is the policy itself; leave it out to mean that.")
+        given_by_user = {
+            "model": model,
+            "ref_model": ref_model,
+            "train_dataset": train_dataset,
+            "eval_dataset": eval_dataset,
+        }
+        check_trainer_arguments(type(self).__init__, args, given_by_user, kwargs)
         plugins = plugins or PluginManager()
-        self._facts: dict[str, Any] = dict(facts or {})
+        self._facts: dict[str, Any] = {"model": _name_of(model), **(facts or {})}
         self._config_yaml = config_yaml
         self._folder = RunFolder(str(args.output_dir))
+        if args.process_index == 0:  # the others may come when it has begun to write
+            self._folder.require_own()
         self._shaping = resolve_shaping(shaping, plugins)
         sources = resolve_sources(token_reward, transforms, plugins)
-        tokenizer = processing_class or load_tokenizer(model)
-        train_pairs = tokenized(train_dataset, tokenizer, args, "train_dataset")
-        eval_pairs = (
-            tokenized(eval_dataset, tokenizer, args, "eval_dataset") if eval_dataset else None
-        )
-        policy = load_policy(model)
-        require_positions(policy, [*train_pairs, *(eval_pairs or ())])
-        disable_dropout(policy)
-        precision = precision or Precision(
-            dtype=policy.dtype, autocast=torch.bfloat16 if args.bf16 else None
-        )
-        scorer = make_scorer(
-            make_reference(policy.to(args.device), policy_name or model, ref_model, precision),
+        tokenizer = processing_class or tokenizer_of(model)
+        train_tokens = tokenized(train_dataset, tokenizer, args, "train_dataset")
+        eval_tokens = tokenized_sets(eval_dataset, tokenizer, args)
+        given = given_policy(model, args.learning_rate)
+        policy = given.model
+        for table in (train_tokens, *eval_tokens.values()):
+            require_fit(policy, table, tokenizer, "the policy")
+        mixed = mixed_precision(bf16=args.bf16, fp16=args.fp16, device=args.device)
+        precision = precision or Precision(policy.dtype, mixed)
+        scorer = Scorer(
+            self._reference(given, ref_model, tokenizer, precision, trust, args.device),
             sources,
             tokenizer,
-            precision=precision,
-            device=args.device,
-            store_path=args.store_path,
+            ScoringSettings(store_of(args.store_path), args.device, precision, trust),
         )
-        identity = self._agreed(
-            scorer, policy, (ref_model, policy_name or model), (train_pairs, eval_pairs), args
+        identity = self._agreed(scorer, given, (train_tokens, eval_tokens), args)
+        prepared = prepare(
+            score(scorer, train_tokens, eval_tokens, shaping=self._shaping, beta=args.beta),
+            scorer,
+            shaping=self._shaping,
+            beta=args.beta,
+            judge=(judging.name, judging.judge) if judging else None,
         )
-        train_data, eval_data = scored_datasets(
-            scorer, train_pairs, eval_pairs, shaping=self._shaping, beta=args.beta
-        )
-        diagnostics = self._diagnose(train_data, sources, judging, args.beta)
+        scored, diagnostics = prepared.scored, prepared.diagnostics
         self._error_aucs = error_aucs(diagnostics)
-        self._facts |= scoring_facts(scorer, train_data, self._shaping, diagnostics)
+        self._facts["precision"] = precision.document()
+        self._facts |= scoring_facts(scorer, scored.train, self._shaping, diagnostics)
         compared = plain_copy(scorer.reference.load()) if judging and judging.kl else None
         super().__init__(
             model=policy,
             args=args,
             data_collator=collate,
-            train_dataset=train_data.for_training(),
-            eval_dataset=eval_data.for_training() if eval_data else None,
+            train_dataset=scored.train.for_training(),
+            eval_dataset=_evaluation_sets(scored.evaluation),
             processing_class=tokenizer,
             **kwargs,
         )
         self._engine = attach(self.model, layout=args.layout, chunk_size=args.logits_chunk_size)
-        self._online = train_data.online
+        self._online = scored.train.online
         self._tokens_per_row = args.tokens_per_row or default_tokens_per_row(args.device)
         self._facts["engine"] = {
             **asdict(self._engine.choice),
             "tokens_per_row": self._tokens_per_row,
-            "packing": packing_summary(train_pairs, args.per_device_train_batch_size),
+            "packing": packing_summary(train_tokens.counts, args.per_device_train_batch_size),
         }
         self._buffers = {"train": MetricBuffer(), "eval": MetricBuffer()}
         self._clock = StepClock()
         self.add_callback(self._clock)
-        self._be_durable(self._folder, self._buffers["train"], with_keys(identity, scorer.keys))
-        self._allow_changed = allow_changed
+        self._be_durable(
+            self._folder, self._buffers["train"], with_keys(identity, scorer.keys), allow_changed
+        )
         if judging:
             self.add_callback(JudgePolicy(judging, tokenizer, self.log, compared))
         replace_progress_bar(self)
 
     def _agreed(
-        self, scorer: Scorer, policy: Any, named: tuple[Any, Any], pairs: Any, args: TGDPOConfig
+        self, scorer: Scorer, policy: Policy, pairs: Any, args: TGDPOConfig
     ) -> dict[str, Any]:
-        """Return what decides the run's numbers, when all processes agree on it.
-
-        Args:
-            scorer: knows reference, tokenizer and reward sources.
-            policy: the model.
-            named: the reference as given, and what the policy was loaded from.
-            pairs: of training and evaluation.
-            args: the settings.
-        """
-        model = policy_identity(scorer, *named, policy)
-        identity = run_identity(
-            args, scorer, policy, pairs=pairs, shaping=self._shaping, model=model
-        )
+        """Return what decides the run's numbers, when all processes agree on it."""
+        identity = run_identity(args, scorer, policy, pairs=pairs, shaping=self._shaping)
         require_same_run(identity)
         require_shared_folder(scorer.settings.store, "the store (TGDPO_STORE)")
         require_shared_folder(self._folder.path, "the run folder (output_dir)")
         return identity
 
-    @staticmethod
-    def _diagnose(
-        train_data: ScoredPairs,
-        sources: Sequence[RewardSource],
-        judging: Judging | None,
-        beta: float,
-    ) -> Diagnostics:
-        """Return what rewards and weights look like; signs of trouble are logged.
+    def evaluate(
+        self,
+        eval_dataset: Any = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> dict[str, float]:
+        """Return the metrics of the evaluation sets, or of the one with a name.
 
-        Every pair is visited, so every transform and shaping is checked before training begins.
+        Raises:
+            UsageError: rows in place of a name: they must be scored, so the constructor takes them.
         """
-        judge = (judging.name, judging.judge) if judging else None
-        is_error = known_errors(judge, train_data.pairs) if judge else None
-        with random_states_kept("transforms and shaping, on the training set"):
-            diagnostics = diagnose(train_data, train_data.by_source(), is_error=is_error)
-        extremes = [v for s in (diagnostics.chosen, diagnostics.rejected) for v in (s.min, s.max)]
-        require_usable_weights(extremes, beta=beta)
-        is_plain_dpo = all(source.name == "none" for source in sources)
-        for sign in diagnostics.warnings if PartialState().is_main_process else ():
-            if not is_plain_dpo:
-                logger.warning("%s", sign.message)
-        return diagnostics
+        if eval_dataset is not None and not isinstance(eval_dataset, str):
+            raise UsageError(
+                "evaluate() takes the name of an evaluation set, no rows: give them to the "
+                "trainer, TGDPOTrainer(eval_dataset={'name': rows}), where they are scored."
+            )
+        named: Any = eval_dataset
+        metrics: dict[str, float] = super().evaluate(named, ignore_keys, metric_key_prefix)
+        return metrics
+
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse: a preference-trained model predicts no labels."""
+        raise UsageError("There is nothing to predict: see evaluate(), and tgdpo evaluate.")
+
+    @staticmethod
+    def _reference(
+        policy: Policy,
+        ref_model: Any,
+        tokenizer: Any,
+        precision: Precision,
+        trust: Trust,
+        device: torch.device,
+    ) -> Reference:
+        """Return the reference; the policy goes to its device."""
+        policy.model.to(device)
+        if ref_model is None:
+            return own_reference(policy, device)
+        rows = embedding_rows(policy.model)
+        return given_reference(
+            ref_model, tokenizer, precision=precision, policy_rows=rows, trust=trust
+        )
 
     # -- the step ---------------------------------------------------------------------------------
 
@@ -383,7 +398,7 @@ class TGDPOTrainer(DurableTrainer):
             ignore_keys_for_eval: as in ``transformers.Trainer``.
 
         Raises:
-            UsageError: the output folder holds another run.
+            UsageError: the output folder holds another run, or files that no run wrote.
             NumericError: the loss is not finite.
         """
         if self.is_world_process_zero():  # the others may come when it has begun to write
@@ -394,12 +409,15 @@ class TGDPOTrainer(DurableTrainer):
             self._stop = stack.enter_context(stop_signals())
             if self.is_world_process_zero():
                 stack.enter_context(held(self._folder.path))
-            resumption = self._resumption(resume_from_checkpoint, self._allow_changed)
+            resumption = self._resumption(resume_from_checkpoint)
             checkpoint = str(resumption.checkpoint) if resumption.checkpoint else None
             arguments = (checkpoint, trial, ignore_keys_for_eval)
             if not self.is_world_process_zero():
                 return self._train_and_save(*arguments)
-            return self._recorded(resumption, bool(resume_from_checkpoint), *arguments)
+            output = self._recorded(resumption, bool(resume_from_checkpoint), *arguments)
+        if self.args.push_to_hub:
+            self.push_to_hub()
+        return output
 
     def _recorded(self, resumption: Resumption, resumes: bool, *arguments: Any) -> Any:
         """Train as the process that keeps the run's record."""
@@ -409,12 +427,15 @@ class TGDPOTrainer(DurableTrainer):
         if resumes:
             facts["resumes"] = [*facts.get("resumes", ()), resumption.record()]
         with self._folder.running(facts) as note:
-            self._folder.write_config("config.yaml", self._config_yaml or settings_yaml(self.args))
+            if self._config_yaml:
+                self._folder.write_config("config.yaml", self._config_yaml)
+            else:
+                self._folder.write_config("settings.yaml", settings_yaml(self.args))
             output = self._train_and_save(*arguments)
-            self._folder.commit_model()
             metrics = last_metrics(self.state.log_history)
-            note(metrics=metrics, global_step=self.state.global_step)
             card = model_card(self._folder.path.name, self.args, self._facts, metrics)
+            self._folder.commit_model(card)
+            note(metrics=metrics, global_step=self.state.global_step)
             self._folder.write_text("README.md", card)
         return output
 
@@ -427,6 +448,54 @@ class TGDPOTrainer(DurableTrainer):
                 self._online.close()
         self._save_final_model(self._folder.staged_model)
         return output
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Write model and tokenizer to a folder (default: the run's ``model/``); push nothing."""
+        super().save_model(output_dir or str(self._folder.model), _internal_call=True)
+
+    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
+        """Push nothing: a run is pushed once, when it is done."""
+
+    def push_to_hub(
+        self,
+        commit_message: str | None = "End of training",
+        blocking: bool = True,
+        token: str | None = None,
+        revision: str | None = None,
+        private: bool | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Upload the finished run's ``model/`` with its card, in one commit, and nothing else.
+
+        Args:
+            commit_message: of the commit.
+            blocking: False returns a future at once.
+            token: of the Hub; None is ``args.hub_token``, then what ``hf auth login`` left.
+            revision: branch to commit to; None is ``args.hub_revision``, then ``main``.
+            private: whether a repository that must be made is private.
+            kwargs: refused.
+
+        Raises:
+            UsageError: the run is not done, or the Hub cannot be used.
+        """
+        if kwargs:
+            raise UsageError(
+                f"push_to_hub() takes no {min(kwargs)}: the card is the run's README.md; edit it "
+                "in model/ before you push."
+            )
+        if not self.is_world_process_zero():
+            return None
+        self.callback_handler.on_push_begin(self.args, self.state, self.control)
+        with push_run(self._folder) as upload:
+            if self.hub_model_id is None:
+                self.init_hf_repo(token=token, private=private)
+            return upload(
+                repo_id=self.hub_model_id,
+                commit_message=commit_message,
+                token=token or self.args.hub_token,
+                revision=revision or self.args.hub_revision,
+                run_as_future=not blocking,
+            )
 
     def _get_output_dir(self, trial: Any) -> str:
         """Return where checkpoints are written."""
@@ -441,9 +510,24 @@ class TGDPOTrainer(DurableTrainer):
         target = output_dir or str(self._folder.model)
         model: Any = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
         model.save_pretrained(target, state_dict=state_dict)
+        record_base(model, Path(target))
         self.processing_class.save_pretrained(target)
 
     def floating_point_ops(self, inputs: Any) -> int:
         """Return 6 x parameters x tokens, the usual estimate of forward and backward."""
         num_tokens = sum(batch.row.num_tokens for batch in inputs["rows"])
         return int(6 * self.model.num_parameters() * num_tokens)
+
+
+def _name_of(model: Any) -> str:
+    """Return what a model was loaded from; empty where nobody knows."""
+    if isinstance(model, str):
+        return model
+    return str(getattr(getattr(model, "config", None), "_name_or_path", "") or "")
+
+
+def _evaluation_sets(scored: Mapping[str, ScoredTable]) -> Any:
+    """Return the evaluation data as transformers takes it: one set, or several by name."""
+    if "" in scored:
+        return scored[""].for_training()
+    return {name: table.for_training() for name, table in scored.items()} or None

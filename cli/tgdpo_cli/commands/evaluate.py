@@ -1,12 +1,12 @@
 """``tgdpo evaluate``: generate and judge, or judge log-probabilities of pairs."""
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tgdpo_cli.main import Session
+from tgdpo_cli.model_names import short_names
 from tgdpo_cli.output import print_json, quiet_libraries, table
 
 if TYPE_CHECKING:
@@ -20,8 +20,16 @@ _OF_PAIRS = ("max_length",)
 @click.command("evaluate")
 @click.argument("models", nargs=-1, required=True)
 @click.option("--dataset", required=True, help="Pairs: Hub id, file, folder, or registered name.")
-@click.option("--split", default="test", show_default=True, help="Split of the data set.")
+@click.option("--split", help="Split of the data set (default: test; all rows of a file).")
 @click.option("--limit", type=click.IntRange(min=1), help="Use the first N rows only.")
+@click.option(
+    "--best-of",
+    "patterns",
+    multiple=True,
+    metavar="PATTERN",
+    help="Choose the best of the models whose names match, on --choose-split. Repeatable.",
+)
+@click.option("--choose-split", help="Split to choose on; --split is what is reported.")
 @click.option("--judge", required=True, help="Registered judge: tgdpo plugins list.")
 @click.option(
     "--judge-arg", "judge_args", multiple=True, metavar="KEY=VALUE", help="Option of the judge."
@@ -32,6 +40,20 @@ _OF_PAIRS = ("max_length",)
     default=2048,
     show_default=True,
     help="Judges of pairs: most tokens of prompt and response, as data.max_length.",
+)
+@click.option(
+    "--chat-template-kwarg",
+    "template_kwargs",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Variable of the chat template, as in data.chat_template_kwargs.",
+)
+@click.option(
+    "--special-tokens",
+    type=click.Choice(["auto", "text", "keep", "error"]),
+    default="auto",
+    show_default=True,
+    help="Those in the rows' own text, as data.special_tokens.",
 )
 @click.option("--samples", type=click.IntRange(min=1), default=1, show_default=True)
 @click.option("--temperature", type=float, default=1.0, show_default=True)
@@ -45,11 +67,15 @@ def command(
     /,
     models: Sequence[str],
     dataset: str,
-    split: str,
+    split: str | None,
     limit: int | None,
+    patterns: Sequence[str],
+    choose_split: str | None,
     judge: str,
     judge_args: Sequence[str],
     max_length: int,
+    template_kwargs: Sequence[str],
+    special_tokens: Any,
     as_json: bool,
     **sampling: Any,
 ) -> None:
@@ -59,32 +85,96 @@ def command(
     that reads pairs is given the log-probabilities of their responses instead; nothing is
     generated. Of a run folder, loss and displacement at the end of training are shown too, and what
     was judged is kept in its evaluation/JUDGE.
+
+    \b
+      tgdpo evaluate runs/dpo-* runs/mine-* --dataset D --judge J \\
+                     --choose-split validation --best-of 'dpo-*' --best-of 'mine-*'
+
+    chooses settings fairly: the best model of each group is found on other rows (sampled score,
+    --limit of them at most) than those it is reported on.
     """
     quiet_libraries()
     from tgdpo_cli.recipe_options import key_value
     from tgdpo_core.data.formats import parse_rows
     from tgdpo_core.data.report import DataReport
-    from tgdpo_core.data.sources import load_rows
+    from tgdpo_core.data.sources import default_split, load_rows
+    from tgdpo_core.data.text_rules import TextRules, with_rules
+    from tgdpo_core.preparation.plan import special_tokens_rule
+    from tgdpo_core.recipe.loading import yaml_value
     from tgdpo_core.scoring.guard import call_plugin
 
     arguments = dict(key_value(text, "--judge-arg") for text in judge_args)
+    names = short_names(models)
+    groups = _groups(names, patterns, choose_split)
     instance = session.plugins.find("judge", judge).create(arguments)
     reads_pairs = instance.reads == "pairs"
     _refuse_unused(_OF_ANSWERS if reads_pairs else _OF_PAIRS, f"judge '{judge}'", instance.reads)
     how = {"max_length": max_length} if reads_pairs else sampling
-    report = DataReport(dataset)
-    pairs = parse_rows(load_rows(dataset, split=split, plugins=session.plugins), report)
-    report.raise_if_unusable("error")
-    settings = {"dataset": dataset, "split": split, "judge": judge, "judge_args": arguments, **how}
+    split = split or default_split(dataset, session.plugins, "test")
+    given = (key_value(text, "--chat-template-kwarg") for text in template_kwargs)
+    variables = {key: yaml_value(value, f"--chat-template-kwarg {key}") for key, value in given}
+    rules = TextRules(variables, special_tokens_rule(special_tokens, dataset, session.plugins))
+
+    def read(of: str) -> Sequence[Any]:
+        report = DataReport(dataset)
+        pairs = parse_rows(load_rows(dataset, split=of, plugins=session.plugins), report)
+        report.raise_if_unusable("error")
+        return [with_rules(pair, rules) for pair in pairs[:limit]]
+
+    pairs, others = read(split), read(choose_split) if choose_split else ()
+    settings = {
+        "dataset": dataset,
+        "split": split,
+        "judge": judge,
+        "judge_args": arguments,
+        "chat_template_kwargs": {key: str(value) for key, value in variables.items()},
+        "special_tokens": special_tokens,
+        **how,
+    }
+    asked = (judge, instance)
     call_plugin(f"judge '{judge}'", "setup", instance.setup)
     try:
         rows = [
-            _evaluate(session, model, pairs[:limit], (judge, instance), how, settings)
-            for model in models
+            _evaluate(session, model, name, pairs, asked, how, settings)
+            for name, model in zip(names, models, strict=True)
+        ]
+        found = [
+            _evaluate(session, model, name, others, asked, how)
+            for name, model in zip(names, models, strict=True)
+            if any(name in group for group in groups.values())
         ]
     finally:
         call_plugin(f"judge '{judge}'", "teardown", instance.teardown)
-    print_json(rows) if as_json else _show(rows)
+    _choose(
+        rows, groups, {row["model"]: row["score" if reads_pairs else "sampled"] for row in found}
+    )
+    print_json(rows) if as_json else _show(rows, f"{choose_split}, {len(others)} rows")
+
+
+def _groups(
+    names: Sequence[str], patterns: Sequence[str], choose_split: str | None
+) -> dict[str, Sequence[str]]:
+    """Return the names that each pattern chooses from."""
+    if bool(patterns) != bool(choose_split):
+        raise click.UsageError("--best-of and --choose-split go together.")
+    from tgdpo_core.evaluation.choosing import matching
+
+    return {pattern: matching(names, pattern) for pattern in patterns}
+
+
+def _choose(
+    rows: Sequence[dict[str, Any]],
+    groups: Mapping[str, Sequence[str]],
+    scores: Mapping[str, Mapping[str, float]],
+) -> None:
+    """Note the scores that models are chosen by, and which pattern each is the best of."""
+    from tgdpo_core.evaluation.choosing import best
+
+    chosen = {p: best({n: scores[n]["mean"] for n in names}) for p, names in groups.items()}
+    for row in rows:
+        if (name := row["model"]) in scores:
+            row["selection"] = scores[name]
+            row["best_of"] = [pattern for pattern, found in chosen.items() if found == name]
 
 
 def _refuse_unused(options: Sequence[str], who: str, reads: str) -> None:
@@ -100,36 +190,39 @@ def _refuse_unused(options: Sequence[str], who: str, reads: str) -> None:
 
 def _evaluate(
     session: Session,
+    model: str,
     name: str,
     pairs: Sequence[Any],
     judge: tuple[str, Any],
     how: Mapping[str, Any],
-    settings: Mapping[str, Any],
+    settings: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return one row: scores, and what the run folder says about its training."""
+    """Return one row: scores, and what the run folder says about its training.
+
+    With ``settings`` what was judged is kept in the run folder.
+    """
     import torch
 
     from tgdpo_core.evaluation.generation import Sampling
     from tgdpo_core.evaluation.judging import evaluate, write_evaluation
-    from tgdpo_core.scoring.context import Precision, load_frozen
-    from tgdpo_core.training.inputs import load_tokenizer
-    from tgdpo_core.training.plan import registered_model
+    from tgdpo_core.models.loading import load_frozen, load_tokenizer
+    from tgdpo_core.models.precision import Precision
+    from tgdpo_core.preparation.plan import registered_model
     from tgdpo_core.training.run_folder import RunFolder
 
-    path = registered_model(name, session.plugins) or name
+    path = registered_model(model, session.plugins) or model
 
     def load() -> tuple[Any, Any]:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         return load_frozen(path, precision=Precision()).to(device), load_tokenizer(path)
 
-    shown = Path(name).name
     if judge[1].reads == "pairs":
-        result = _evaluate_pairs(shown, load, pairs, judge, **how)
+        result = _evaluate_pairs(name, load, pairs, judge, **how)
     else:
-        result = evaluate(shown, load, pairs, judge, Sampling(**how))
+        result = evaluate(name, load, pairs, judge, Sampling(**how))
     folder = RunFolder(path)
     record = folder.read()
-    if record:
+    if record and settings is not None:
         write_evaluation(folder.path / "evaluation" / judge[0], result, settings)
     metrics = record.get("metrics", {})
     return {**result.summary(), "folder": str(path) if record else None, "metrics": metrics}
@@ -144,48 +237,75 @@ def _evaluate_pairs(
 ) -> "Evaluation":
     """Return the evaluation of a model by pairs, tokenized as in training; say what was cut."""
     from tgdpo_core.data.report import DataReport
+    from tgdpo_core.data.token_table import ListedTokens
     from tgdpo_core.data.tokenization import LengthLimits, tokenize_pairs
     from tgdpo_core.evaluation.judging import evaluate_pairs
-    from tgdpo_core.training.limits import require_positions
+    from tgdpo_core.scoring.fits import require_positions
 
     model, tokenizer = load()
     report = DataReport(name, num_rows=len(pairs))
     tokenized = tokenize_pairs(pairs, tokenizer, LengthLimits(max_length), report)
     report.raise_if_unusable("error")
-    require_positions(model, tokenized)
+    require_positions(model, ListedTokens(tokenized))
     for what, count in sorted(report.counts.items()):
         click.echo(f"{name}: {count} of {len(pairs)} pairs: {what}", err=True)
     return evaluate_pairs(name, model, tokenized, judge)
 
 
-def _show(rows: Sequence[Mapping[str, Any]]) -> None:
+def _show(rows: Sequence[Mapping[str, Any]], chosen_on: str) -> None:
     of_pairs = "num_pairs" in rows[0]
     kinds = ("score",) if of_pairs else ("greedy", "sampled")
+    chooses = any("selection" in row for row in rows)
 
     def score(row: Mapping[str, Any], kind: str) -> str:
         return f"{row[kind]['mean']:.3f} +- {row[kind]['standard_error']:.3f}"
+
+    def choice(row: Mapping[str, Any]) -> str:
+        """Return the score that a model was chosen by, with a star if it was."""
+        found = f"{row['selection']['mean']:.3f}" if "selection" in row else "-"
+        return found + (" *" if row.get("best_of") else "")
 
     def metric(row: Mapping[str, Any], name: str) -> str:
         """Prefer evaluation data; what is unknown for a model that is no run is a dash."""
         value = row["metrics"].get(f"eval_{name}", row["metrics"].get(name))
         return "-" if value is None else f"{value:.3f}"
 
+    # Of a group that differs in beta, loss and displacement cannot be compared.
+    names = () if chooses else ("loss", "logps/chosen_delta", "logps/rejected_delta")
     shown = [
         (
             row["model"],
+            *((choice(row),) if chooses else ()),
             *(score(row, kind) for kind in kinds),
-            metric(row, "loss"),
-            metric(row, "logps/chosen_delta"),
-            metric(row, "logps/rejected_delta"),
+            *(metric(row, name) for name in names),
         )
         for row in rows
     ]
-    table(("model", *kinds, "loss", "displacement chosen", "rejected"), shown)
+    further = ("loss", "displacement chosen", "rejected") if names else ()
+    table(("model", *(("chosen by",) if chooses else ()), *kinds, *further), shown)
     judged = f"{rows[0]['num_pairs']} pairs" if of_pairs else f"{rows[0]['num_prompts']} prompts"
-    click.echo(
-        f"{judged}, score +- standard error. Loss and displacement (nats, "
-        "log pi - log pi_ref of a response) on evaluation pairs, else the last training rows."
-    )
+    explained = "Loss and displacement (nats, log pi - log pi_ref of a response) on evaluation "
+    explained += "pairs, else the last training rows."
+    click.echo(f"{judged}, score +- standard error. {explained if names else ''}".rstrip())
     for row in rows:
         if row["folder"]:
             click.echo(f"{row['model']}: {row['folder']}")
+    if chooses:
+        _show_choice(rows, kinds, chosen_on, score)
+
+
+def _show_choice(
+    rows: Sequence[Mapping[str, Any]],
+    kinds: Sequence[str],
+    chosen_on: str,
+    score: Callable[[Mapping[str, Any], str], str],
+) -> None:
+    """Print which model is the best of each group, and its scores."""
+    by = kinds[-1]
+    by = "score" if by == "score" else f"{by} score"
+    click.echo(f"\n*: the best of its group by the {by} on other rows ({chosen_on}), and here:")
+    best = [(pattern, row) for row in rows for pattern in row.get("best_of", ())]
+    table(
+        ("best of", "model", *kinds),
+        [(pattern, row["model"], *(score(row, kind) for kind in kinds)) for pattern, row in best],
+    )

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tgdpo_cli.main import Session
-from tgdpo_cli.output import quiet_libraries, table
+from tgdpo_cli.output import quiet_libraries, show_data, table
 from tgdpo_cli.recipe_options import recipe_from, recipe_options
 
 if TYPE_CHECKING:
+    from tgdpo_core.preparation.plan import Plan
     from tgdpo_core.reports.heatmap import Heatmap
-    from tgdpo_core.training.plan import Plan
 
 
 @click.command("inspect")
@@ -51,18 +51,20 @@ def command(
     wanted = _row_numbers(rows)
     recipe = recipe_from(_with_run(run, options), needs_output=False)
     quiet_libraries()
+    from tgdpo_core.preparation.plan import make_plan
+    from tgdpo_core.preparation.prepared import scored_rows
+    from tgdpo_core.preparation.reading import read
+    from tgdpo_core.preparation.tokens import tokenize
     from tgdpo_core.reports.heatmap import heatmap
-    from tgdpo_core.training.plan import make_plan
-    from tgdpo_core.training.scoring_run import scoring_run
 
     plan = make_plan(recipe, session.plugins)
-    scoring = scoring_run(plan)
+    tokens = tokenize(plan, read(plan), show=show_data)
     if wanted is None:
-        wanted = list(range(min(limit, len(scoring.data.train))))
+        wanted = list(range(min(limit, len(tokens.train))))
     shown = heatmap(
-        scoring.pairs(wanted),
+        scored_rows(plan, tokens, wanted),
         facts=_facts(plan),
-        token_name=scoring.data.tokenizer.convert_ids_to_tokens,
+        token_name=tokens.tokenizer.convert_ids_to_tokens,
     )
     if html_path:
         _write_html(shown, html_path)

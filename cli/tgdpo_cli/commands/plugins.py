@@ -109,15 +109,17 @@ def _set(contract: "PluginContract", attribute: str, value: Any, what: str) -> N
 
 
 def _rows(session: Session, dataset: str, split: str) -> list[Any]:
+    from itertools import islice
+
     from tgdpo_core.data.sources import load_rows
 
     rows = load_rows(dataset, split=split, plugins=session.plugins)
-    return [row for _, row in rows[:_NUM_CHECKED_ROWS]]
+    return [row for _, row in islice(rows, _NUM_CHECKED_ROWS)]
 
 
 def _tokenizer(session: Session, model: str) -> Any:
-    from tgdpo_core.training.inputs import load_tokenizer
-    from tgdpo_core.training.plan import registered_model
+    from tgdpo_core.models.loading import load_tokenizer
+    from tgdpo_core.preparation.plan import registered_model
 
     return load_tokenizer(registered_model(model, session.plugins) or model)
 

@@ -23,19 +23,23 @@ def command(session: Session, /, describe: bool, as_json: bool, **options: Any) 
     """
     recipe = recipe_from(options, needs_output=False)
     quiet_libraries()
-    from tgdpo_core.training.plan import make_plan
+    from tgdpo_core.preparation.plan import make_plan
 
     plan = make_plan(recipe, session.plugins)
-    if not as_json:
-        show_data(plan.train.report, plan.evaluation.report if plan.evaluation else None)
+    from tgdpo_core.preparation.prepared import prepare_plan
+    from tgdpo_core.preparation.reading import read
+    from tgdpo_core.preparation.scoring import fill_store, is_first_process
+    from tgdpo_core.preparation.tokens import tokenize
     from tgdpo_core.training.durability.signals import stopping_is
-    from tgdpo_core.training.scoring_run import scoring_run
 
+    is_first = is_first_process(plan)
+    tokens = tokenize(plan, read(plan), show=show_data if is_first and not as_json else None)
     with stopping_is("What was scored is kept; the same command goes on from there."):
-        scoring = scoring_run(plan)
-        scoring.fill()
-    totals = scoring.scorer.totals()
-    diagnostics = scoring.diagnostics() if describe else None
+        scorer = fill_store(plan, tokens)
+    totals = scorer.totals()
+    diagnostics = prepare_plan(plan, tokens)[0].diagnostics if describe else None
+    if not is_first:
+        return
     if as_json:
         extra = {"diagnostics": diagnostics.as_dict()} if diagnostics else {}
         print_json({**totals, **extra})

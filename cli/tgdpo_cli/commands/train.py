@@ -17,7 +17,7 @@ from tgdpo_cli.output import (
 from tgdpo_cli.recipe_options import recipe_from, recipe_options
 
 if TYPE_CHECKING:
-    from tgdpo_core.training.plan import Plan
+    from tgdpo_core.preparation.plan import Plan
 
 
 @click.command("train")
@@ -67,8 +67,12 @@ def command(
     if allow_changed and not resume:
         raise click.UsageError("--allow-changed says what --resume may change; give both.")
     recipe = recipe_from(options)
+    if not dry_run:
+        from tgdpo_core.training.run_folder import require_free
+
+        require_free(recipe.output_dir, resume=resume, overwrite=overwrite)
     quiet_libraries()
-    from tgdpo_core.training.plan import make_plan
+    from tgdpo_core.preparation.plan import make_plan
 
     plan = make_plan(recipe, session.plugins)
     from tgdpo_core.training import run
@@ -76,20 +80,24 @@ def command(
     if dry_run:
         _dry_run(plan, as_json)
         return
-    show_data(plan.train.report, plan.evaluation.report if plan.evaluation else None)
-    folder = run.train(plan, resume=resume, overwrite=overwrite, allow_changed=allow_changed)
+    folder = run.train(
+        plan, resume=resume, overwrite=overwrite, allow_changed=allow_changed, show=show_data
+    )
     echo(f"Done: {folder.path} (model in {folder.model}, metrics in {folder.log})")
 
 
 def _dry_run(plan: "Plan", as_json: bool) -> None:
     """Print the plan, then what its token rewards and weights look like."""
+    from tgdpo_core.preparation.prepared import prepare_plan
+    from tgdpo_core.preparation.reading import read
+    from tgdpo_core.preparation.tokens import tokenize
     from tgdpo_core.training import run
-    from tgdpo_core.training.scoring_run import scoring_run
 
-    report = run.dry_run(plan)
+    tokens = tokenize(plan, read(plan), show=None if as_json else show_data)
+    report = run.dry_run(plan, tokens)
     if not as_json:
         show_plan(report)
-    diagnostics = scoring_run(plan).diagnostics()
+    diagnostics = prepare_plan(plan, tokens)[0].diagnostics
     if as_json:
         print_json({**report, "diagnostics": diagnostics.as_dict()})
         return

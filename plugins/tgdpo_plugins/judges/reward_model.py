@@ -31,6 +31,7 @@ class RewardModelJudge(Judge):
         "auto", help="of the weights; auto: as stored"
     )
     trust_remote_code: bool = option(False, help="run code that the model repository brings")
+    allow_pickle: bool = option(False, help="read weights that are not safetensors")
 
     def __post_init__(self) -> None:
         """Refuse numbers that mean nothing."""
@@ -60,7 +61,7 @@ class RewardModelJudge(Judge):
         import torch
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-        from tgdpo_plugins.checkpoints import Checkpoint, load_frozen
+        from tgdpo_core import Checkpoint, load_checkpoint
 
         self._tokenizer: Any = AutoTokenizer.from_pretrained(
             self.model, revision=self.revision, trust_remote_code=self.trust_remote_code
@@ -75,9 +76,12 @@ class RewardModelJudge(Judge):
             dtype=self.dtype if self.dtype == "auto" else getattr(torch, self.dtype),
             device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
             trust_remote_code=self.trust_remote_code,
+            allow_pickle=self.allow_pickle,
         )
         advice = "use a reward model for sequence classification"
-        self._model: Any = load_frozen(AutoModelForSequenceClassification, source, advice=advice)
+        self._model: Any = load_checkpoint(
+            AutoModelForSequenceClassification, source, advice=advice
+        )
         if not self.trust_remote_code:  # a class of its own may mean something else by it
             _require_one(self._model.config.num_labels)
 

@@ -8,6 +8,7 @@ from typing import Any
 from tgdpo_plugins.playground.task import OPERATORS
 
 FLIPPED_SHARE = 0.2
+NUM_SELECTION = 300
 
 Row = dict[str, Any]
 
@@ -82,8 +83,10 @@ COMPUTED_SPLITS = {
     "train-swapped": ComputedSplit("train", lambda rows: [swapped(row) for row in rows]),
     **{f"train-{name}": ComputedSplit("train", _part(i, of=2)) for i, name in enumerate("ab")},
     **{f"other-{name}": ComputedSplit("other", _part(i, of=4)) for i, name in enumerate("abcd")},
+    "selection": ComputedSplit("other", lambda rows: rows[:NUM_SELECTION]),
 }
 """Noisy: a share of ``FLIPPED_SHARE`` of the labels is wrong. Swapped: all are, so that fine-tuning
-on what is chosen is fine-tuning on what was rejected. Halves and quarters share no row."""
+on what is chosen is fine-tuning on what was rejected. Halves and quarters share no row. Selection:
+settings are chosen on it, and what was chosen is reported on ``test``."""
 
 ALL_SPLITS = (*SPLITS, *COMPUTED_SPLITS)

@@ -3,7 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from tgdpo_core import Example, ScoringContext, Spans, TokenReward, model_fingerprint, option
+from tgdpo_core import (
+    Example,
+    ScoringContext,
+    Spans,
+    TokenReward,
+    model_fingerprint,
+    option,
+    resolve_model_path,
+)
 from tgdpo_plugins.token_rewards.step_sums import step_ends, step_sums
 
 if TYPE_CHECKING:
@@ -91,6 +99,12 @@ class Induced(TokenReward):
             "model": model_fingerprint(self.model, revision=self.revision, with_tokenizer=own),
             "reference": reference,
         }
+
+    def validate(self) -> None:
+        """Refuse a folder that holds no model."""
+        for named in (self.model, self.reference):
+            if named is not None:
+                resolve_model_path(named)
 
     def setup(self, context: ScoringContext) -> None:
         """Load the model, and its own reference if it has one; refuse tokenizers that differ."""

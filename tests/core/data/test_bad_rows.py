@@ -26,7 +26,7 @@ BAD: dict[str, tuple[Any, str, str]] = {
     "null without prompt": (
         {"chosen": "a b", "rejected": None},
         "not_text",
-        "'rejected' must be text, found nothing (null)",
+        "'rejected' must be text or messages, found nothing (null)",
     ),
     "an empty response": ({**GOOD, "rejected": ""}, "empty", "'rejected' is empty"),
     "an empty prompt": ({**GOOD, "prompt": ""}, "empty", "'prompt' is empty"),
@@ -38,7 +38,7 @@ BAD: dict[str, tuple[Any, str, str]] = {
     "text and messages in one row": (
         {"prompt": [Q], "chosen": "a", "rejected": [B]},
         "mixed_formats",
-        "text and messages in one row: 'prompt' is list, 'chosen' is str, 'rejected' is list",
+        "'chosen' is text, 'rejected' is messages",
     ),
     "text and messages without prompt": (
         {"chosen": "a", "rejected": [Q, B]},
@@ -73,7 +73,7 @@ BAD: dict[str, tuple[Any, str, str]] = {
     "an empty dialogue beside a long one": (
         {"chosen": [], "rejected": [Q, A]},
         "empty",
-        "'prompt' is empty",
+        "'chosen' is empty",
     ),
     "a ShareGPT turn without value": (
         {"conversations": [{"from": "human"}], "chosen": TURN, "rejected": TURN},

@@ -176,22 +176,13 @@ def test_a_template_that_rewrites_the_prompt_moves_the_boundary(
     tokenizer = copy.deepcopy(small_tokenizer)
     # The generation prompt has a thinking mark that the finished dialogue does not have.
     tokenizer.chat_template = (
-        "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}\n{% endfor %}"
+        "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}</s>{% endfor %}"
         "{% if add_generation_prompt %}<assistant><think>{% endif %}"
     )
     (pair,), report = tokenize([CHAT], tokenizer)
     assert report.counts == {"boundary_inside_prompt": 1}
-    assert tokenizer.decode(pair.prompt_ids) == "<user>Two plus two?\n<assistant>"
-    assert pair.chosen.text == "It is four.\n"
-
-
-def test_a_template_that_refuses_the_messages_is_a_data_error_with_the_row(
-    small_tokenizer: Any, tokenize: Tokenize
-) -> None:
-    tokenizer = copy.deepcopy(small_tokenizer)
-    tokenizer.chat_template = "{{ raise_exception('no system role') }}"
-    with pytest.raises(DataError, match=r"rows:1: the chat template refuses .*no system role"):
-        tokenize([CHAT], tokenizer)
+    assert tokenizer.decode(pair.prompt_ids) == "<user>Two plus two?</s><assistant>"
+    assert pair.chosen.text == "It is four.</s>"
 
 
 # -- lengths --------------------------------------------------------------------------------------

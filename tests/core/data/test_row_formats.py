@@ -1,4 +1,4 @@
-"""The four row formats: what each row becomes, written out by hand."""
+"""Rows of all formats: what each becomes, written out by hand."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -80,35 +80,11 @@ EXPECTED: dict[str, tuple[dict[str, Any], Any, Any, Any]] = {
         " The sky",
         " The sky is blue",
     ),
-    "plain texts, one a prefix of the other": (
-        {"chosen": "The sky", "rejected": "The sky is blue"},
-        "The ",
-        "sky",
-        "sky is blue",
-    ),
-    "plain texts that diverge inside a word": (
-        {"chosen": "It is a category", "rejected": "It is a cathedral"},
-        "It is a ",
-        "category",
-        "cathedral",
-    ),
     "implicit prompt of messages": (
         {"chosen": [Q, A], "rejected": [Q, B]},
         [Q],
         [A],
         [B],
-    ),
-    "implicit prompt of messages, diverging before the last turn": (
-        {"chosen": [Q, A, user("why"), A], "rejected": [Q, B, user("why"), A]},
-        [Q],
-        [A, user("why"), A],
-        [B, user("why"), A],
-    ),
-    "implicit prompt of messages, one dialogue goes on": (
-        {"chosen": [Q, A], "rejected": [Q, A, user("more"), B]},
-        [Q],
-        [A],
-        [A, user("more"), B],
     ),
     "ShareGPT": (
         {
@@ -186,22 +162,3 @@ def test_tools_are_read_from_json_text() -> None:
 def test_a_pair_knows_whether_it_is_a_chat(prompt: Any, is_chat: bool) -> None:
     pair = PreferencePair(prompt, "4", "5", "here")
     assert pair.is_chat is is_chat
-
-
-@pytest.mark.parametrize(
-    ("speaker", "role"),
-    [
-        ("human", "user"),
-        ("gpt", "assistant"),
-        ("system", "system"),
-        ("observation", "tool"),
-        ("function_call", "assistant"),
-    ],
-)
-def test_sharegpt_speakers_become_roles(speaker: str, role: str) -> None:
-    row = {
-        "conversations": [{"from": speaker, "value": "x"}],
-        "chosen": {"from": "gpt", "value": "4"},
-        "rejected": {"from": "gpt", "value": "5"},
-    }
-    assert parse_row(row, where="here").prompt == [{"role": role, "content": "x"}]

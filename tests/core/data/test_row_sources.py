@@ -26,7 +26,10 @@ def jsonl(rows: list[dict[str, Any]]) -> str:
 
 
 def load(path: Path, plugins: PluginManager, split: str = "train") -> list[tuple[str, Any]]:
-    return [(where, dict(row)) for where, row in load_rows(str(path), split=split, plugins=plugins)]
+    return [
+        (where, dict(row) if isinstance(row, dict) else row)
+        for where, row in load_rows(str(path), split=split, plugins=plugins)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -111,14 +114,14 @@ def test_a_wrong_split_of_a_saved_folder_lists_the_splits(
 
 
 def test_a_registered_name_is_read(plugins: PluginManager) -> None:
-    rows = load_rows("playground", split="test", plugins=plugins)
+    rows = list(load_rows("playground", split="test", plugins=plugins))
     assert len(rows) == 300
     assert rows[0][0] == "playground[test] row 1"
 
 
 def test_a_wrong_split_of_a_registered_name_is_a_data_error(plugins: PluginManager) -> None:
     with pytest.raises(DataError, match=r"Data set 'playground'.*no split 'dev'.*train, test"):
-        load_rows("playground", split="dev", plugins=plugins)
+        list(load_rows("playground", split="dev", plugins=plugins))
 
 
 def test_bad_json_is_named_by_its_line(tmp_path: Path, plugins: PluginManager) -> None:
@@ -155,7 +158,11 @@ def test_a_missing_folder_is_said(tmp_path: Path, plugins: PluginManager) -> Non
     ("name", "content", "reason"),
     [
         ("pairs.txt", b"hello", "unknown file type '.txt'"),
-        ("pairs.jsonl", b'{"prompt": "\xff"}', "cannot be read: 'utf-8'"),
+        (
+            "pairs.jsonl",
+            b'{"prompt": "\xff"}',
+            "pairs.jsonl:1: cannot be read: not UTF-8: byte 0xff after 12 bytes",
+        ),
         ("pairs.parquet", b"nope", "cannot be read"),
         ("pairs.jsonl", b"", None),
     ],
@@ -201,4 +208,4 @@ def faulty(tmp_path: Path) -> PluginManager:
 
 def test_a_registered_data_set_that_raises_is_a_plugin_error(faulty: PluginManager) -> None:
     with pytest.raises(PluginError, match=r"dataset 'raises' .*faulty\.py.*KeyError: 'lost'"):
-        load_rows("raises", split="train", plugins=faulty)
+        list(load_rows("raises", split="train", plugins=faulty))

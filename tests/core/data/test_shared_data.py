@@ -12,7 +12,8 @@ from tgdpo_core.data.formats import parse_rows
 from tgdpo_core.data.pairs import SIDES
 from tgdpo_core.data.report import DataReport
 from tgdpo_core.data.sources import load_rows
-from tgdpo_core.data.tokenization import LengthLimits, render_messages, tokenize_pairs
+from tgdpo_core.data.templates import PLAIN_TEMPLATE
+from tgdpo_core.data.tokenization import LengthLimits, tokenize_pairs
 from tgdpo_core.plugin_api.manager import PluginManager
 
 SHARED = Path(os.environ.get("TGDPO_SHARED", Path(__file__).parents[4] / "shared")) / "data"
@@ -59,7 +60,9 @@ def test_sharegpt_rows_are_chats_that_end_with_the_assistant(loaded: Loaded) -> 
 
 def whole_text(pair: Any, side: Any, tokenizer: Any) -> str:
     if pair.is_chat:
-        return render_messages(pair, [*pair.prompt, *pair.response(side)], tokenizer)
+        messages = [*pair.prompt, *pair.response(side)]
+        template = tokenizer.chat_template or PLAIN_TEMPLATE
+        return str(tokenizer.apply_chat_template(messages, chat_template=template, tokenize=False))
     return str(pair.prompt) + str(pair.response(side))
 
 

@@ -158,6 +158,20 @@ def test_a_model_that_cannot_share_is_padded_and_exact(family: str) -> None:
     check_equal(*PADDING[family], layout="pad")
 
 
+@pytest.mark.parametrize("family", ["llama", "gemma2-sliding-softcaps", "gpt2", "mixtral"])
+def test_a_tail_changes_no_log_prob_and_no_gradient(family: str) -> None:
+    model = build(*SHARING[family])
+    pairs = random_pairs()
+    plain, round_ = TokenLogps(model), TokenLogps(model, row_multiple=128)
+    row = round_.row(pairs)
+    assert row.input_ids.shape[1] % 128 == 0 < row.layout.tail
+    expected, found = plain(plain.row(pairs)), round_(row)
+    assert torch.allclose(found, expected, atol=1e-6)
+    expected_gradients, found_gradients = gradients(model, expected), gradients(model, found)
+    for name, gradient in expected_gradients.items():
+        assert torch.allclose(found_gradients[name], gradient, rtol=1e-5, atol=1e-6), name
+
+
 def test_gradient_checkpointing_keeps_a_shared_row_exact() -> None:
     model = build(*SHARING["gemma2-sliding-softcaps"]).train()
     pairs = random_pairs()

@@ -1,11 +1,15 @@
 """The layout of shared rows: who sees whom, and that nothing else decides a number."""
 
+import time
+
+import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tgdpo_core.engine import attention
-from tgdpo_core.engine.layout import Layout, pair_segments
+from tgdpo_core.engine.layout import Layout
 from tgdpo_core.engine.rows import PairIds, pad_pairs, plan_padded_rows, plan_rows, share_pairs
 
 lengths = st.tuples(st.integers(1, 6), st.integers(1, 5), st.integers(1, 5))
@@ -39,11 +43,7 @@ def attend(query, key, value, seen):
 
 
 def layout_of(sizes: list[tuple[int, int, int]]) -> Layout:
-    segments, start = [], 0
-    for p, c, r in sizes:
-        segments += pair_segments(start, p, c, r)
-        start += p + c + r
-    return Layout(segments)
+    return Layout(sizes)
 
 
 @settings(deadline=None, max_examples=40)
@@ -52,8 +52,9 @@ def test_segments_attend_to_what_the_rule_says(sizes, window) -> None:
     total = sum(map(sum, sizes))
     q, k, v = (torch.randn(1, heads, total, 4) for heads in (2, 1, 1))
     module = torch.nn.Module()
+    row = attention.Segments().bind(layout_of(sizes), q.device)
     found, _ = attention.shared_attention(
-        module, q, k, v, None, sliding_window=window, tgdpo_layout=layout_of(sizes)
+        module, q, k, v, None, sliding_window=window, tgdpo_attention=row
     )
     expected = attend(
         q, k.expand(-1, 2, -1, -1), v.expand(-1, 2, -1, -1), seen_by_definition(sizes, window)
@@ -80,6 +81,18 @@ def test_the_plan_of_variable_length_kernels_attends_to_the_same(sizes, window) 
     assert torch.allclose(torch.cat(outputs, 2), expected, atol=1e-5)
 
 
+def test_a_tail_rounds_a_row_up_and_belongs_to_no_pair() -> None:
+    pairs = [PairIds([5, 6], [7, 8, 9], [10, 11]), PairIds([12], [13], [14])]
+    plain, round_ = share_pairs(pairs), share_pairs(pairs, multiple=8)
+    assert round_.input_ids.tolist() == [[*plain.input_ids[0].tolist(), *[0] * 6]]
+    assert round_.position_ids.tolist() == [[*plain.position_ids[0].tolist(), *[0] * 6]]
+    for name in ("source", "targets", "pair_ids", "is_chosen"):
+        assert torch.equal(getattr(round_, name), getattr(plain, name))
+    assert (round_.num_tokens, round_.num_separate) == (10, 13)
+    assert round_.layout.segments[:-1] == plain.layout.segments
+    assert share_pairs(pairs, multiple=5).layout.tail == 0
+
+
 def test_positions_of_rejected_go_on_after_the_prompt() -> None:
     row = share_pairs([PairIds([5, 6], [7, 8, 9], [10, 11]), PairIds([12], [13], [14])])
     assert row.input_ids.tolist() == [[5, 6, 7, 8, 9, 10, 11, 12, 13, 14]]
@@ -94,6 +107,35 @@ def test_both_layouts_say_the_same_of_the_response_tokens() -> None:
     shared, padded = share_pairs(pairs), pad_pairs(pairs)
     for name in ("targets", "pair_ids", "is_chosen"):
         assert torch.equal(getattr(shared, name), getattr(padded, name))
+
+
+def first_fit_decreasing(sizes: list[int], budget: int) -> list[list[int]]:
+    """Return the rows by looking at every one of them for every item."""
+    rows, room = [], []
+    for index in sorted(range(len(sizes)), key=lambda i: (-sizes[i], i)):
+        fits = [row for row, free in enumerate(room) if free >= sizes[index]]
+        if fits:
+            rows[fits[0]].append(index)
+            room[fits[0]] -= sizes[index]
+        else:
+            rows.append([index])
+            room.append(budget - sizes[index])
+    return rows
+
+
+@given(st.lists(st.integers(0, 60), max_size=60), st.integers(1, 80))
+def test_rows_are_those_of_first_fit_decreasing(sizes, budget) -> None:
+    assert plan_rows(sizes, budget) == first_fit_decreasing(sizes, budget)
+
+
+@pytest.mark.parametrize("mean", [60, 250, 921])
+def test_a_hundred_thousand_pairs_are_planned_in_a_second(mean: int) -> None:
+    sizes = np.random.default_rng(0).lognormal(np.log(mean), 0.6, 100_000).astype(int).tolist()
+    start = time.process_time()
+    rows = plan_rows(sizes, 8192)
+    assert time.process_time() - start < 1
+    assert sum(map(len, rows)) == len(sizes)
+    assert len(rows) <= 1.02 * sum(sizes) / 8192 + 1
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=30), st.integers(10, 80))

@@ -214,6 +214,50 @@ class _Largest(TorchDispatchMode):
         return result
 
 
+class _Float32(TorchDispatchMode):
+    """Records the size of the largest float32 tensor that any operation returns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numel = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for item in result if isinstance(result, tuple | list) else (result,):
+            if isinstance(item, torch.Tensor) and item.dtype == torch.float32:
+                self.numel = max(self.numel, item.numel())
+        return result
+
+
+@pytest.mark.parametrize("chunk_size", [None, 8])
+def test_bfloat16_weights_get_their_gradient_without_a_float32_copy_of_it(chunk_size) -> None:
+    n, d, v = 16, 300, 20_000
+    case = random_case(n, d, v, with_bias=False)
+    half = case.leaves(torch.bfloat16)
+    with _Float32() as seen:
+        gradients = case.gradients(case.ours(half, chunk_size), half)
+    assert gradients[1].dtype == torch.bfloat16
+    assert seen.numel < v * d
+
+
+def test_under_autocast_the_weight_is_never_cast_whole() -> None:
+    n, d, v = 512, 16, 20_000
+    case = random_case(n, d, v, with_bias=False)
+    leaves = case.leaves(torch.float32)
+    casts = []
+
+    class Casts(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None):
+            if func.overloadpacket.__name__ == "_to_copy" and args[0].dtype == torch.float32:
+                casts.append(args[0].numel())
+            return func(*args, **(kwargs or {}))
+
+    with Casts(), torch.autocast("cpu", dtype=torch.bfloat16):
+        found = case.ours(leaves, None)
+    assert found.dtype == torch.float32
+    assert 0 < max(casts) < v * d
+
+
 def test_no_tensor_of_all_logits_exists_when_chunked() -> None:
     n, d, v, chunk = 256, 8, 512, 16
     case = random_case(n, d, v, softcap=4.0, scale=2.0)

@@ -20,8 +20,8 @@ from tgdpo_core.errors import PluginError
 from tgdpo_core.evaluation.generation import Answers
 from tgdpo_core.evaluation.judging import evaluate_pairs, judged, judged_pairs, write_evaluation
 from tgdpo_core.evaluation.likelihood import pair_likelihoods
+from tgdpo_core.models.precision import Precision
 from tgdpo_core.plugin_api.manager import PluginManager
-from tgdpo_core.scoring.context import Precision
 
 
 @pytest.fixture

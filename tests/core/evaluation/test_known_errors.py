@@ -16,9 +16,9 @@ from tgdpo_core.data.tokenization import LengthLimits, tokenize_pairs
 from tgdpo_core.errors import PluginError
 from tgdpo_core.evaluation.known_errors import known_errors
 from tgdpo_core.plugin_api.manager import PluginManager
+from tgdpo_core.preparation.plan import make_plan
 from tgdpo_core.recipe import resolve_recipe
 from tgdpo_core.training import run
-from tgdpo_core.training.plan import make_plan
 
 Spans = Sequence[Sequence[tuple[int, int]]] | None
 

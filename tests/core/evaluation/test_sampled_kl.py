@@ -46,7 +46,7 @@ def plain_kl(policy: Any, reference: Any, prompt: list[int], answer: list[int]) 
 
 
 def test_each_response_sums_the_divergence_of_its_states_to_eos(models: tuple[Any, Any]) -> None:
-    kl = SampledKL(*models, eos_token_id=EOS)
+    kl = SampledKL(*models, stop_ids={EOS})
     kl.add(batch())
     expected = [plain_kl(*models, p, a) for p, a in zip(PROMPTS, ANSWERS, strict=True)]
     assert min(expected) > 1e-3
@@ -54,11 +54,11 @@ def test_each_response_sums_the_divergence_of_its_states_to_eos(models: tuple[An
 
 
 def test_it_is_zero_between_a_model_and_itself(models: tuple[Any, Any]) -> None:
-    kl = SampledKL(models[0], models[0], eos_token_id=EOS)
+    kl = SampledKL(models[0], models[0], stop_ids={EOS})
     kl.add(batch())
     assert kl.responses() == [0.0, 0.0]
 
 
 def test_no_sample_gives_no_value(models: tuple[Any, Any]) -> None:
-    read: Callable[[], list[float]] = SampledKL(*models, eos_token_id=EOS).responses
+    read: Callable[[], list[float]] = SampledKL(*models, stop_ids={EOS}).responses
     assert read() == []

@@ -234,3 +234,15 @@ def test_equal_cells_and_equal_folders_are_refused(
 def test_a_recipe_that_is_not_valid_names_its_cell() -> None:
     with pytest.raises(RecipeError, match=r"the cell long is not valid:\n  loss\.betta: unknown"):
         cells({"long": {"set": {"loss.betta": 1}}})
+
+
+def test_texts_of_a_reward_name_the_values_of_their_cell() -> None:
+    reward = {"plugin": "induced", "args": {"model": "{run:dpo,beta={beta}}/{seed}/{alpha}"}}
+    found = cells(
+        {"dpo": {"beta": [0.1, 1.0]}, "r": {"reward": reward, "beta": [0.1, 1.0], "alpha": 2}}
+    )
+    models = {n: c.recipe.reward[0].args["model"] for n, c in found.items() if n.startswith("r,")}
+    assert models == {
+        "r,beta=0.1": "{run:dpo,beta=0.1}/{seed}/2",
+        "r,beta=1": "{run:dpo,beta=1}/{seed}/2",
+    }

@@ -200,6 +200,35 @@ class OneTeardown(Good):
         del self.model
 
 
+class Reversing(Good):
+    """1 on chosen responses; walks its batch from the back."""
+
+    def score(self, batch: Any) -> Any:
+        batch.reverse()
+        return super().score(batch)
+
+    def values(self, example: Any) -> Any:
+        return [float(example.side == "chosen")] * len(example.response_ids)
+
+
+class Sorting(Reversing):
+    """The same, shortest response first, without a trace in the batch."""
+
+    def score(self, batch: Any) -> Any:
+        return Good.score(self, sorted(batch, key=lambda example: len(example.response_ids)))
+
+    def values(self, example: Any) -> Any:
+        return Spans([(0, 0, 0.0)], fill=float(example.side == "chosen"))
+
+
+class Consuming(Good):
+    """Takes its batch apart."""
+
+    def score(self, batch: Any) -> Any:
+        return [self.values(batch.pop(0)) for _ in range(len(batch))]
+
+
+ORDER = "it leaves the order of its batch alone"
 STATE = "it changes neither examples nor global random states"
 FINGERPRINT = "its fingerprint is json and stable"
 
@@ -210,6 +239,7 @@ FINGERPRINT = "its fingerprint is json and stable"
         (Drawn(), "it gives the same values after a second setup", "seed your own generator"),
         (OfTheBatch(), "its values do not depend on the batch", "its own example only"),
         (Counting(), "its values do not depend on the batch", "what was scored before"),
+        (Consuming(), ORDER, "items and then 0"),
         (Mutating(), STATE, "Mutating changed the examples that it was given"),
         (MovingRandom(), STATE, "global random state of random,"),
         (MovingNumpy(), STATE, "global random state of numpy,"),
@@ -231,6 +261,15 @@ def test_a_broken_promise_fails_the_check_that_names_it(reward: Any, check: str,
     # Values drawn anew each time differ between batches, too.
     also = {"its values do not depend on the batch"} if isinstance(reward, Drawn) else set()
     assert set(found) == {check, *also}
+
+
+@pytest.mark.parametrize(("plugin", "in_place"), [(Reversing(), True), (Sorting(), False)])
+def test_a_reward_that_answers_in_another_order_than_it_was_asked_is_seen(
+    plugin: Any, in_place: bool
+) -> None:
+    found = failures(TokenRewardContract, plugin)
+    assert "its values do not depend on the batch" in found
+    assert ("changed the order of its batch in place" in found.get(ORDER, "")) is in_place
 
 
 class InPlace(Transform):
@@ -391,6 +430,23 @@ class Eater(Judge):
         return [0.0 for _ in batch]
 
 
+class SortingJudge(Judge):
+    """The length of the answer; sorts its batch in place."""
+
+    def score(self, batch: Any) -> Any:
+        batch.sort(key=lambda generation: len(generation.response))
+        return [float(len(generation.response)) for generation in batch]
+
+
+class CopyingJudge(Judge):
+    """The length of the chosen response, in an order of its own."""
+
+    reads = "pairs"
+
+    def score_pairs(self, batch: Any) -> Any:
+        return [float(len(p.chosen)) for p in sorted(batch, key=lambda p: len(p.chosen))]
+
+
 class Unsaid(Judge):
     """Has forgotten to say what it reads."""
 
@@ -406,6 +462,7 @@ class Unsaid(Judge):
         (RankingOfPairs(), "its scores do not depend on the batch", "its own answer or pair only"),
         (Coin(), "it changes neither its input nor global random states", "random state of random"),
         (Eater(), "it changes neither its input nor global random states", "changed the prompts"),
+        (SortingJudge(), ORDER, "changed the order of its batch in place"),
         (Unsaid(), "it gives one finite score each", "say reads = 'pairs'"),
     ],
     ids=lambda x: type(x).__name__ if isinstance(x, Judge) else "",
@@ -414,6 +471,11 @@ def test_a_judges_broken_promise_fails_the_check_that_names_it(
     judge: Any, check: str, said: str
 ) -> None:
     assert said in failures(JudgeContract, judge)[check]
+
+
+@pytest.mark.parametrize("judge", [SortingJudge(), CopyingJudge()])
+def test_a_judge_that_answers_in_another_order_than_it_was_asked_is_seen(judge: Any) -> None:
+    assert "its scores do not depend on the batch" in failures(JudgeContract, judge)
 
 
 class Numbers(NamedDataset):

@@ -15,10 +15,10 @@ from tgdpo_core.data.pairs import PreferencePair
 from tgdpo_core.errors import DataError, PluginError, UsageError
 from tgdpo_core.evaluation.generation import Sampling
 from tgdpo_core.plugin_api.manager import PluginManager
+from tgdpo_core.preparation.plan import make_plan
 from tgdpo_core.recipe import resolve_recipe
 from tgdpo_core.training import run
 from tgdpo_core.training.judging import Judging
-from tgdpo_core.training.plan import make_plan
 
 ROWS = [
     {"prompt": f"{i} plus {i}? ", "chosen": f"It is {2 * i}.", "rejected": f"It is {2 * i + 1}!"}
@@ -33,7 +33,12 @@ def recipe(tmp_path: Path, model_folder: Path) -> dict[str, Any]:
     data.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     return {
         "model": {"name_or_path": str(model_folder)},
-        "data": {"path": str(data), "eval_path": str(data)},
+        "data": {
+            "path": str(data),
+            "eval_path": str(data),
+            # The rows are judged on what they are trained on, and their prompts end with a space.
+            "max_shares": {"eval_overlap": 1, "boundary_inside_prompt": 1},
+        },
         "training": {
             "num_train_epochs": 2,
             "per_device_train_batch_size": 4,
@@ -120,6 +125,23 @@ def test_answers_are_judged_before_training_and_at_epoch_ends(
     assert all(row["judge/sampled"] > 0 for row in rows)
 
 
+BF16 = {"training": {"bf16": True}}
+IN_BF16 = {"model": {"dtype": "bfloat16"}}
+LORA = {"model": {"lora": {"r": 2}}}
+
+
+@pytest.mark.parametrize("changes", [{}, BF16, IN_BF16, LORA, {**LORA, **BF16}])
+def test_an_untrained_policy_has_no_kl_in_any_precision(
+    changes: dict[str, dict[str, Any]], recipe: dict[str, Any], plugins: PluginManager
+) -> None:
+    for section, values in changes.items():
+        recipe[section] |= values
+    folder = train(recipe, plugins, "judged", max_new_tokens=24, samples=2, kl=True)
+    kl = [row["judge/kl"] for row in log(folder) if "judge/kl" in row]
+    assert kl[0] == 0
+    assert kl[-1] > 0
+
+
 def test_epochs_between_judgements_are_kept(recipe: dict[str, Any], plugins: PluginManager) -> None:
     folder = train(recipe, plugins, "judged", every_epochs=2, samples=0, num_prompts=3)
     rows = [row for row in log(folder) if "judge/greedy" in row]
@@ -204,6 +226,7 @@ def test_pairs_are_cut_and_left_out_as_in_training(
     data = tmp_path / "twins.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in [*twins, *ROWS[:2]]))
     recipe["data"] |= {"eval_path": str(data), "max_length": 40, "on_bad_row": "skip"}
+    recipe["data"]["max_shares"]["truncated"] = 1
     folder = train(recipe, plugins, "judged", judge="margin", num_prompts=2)
     assert any("judge/pairs" in row for row in log(folder))  # of the second row alone
     with pytest.raises(DataError, match="the pairs of judging: no usable pair in 1 rows"):

@@ -8,7 +8,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from tgdpo_core import TGDPOConfig
-from tgdpo_core.training.inputs import tokenized
+from tgdpo_core.training.given_rows import tokenized
 from tgdpo_core.training.rehearsal import rehearse
 
 

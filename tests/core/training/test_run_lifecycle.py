@@ -47,7 +47,7 @@ def test_a_finished_run_folder_is_complete(done: TGDPOTrainer) -> None:
     found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     expected = {
         "run.json",
-        "config.yaml",
+        "settings.yaml",
         "README.md",
         "logs/train.jsonl",
         "model/config.json",
@@ -59,7 +59,7 @@ def test_a_finished_run_folder_is_complete(done: TGDPOTrainer) -> None:
     assert expected <= found
     assert {path.name for path in folder.iterdir()} == {
         "run.json",
-        "config.yaml",
+        "settings.yaml",
         "README.md",
         "logs",
         "model",
@@ -105,11 +105,12 @@ def test_the_model_folder_holds_the_tokenizer(done: TGDPOTrainer, small_tokenize
     assert saved("Two plus two").input_ids == small_tokenizer("Two plus two").input_ids
 
 
-def test_config_yaml_holds_the_settings_and_no_token(make_trainer: MakeTrainer) -> None:
+def test_settings_yaml_holds_the_settings_and_no_token(make_trainer: MakeTrainer) -> None:
     trainer = make_trainer(hub_token="hf_not_for_files")
     trainer.train()
-    text = (Path(trainer.args.output_dir) / "config.yaml").read_text()
-    settings = yaml.safe_load(text)["training"]
+    text = (Path(trainer.args.output_dir) / "settings.yaml").read_text()
+    assert "this is no recipe" in text
+    settings = yaml.safe_load(text)
     assert (settings["learning_rate"], settings["beta"]) == (1e-3, 0.1)
     written = [p for p in Path(trainer.args.output_dir).rglob("*") if p.is_file()]
     assert not [path for path in written if b"hf_not_for_files" in path.read_bytes()]

@@ -8,9 +8,9 @@ import pytest
 
 from tgdpo_core.errors import RecipeError
 from tgdpo_core.plugin_api.manager import PluginManager
+from tgdpo_core.preparation.plan import Plan, make_plan
 from tgdpo_core.recipe import resolve_recipe
 from tgdpo_core.training import run
-from tgdpo_core.training.plan import Plan, make_plan
 
 SFT = {"loss.name": "sft", "data.swap": True}
 

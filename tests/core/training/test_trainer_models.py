@@ -18,10 +18,10 @@ from transformers import (
 )
 
 from tgdpo_core import TGDPOTrainer
+from tgdpo_core.models.adapters import with_lora
 from tgdpo_core.scoring import context
 from tgdpo_core.training import inputs
 from tgdpo_core.training.batches import collate, make_rows
-from tgdpo_core.training.inputs import with_lora
 from tgdpo_plugins.shapings.linear import Linear
 
 MakeTrainer = Callable[..., TGDPOTrainer]
@@ -124,15 +124,17 @@ def _models() -> list[Any]:
 def loaded(monkeypatch: pytest.MonkeyPatch) -> list[weakref.ref[Any]]:
     """Every frozen model that is loaded from here on."""
     seen: list[weakref.ref[Any]] = []
-    original = context.load_frozen
 
-    def load_frozen(*args: Any, **kwargs: Any) -> Any:
-        model = original(*args, **kwargs)
-        seen.append(weakref.ref(model))
-        return model
+    def noting(load: Callable[..., Any]) -> Callable[..., Any]:
+        def loading(*args: Any, **kwargs: Any) -> Any:
+            model = load(*args, **kwargs)
+            seen.append(weakref.ref(model))
+            return model
 
-    monkeypatch.setattr(context, "load_frozen", load_frozen)
-    monkeypatch.setattr(inputs, "load_frozen", load_frozen)
+        return loading
+
+    monkeypatch.setattr(context, "load_frozen", noting(context.load_frozen))
+    monkeypatch.setattr(inputs, "load_causal_lm", noting(inputs.load_causal_lm))
     return seen
 
 

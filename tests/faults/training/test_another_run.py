@@ -126,9 +126,9 @@ def test_K5_an_allowed_learning_rate_is_the_one_that_is_used(
     assert "the new value is used from the next step on" in caplog.text
     (resume,) = record(killed)["resumes"]
     assert resume["changed"]["learning_rate"] == {"old": 1e-3, "new": 1e-4}
-    kept = (killed / "config.before-resume-1.yaml").read_text()
+    kept = (killed / "settings.before-resume-1.yaml").read_text()
     assert "learning_rate: 0.001" in kept
-    assert "learning_rate: 0.0001" in (killed / "config.yaml").read_text()
+    assert "learning_rate: 0.0001" in (killed / "settings.yaml").read_text()
 
 
 def test_K5_a_setting_that_changes_no_number_needs_no_word(
@@ -144,7 +144,7 @@ def test_K5_a_checkpoint_of_the_model_alone_is_not_gone_on_from(
     from tgdpo_core.errors import CheckpointError
 
     build(tmp_path / "run", save_only_model=True, max_steps=2).train()
-    with pytest.raises(CheckpointError, match="holds a model only"):
+    with pytest.raises(CheckpointError, match="saved with training.save_only_model"):
         build(tmp_path / "run", save_only_model=True, max_steps=2).train(
             resume_from_checkpoint=True
         )

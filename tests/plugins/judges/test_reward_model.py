@@ -18,6 +18,7 @@ from transformers import (
 
 from tests.conftest import SENTENCES, train_bpe
 from tgdpo_core import Generation
+from tgdpo_core.errors import UsageError
 from tgdpo_core.testing import JudgeContract
 from tgdpo_plugins.judges.reward_model import RewardModelJudge
 
@@ -150,7 +151,7 @@ def test_an_encoder_is_read_too(make: Make) -> None:
 
 def test_a_checkpoint_without_a_head_is_refused(make: Make) -> None:
     folder = make(LlamaForCausalLM)
-    with pytest.raises(ValueError, match=r"lacks score\.weight \(1 tensors\), which would be rand"):
+    with pytest.raises(UsageError, match=r"lacks score\.weight \(1 tensors\), which would be rand"):
         scores(folder, BATCH)
 
 

@@ -129,6 +129,16 @@ def test_parts_share_no_row_and_together_are_the_whole(
     assert {prompt for part in parts for prompt in part} == set(prompts(world().rows(whole)))
 
 
+@each_world
+def test_settings_are_chosen_on_prompts_that_are_neither_trained_nor_tested(
+    world: type[Playground],
+) -> None:
+    selection = prompts(world().rows("selection"))
+    assert len(selection) == 300
+    for split in ("train", "test"):
+        assert not set(selection) & set(prompts(world().rows(split)))
+
+
 @pytest.mark.parametrize("hash_seed", ["0", "1"])
 def test_rows_are_the_same_whatever_the_hash_seed(hash_seed: str) -> None:
     code = (

@@ -1,20 +1,19 @@
 """What a run is: everything that decides its numbers, as one flat document to compare."""
 
-import hashlib
 import importlib.metadata
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tgdpo_core.data.pairs import TokenizedPair, data_fingerprint
+import numpy as np
+
+from tgdpo_core.data.pairs import data_fingerprint
+from tgdpo_core.data.token_table import TokenTable
+from tgdpo_core.models.fingerprints import loaded_model_fingerprint, tokenizer_fingerprint
+from tgdpo_core.models.loading import Policy
 from tgdpo_core.plugin_api.shapings import Shaping
-from tgdpo_core.scoring.fingerprints import (
-    loaded_model_fingerprint,
-    model_fingerprint,
-    tokenizer_fingerprint,
-)
-from tgdpo_core.scoring.passes import reward_entry
-from tgdpo_core.scoring.scored import Scorer
+from tgdpo_core.scoring.passes import reward_entries
+from tgdpo_core.scoring.scorer import Scorer
 from tgdpo_core.scoring.sources import RewardSource
 from tgdpo_core.store.folder import canonical_hash
 from tgdpo_core.training.config import TGDPOConfig
@@ -49,36 +48,34 @@ class Difference(NamedTuple):
 def run_identity(
     args: TGDPOConfig,
     scorer: Scorer,
-    policy: Any,
+    policy: Policy,
     *,
-    pairs: tuple[Sequence[TokenizedPair], Sequence[TokenizedPair] | None],
+    pairs: tuple[TokenTable, Mapping[str, TokenTable]],
     shaping: tuple[str, Shaping],
-    model: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return the document of a run, dotted keys to JSON values.
 
     Args:
         args: its settings.
         scorer: knows reference, tokenizer, reward sources and number formats.
-        policy: the model, for its architecture and adapter.
-        pairs: of training and evaluation.
+        policy: the model before training.
+        pairs: of training, and of evaluation by the name of their set.
         shaping: with its name.
-        model: the policy before training, as fingerprints name it.
     """
     train, evaluation = pairs
     settings = json.loads(args.to_json_string())
     tokenizer = scorer.tokenizer
     document = {
-        "model": dict(model),
+        "model": dict(policy.identity or loaded_model_fingerprint(policy.model)),
         "reference": dict(scorer.reference.identity),
-        "architecture": _architecture(policy),
-        "lora": _adapter(policy),
+        "architecture": _architecture(policy.model),
+        "lora": _adapter(policy.model),
         "precision": scorer.settings.precision.document(),
         "tokenizer": tokenizer_fingerprint(tokenizer),
         "chat_template": canonical_hash({"template": tokenizer.chat_template}),
         "data": _data(train),
-        "evaluation_data": _data(evaluation) if evaluation else None,
-        "reward": {str(i): _source(source, train) for i, source in enumerate(scorer.sources)},
+        "evaluation_data": {name: _data(table) for name, table in evaluation.items()},
+        "reward": {str(i): _source(each, train) for i, each in enumerate(scorer.sources)},
         "shaping": {"name": shaping[0], "options": shaping[1].options()},
         "world_size": args.world_size,
         "device": args.device.type,
@@ -86,20 +83,6 @@ def run_identity(
         **{name: value for name, value in settings.items() if name not in _FREE},
     }
     return flat(json.loads(json.dumps(document, default=str)))
-
-
-def policy_identity(scorer: Scorer, reference: Any, named: Any, policy: Any) -> dict[str, Any]:
-    """Return what names the policy before training: its files, or its tensors.
-
-    Args:
-        scorer: has named the policy already where it is the reference.
-        reference: as given to the trainer; None is the policy.
-        named: what the policy was loaded from, if it was.
-        policy: the model.
-    """
-    if reference is None:
-        return dict(scorer.reference.identity)
-    return model_fingerprint(named) if isinstance(named, str) else loaded_model_fingerprint(policy)
 
 
 def flat(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -148,33 +131,29 @@ def _adapter(policy: Any) -> dict[str, Any] | None:
     return found or None
 
 
-def _data(pairs: Sequence[TokenizedPair]) -> dict[str, Any]:
-    as_set = hashlib.blake2b(digest_size=12)
-    for name in sorted(pair.ids_hash() for pair in pairs):
-        as_set.update(name)
+def _data(table: TokenTable) -> dict[str, Any]:
+    hashes = table.ids_hashes
     return {
-        "num_pairs": len(pairs),
-        "content": as_set.hexdigest(),
-        "order": data_fingerprint(pairs),
+        "num_pairs": len(table),
+        "content": data_fingerprint(hashes[np.lexsort(hashes.T)]),
+        "order": data_fingerprint(hashes),
     }
 
 
 def with_keys(identity: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
     """Return an identity with the store's keys, which name the models that sources use."""
     named = {name.replace("token_reward:", "reward.key."): key for name, key in keys.items()}
-    named["reference.key"] = named.pop("reference_logps", None)
+    if "reference_logps" in named:
+        named["reference.key"] = named.pop("reference_logps")
     return {**identity, **named}
 
 
-def _source(source: RewardSource, pairs: Sequence[TokenizedPair]) -> dict[str, Any]:
+def _source(source: RewardSource, table: TokenTable) -> dict[str, Any]:
     """Return what a source is and, where it reads columns, a hash of what they hold."""
     described = {k: v for k, v in source.describe().items() if k != "origin"}
-    if not source.columns:
-        return described
-    digest = hashlib.blake2b(digest_size=12)
-    for pair in pairs:
-        digest.update(reward_entry(source, pair))
-    return {**described, "columns": digest.hexdigest()}
+    if source.columns:
+        described["columns"] = data_fingerprint(reward_entries(source, table))
+    return described
 
 
 def _versions() -> dict[str, str]:

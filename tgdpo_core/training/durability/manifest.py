@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tgdpo_core.errors import CheckpointError
-from tgdpo_core.scoring.fingerprints import file_hash
-from tgdpo_core.store.folder import canonical_hash
+from tgdpo_core.store.folder import canonical_hash, file_hash
 
 MANIFEST = "manifest.json"
 FORMAT = 1

@@ -8,12 +8,9 @@ from typing import Any, NamedTuple
 import torch
 from safetensors.torch import save_file
 
-from tgdpo_core.errors import NumericError
 from tgdpo_core.training.batches import PairBatch
 from tgdpo_core.training.durability.free_space import local
 
-# A gradient is about weight times beta; its squares must not leave float32.
-_LARGEST_PULL = 1e18
 _SHOWN = 5
 
 
@@ -118,25 +115,6 @@ def bad_states(optimizer: Any) -> list[str]:
         for name, value in state.items()
         if isinstance(value, torch.Tensor) and value.is_floating_point()
     )
-
-
-def require_usable_weights(extremes: Sequence[float], *, beta: float) -> None:
-    """Refuse weights with which no gradient could be finite.
-
-    Args:
-        extremes: smallest and largest weights of the training set.
-        beta: of the loss.
-
-    Raises:
-        NumericError: a weight is so large that squared gradients overflow.
-    """
-    worst = max(extremes, key=abs)
-    if not abs(worst) * beta < _LARGEST_PULL:
-        raise NumericError(
-            f"Token weights reach {worst:.3g}: with beta {beta:g} no gradient would be finite. "
-            "Nothing was trained. Scale the token rewards (--reward-transform rms or clip), or "
-            "lower alpha of the shaping."
-        )
 
 
 def shown(names: Sequence[str]) -> str:

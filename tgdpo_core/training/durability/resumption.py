@@ -9,9 +9,10 @@ from typing import Any
 from tgdpo_core.errors import CheckpointError
 from tgdpo_core.training.durability.checkpoints import Checkpoints, step_of
 from tgdpo_core.training.durability.identity import Difference
-from tgdpo_core.training.durability.manifest import damage, read_manifest
+from tgdpo_core.training.durability.manifest import damage
 from tgdpo_core.training.durability.resume_guard import effects, require_same
 from tgdpo_core.training.durability.running_sums import read_sums
+from tgdpo_core.training.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ def choose(
             return Resumption()
         if skipped:
             logger.warning("Damaged, not used:\n%s", found.reasons())
-    _require_states(path)
+    RunFolder.require_resumable(path)
     differences = require_same(path, identity, allowed)
     if differences:
         logger.warning("Changed, as allowed:\n%s", effects(differences))
@@ -96,12 +97,3 @@ def _named(path: Path) -> Path:
     if wrong := damage(path):
         raise CheckpointError(f"{path} is not whole: {'; '.join(wrong[:3])}.")
     return path
-
-
-def _require_states(path: Path) -> None:
-    if "scheduler.pt" not in read_manifest(path)["files"]:
-        raise CheckpointError(
-            f"{path} holds a model only (training.save_only_model): optimizer, schedule and random "
-            f"states are missing, so nothing can go on there. Start a new run from it: --model "
-            f"{path}."
-        )

@@ -71,7 +71,11 @@ class DurableTrainer(Trainer):
     _last_rate: float | None = None
 
     def _be_durable(
-        self, folder: RunFolder, train_buffer: MetricBuffer, identity: Mapping[str, Any]
+        self,
+        folder: RunFolder,
+        train_buffer: MetricBuffer,
+        identity: Mapping[str, Any],
+        allowed: Collection[str],
     ) -> None:
         """Take over what outlives a step.
 
@@ -79,7 +83,9 @@ class DurableTrainer(Trainer):
             folder: of the run.
             train_buffer: metrics since the last log row.
             identity: what decides the run's numbers (``run_identity``).
+            allowed: what of it may differ from the run that is resumed.
         """
+        self._allowed = allowed
         self._checkpoints = Checkpoints(folder.checkpoints)
         self._numbers = StepNumbers(folder.failure)
         self._log = JsonlLog(folder.log)
@@ -91,12 +97,12 @@ class DurableTrainer(Trainer):
         if self._watch:
             self.add_callback(self._watch)
 
-    def _resumption(self, asked: str | bool | None, allowed: Collection[str]) -> Resumption:
+    def _resumption(self, asked: str | bool | None) -> Resumption:
         """Return what the run goes on from; every process must call this."""
         if not asked:
             return Resumption()
         found: Resumption = by_first(
-            lambda: choose(self._checkpoints, asked, self._identity, allowed)
+            lambda: choose(self._checkpoints, asked, self._identity, self._allowed)
         )
         self._resumed, self._log.resumed_size = found.checkpoint, found.log_bytes
         self._changed = {d.key.partition(".")[0] for d in found.differences}

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tgdpo_plugins.checkpoints import Checkpoint, load_frozen
+from tgdpo_core import Checkpoint, load_checkpoint
 from tgdpo_plugins.token_rewards.dense_prm.layouts import token_id
 from tgdpo_plugins.token_rewards.dense_prm.presets import Preset
 
@@ -35,19 +35,18 @@ class RewardModel:
 class Source(Checkpoint):
     """Where a reward model is loaded from, how, and which of its labels means good."""
 
-    good_label: str
+    good_label: str = "1"
 
 
-_frozen = functools.partial(load_frozen, advice="choose its preset")
+_frozen = functools.partial(load_checkpoint, advice="choose its preset")
 
 
 def load_reward_model(source: Source, preset: Preset, tokenizer: Any) -> RewardModel:
     """Return the model of a preset, frozen.
 
     Raises:
-        ValueError: the checkpoint is of another kind, or its head is missing.
-        OSError: there is nothing that can be loaded.
-        RuntimeError: a tensor of the checkpoint has another shape.
+        UsageError: the checkpoint cannot be read, is of another kind, or its head is missing.
+        ValueError: its labels are not those of the preset.
     """
     model, read, is_value = _LOADERS[preset.head](source, preset, tokenizer)
     limit = getattr(model.config, "max_position_embeddings", None)
@@ -179,7 +178,7 @@ def _two_layer_class(source: Source) -> Any:
     from transformers import MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING, AutoConfig
 
     config = AutoConfig.from_pretrained(
-        source.path, revision=source.revision, trust_remote_code=False
+        source.location, revision=source.revision, trust_remote_code=False
     )
     if type(config) not in MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING:
         raise ValueError(f"transformers reads no labels from a model of type {config.model_type}")

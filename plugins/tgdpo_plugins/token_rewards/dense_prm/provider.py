@@ -4,7 +4,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from tgdpo_core import Example, ScoringContext, Spans, TokenReward, model_fingerprint, option
+from tgdpo_core import (
+    Example,
+    ScoringContext,
+    Spans,
+    TokenReward,
+    model_fingerprint,
+    option,
+    resolve_model_path,
+)
 from tgdpo_plugins.token_rewards.dense_prm.presets import PRESETS, Output, Placement, Preset
 
 if TYPE_CHECKING:
@@ -49,6 +57,7 @@ class DensePRM(TokenReward):
     trust_remote_code: bool = option(
         False, help="run code that the model repository brings; no preset needs it"
     )
+    allow_pickle: bool = option(False, help="read weights that are not safetensors", stored=False)
 
     def __post_init__(self) -> None:
         """Refuse settings that contradict each other."""
@@ -100,6 +109,10 @@ class DensePRM(TokenReward):
         model = model_fingerprint(self.model, revision=self.revision, with_tokenizer=True)
         return {"model": model, "format": asdict(self._format)}
 
+    def validate(self) -> None:
+        """Refuse a folder that holds no model."""
+        resolve_model_path(self.model)
+
     def setup(self, context: ScoringContext) -> None:
         """Load the reward model and its tokenizer."""
         import torch
@@ -114,6 +127,7 @@ class DensePRM(TokenReward):
             dtype=context.dtype if self.dtype == "auto" else getattr(torch, self.dtype),
             device=context.device,
             trust_remote_code=self.trust_remote_code,
+            allow_pickle=self.allow_pickle,
             good_label=self.good_label,
         )
         try:

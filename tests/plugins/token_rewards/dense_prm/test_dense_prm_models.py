@@ -23,9 +23,10 @@ from tgdpo_core.data.formats import parse_rows
 from tgdpo_core.data.report import DataReport
 from tgdpo_core.data.retokenization import retokenize
 from tgdpo_core.data.tokenization import LengthLimits, tokenize_pairs
-from tgdpo_core.errors import PluginError
+from tgdpo_core.errors import PluginError, UsageError
+from tgdpo_core.models.precision import Precision
 from tgdpo_core.plugin_api.manager import PluginManager
-from tgdpo_core.scoring.context import FrozenModels, Precision
+from tgdpo_core.scoring.context import FrozenModels
 from tgdpo_plugins.token_rewards.dense_prm import DensePRM
 from tgdpo_plugins.token_rewards.dense_prm.layouts import read_steps
 from tgdpo_plugins.token_rewards.dense_prm.presets import PRESETS
@@ -295,7 +296,7 @@ def test_a_checkpoint_of_another_kind_is_refused(
     checkpoint: Make,
 ) -> None:
     folder = checkpoint(head, characters, **({"num_labels": 2} if head == "labels" else {}))
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UsageError, match=message):
         scored(DensePRM(model=str(folder), preset=preset), examples, small_tokenizer)
 
 

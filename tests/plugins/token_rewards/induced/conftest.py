@@ -13,7 +13,8 @@ from tgdpo_core import Example
 from tgdpo_core.data.formats import parse_rows
 from tgdpo_core.data.report import DataReport
 from tgdpo_core.data.tokenization import LengthLimits, tokenize_pairs
-from tgdpo_core.scoring.context import FrozenModels, Precision
+from tgdpo_core.models.precision import Precision
+from tgdpo_core.scoring.context import FrozenModels
 
 TEMPLATE = (
     "{% for m in messages %}{% if m['role'] == 'user' %}<Q>{{ m['content'] }}</Q>"

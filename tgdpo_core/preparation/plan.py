@@ -1,27 +1,19 @@
-"""What a recipe names, found and checked, without loading a model or torch."""
+"""Step 1, Recipe -> Plan: everything a recipe names is found; no row, model or torch is loaded."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
 
-from tgdpo_core.data.formats import parse_rows
-from tgdpo_core.data.pairs import PreferencePair
-from tgdpo_core.data.report import DataReport
-from tgdpo_core.data.sources import load_rows
 from tgdpo_core.errors import RecipeError
+from tgdpo_core.models.paths import resolve_model_path
 from tgdpo_core.plugin_api.judges import Judge
 from tgdpo_core.plugin_api.manager import PluginManager
+from tgdpo_core.plugin_api.rewards import SpecialTokensInText
 from tgdpo_core.plugin_api.shapings import Shaping
+from tgdpo_core.recipe.optional_packages import require_packages
 from tgdpo_core.recipe.schema import Recipe
-from tgdpo_core.scoring.fingerprints import resolve_model_path
 from tgdpo_core.scoring.sources import RewardSource, resolve_shaping, source_of_entry
-
-
-@dataclass(frozen=True)
-class ParsedData:
-    """The pairs of one data set with what was found wrong."""
-
-    pairs: Sequence[PreferencePair]
-    report: DataReport
+from tgdpo_core.store.folder import default_store_path
 
 
 @dataclass(frozen=True)
@@ -32,42 +24,46 @@ class Plan:
         recipe: the checked recipe.
         plugins: where names were found.
         model: folder or Hub id of the policy.
-        train: training pairs.
-        evaluation: evaluation pairs, or None.
         sources: reward sources.
         shaping: the shaping with its name.
         judge: of answers during training, or None.
+        store: folder of the store.
     """
 
     recipe: Recipe
     plugins: PluginManager
     model: str
-    train: ParsedData
-    evaluation: ParsedData | None
     sources: Sequence[RewardSource]
     shaping: tuple[str, Shaping]
     judge: Judge | None
+    store: Path
 
 
 def make_plan(recipe: Recipe, plugins: PluginManager) -> Plan:
     """Return the plan of a recipe.
 
     Raises:
-        TgdpoError: something it names does not exist, or a row cannot be used.
+        TgdpoError: something it names does not exist.
     """
     _check_swap(recipe)
+    require_packages(recipe.training, lora=bool(recipe.model.lora))
     model = policy_name(recipe, plugins)
-    sources = [source_of_entry(entry.model_dump(), plugins) for entry in recipe.reward]
-    shaping = resolve_shaping(recipe.shaping.name, plugins, recipe.shaping.args)
-    data = recipe.data
-    train = _parse(data.path, data.split, recipe, plugins)
-    evaluation = None
-    if data.eval_path:
-        is_registered = plugins.has("dataset", data.eval_path)
-        split = data.eval_split or ("test" if is_registered else data.split)
-        evaluation = _parse(data.eval_path, split, recipe, plugins)
-    judge = _judge(recipe, plugins) if recipe.judging else None
-    return Plan(recipe, plugins, model, train, evaluation, sources, shaping, judge)
+    if recipe.reference.name_or_path:
+        resolve_model_path(recipe.reference.name_or_path)
+    return Plan(
+        recipe=recipe,
+        plugins=plugins,
+        model=model,
+        sources=[source_of_entry(entry.model_dump(), plugins) for entry in recipe.reward],
+        shaping=resolve_shaping(recipe.shaping.name, plugins, recipe.shaping.args),
+        judge=_judge(recipe, plugins) if recipe.judging else None,
+        store=store_of(recipe.training.get("store_path")),
+    )
+
+
+def store_of(path: str | None) -> Path:
+    """Return the folder of the store: the one named, else the usual one."""
+    return Path(path).expanduser() if path else default_store_path()
 
 
 def policy_name(recipe: Recipe, plugins: PluginManager) -> str:
@@ -94,6 +90,16 @@ def registered_model(name: str, plugins: PluginManager) -> str | None:
     return bundled
 
 
+def special_tokens_rule(
+    rule: SpecialTokensInText, path: str, plugins: PluginManager
+) -> SpecialTokensInText:
+    """Return the rule for special tokens in the rows of a data set.
+
+    A data set that brings its own model is written for that model's tokens: they are kept.
+    """
+    return "keep" if rule == "auto" and registered_model(path, plugins) else rule
+
+
 def _check_swap(recipe: Recipe) -> None:
     """Refuse swapped responses where columns or labels would still mean the others."""
     is_sft = recipe.loss.name == "sft" and all(e.plugin == "none" for e in recipe.reward)
@@ -111,12 +117,3 @@ def _judge(recipe: Recipe, plugins: PluginManager) -> Judge:
     assert recipe.judging
     judge: Judge = plugins.find("judge", recipe.judging.judge).create(recipe.judging.args)
     return judge
-
-
-def _parse(path: str, split: str, recipe: Recipe, plugins: PluginManager) -> ParsedData:
-    report = DataReport(path)
-    pairs = parse_rows(load_rows(path, split=split, plugins=plugins), report)
-    report.raise_if_unusable(recipe.data.on_bad_row)
-    if recipe.data.swap:
-        pairs = [replace(pair, chosen=pair.rejected, rejected=pair.chosen) for pair in pairs]
-    return ParsedData(pairs, report)

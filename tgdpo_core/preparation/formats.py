@@ -1,0 +1,79 @@
+"""Device and number formats of a plan, as training will have them."""
+
+from datetime import timedelta
+from typing import Any
+
+import torch
+from accelerate import PartialState
+
+from tgdpo_core.models.loading import Policy, Trust, load_policy
+from tgdpo_core.models.paths import ModelSource, locate
+from tgdpo_core.models.precision import Precision, mixed_precision
+from tgdpo_core.preparation.plan import Plan
+from tgdpo_core.recipe.schema import Recipe
+
+
+def device_of(plan: Plan) -> torch.device:
+    """Return this process's device; several processes meet here if they have not yet."""
+    training = plan.recipe.training
+    options: dict[str, Any] = {"cpu": bool(training.get("use_cpu"))}
+    if backend := training.get("ddp_backend"):
+        options["backend"] = backend
+    if seconds := training.get("ddp_timeout"):
+        options["timeout"] = timedelta(seconds=seconds)
+    device: torch.device = PartialState(**options).device
+    return device
+
+
+def precision_of(plan: Plan) -> Precision:
+    """Return the number formats of frozen models: those of the policy in training.
+
+    Raises:
+        UsageError: fp16 where it would have no effect.
+    """
+    training = plan.recipe.training
+    autocast = mixed_precision(
+        bf16=training.get("bf16"), fp16=bool(training.get("fp16")), device=device_of(plan)
+    )
+    return Precision(weights_dtype(plan.recipe), autocast, attention_of(plan.recipe))
+
+
+def weights_dtype(recipe: Recipe) -> torch.dtype:
+    """Return the dtype of the trained weights."""
+    name = recipe.model.dtype
+    return torch.float32 if name == "auto" else getattr(torch, name)
+
+
+def attention_of(recipe: Recipe) -> str | None:
+    """Return the attention that was asked for by name, or None."""
+    named = recipe.model.attn_implementation
+    return None if named == "auto" else named
+
+
+def trust_of(recipe: Recipe) -> Trust:
+    """Return what files of models may do."""
+    return Trust(recipe.model.trust_remote_code, recipe.model.allow_pickle)
+
+
+def policy_source(plan: Plan) -> ModelSource:
+    """Return where the policy is."""
+    return locate(plan.model, plan.recipe.model.revision)
+
+
+def fresh_adapter(recipe: Recipe) -> dict[str, Any] | None:
+    """Return the settings of the adapter that a recipe puts on its model, or None."""
+    return recipe.model.lora.model_dump() if recipe.model.lora else None
+
+
+def load_plan_policy(plan: Plan) -> Policy:
+    """Return the model to train."""
+    from transformers import set_seed
+
+    recipe = plan.recipe
+    set_seed(int(recipe.training.get("seed", 42)))  # a LoRA adapter is drawn at random
+    return load_policy(
+        policy_source(plan),
+        precision=Precision(weights_dtype(recipe), None, attention_of(recipe)),
+        trust=trust_of(recipe),
+        lora=fresh_adapter(recipe),
+    )

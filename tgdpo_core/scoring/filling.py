@@ -1,0 +1,139 @@
+"""Filling a collection: what it lacks is computed in batches, and kept at once."""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
+from filelock import FileLock, Timeout
+from tqdm.auto import tqdm
+
+from tgdpo_core.data.token_table import Array, TokenTable
+from tgdpo_core.store.collection import Collection
+from tgdpo_core.store.located import Located
+
+_TOKENS_PER_BATCH = 8192  # padded tokens of one forward pass
+
+Compute = Callable[[Sequence[int]], Sequence[torch.Tensor]]
+"""From rows of a table to one [n] float32 tensor each: the chosen response's values, then the
+rejected's."""
+
+
+@dataclass(frozen=True)
+class Filled:
+    """Where the values of a table's rows lie, and how many rows were computed for it.
+
+    Attributes:
+        values: of every row, by row number.
+        computed: rows whose values were computed.
+    """
+
+    values: Located
+    computed: int
+
+    @property
+    def reused(self) -> int:
+        """Rows whose values were in the store."""
+        return len(self.values) - self.computed
+
+
+def fill(
+    collection: Collection, table: TokenTable, entries: Array, compute: Compute, *, label: str
+) -> Filled:
+    """Compute and store what the collection lacks of a table.
+
+    The processes of a run share the work; another command that fills the same collection at the
+    same time takes other batches first, and neither computes what the other has stored.
+
+    Args:
+        collection: where values go.
+        table: the pairs.
+        entries: [P, 16] uint8, the store's name for each pair.
+        compute: called on rows of similar length.
+        label: what the progress bar says.
+    """
+    state = PartialState()
+    with _first_to_fill(collection) as is_first:
+        lacking, in_order = _lacking(collection, table, entries, in_order=is_first)
+        mine = _first_of_each_name(lacking, entries)[state.process_index :: state.num_processes]
+        batches = list(_batches(mine, table.counts.longest))
+        if not in_order:
+            random.Random(state.process_index).shuffle(batches)
+        try:
+            with tqdm(total=len(mine), desc=label, unit="pair", disable=not len(mine)) as bar:
+                for batch in batches:
+                    rows = _not_yet_stored(collection, batch, entries)
+                    if len(rows):
+                        values = compute(rows.tolist())
+                        collection.add([entries[row].tobytes() for row in rows], values)
+                    bar.update(len(batch))
+        finally:
+            collection.close()
+    state.wait_for_everyone()
+    collection.refresh()
+    return Filled(collection.locate(entries), len(lacking))
+
+
+class _first_to_fill:
+    """Whether no other command is filling the collection; held until the end."""
+
+    def __init__(self, collection: Collection) -> None:
+        self._lock = FileLock(collection.folder / "filling.lock")
+
+    def __enter__(self) -> bool:
+        if not PartialState().is_main_process:
+            return True
+        try:
+            self._lock.acquire(blocking=False)
+        except Timeout:
+            return False
+        except OSError:  # a store that is complete may be read-only
+            return True
+        return True
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock.is_locked:
+            self._lock.release()
+
+
+def _lacking(
+    collection: Collection, table: TokenTable, entries: Array, *, in_order: bool
+) -> tuple[Array, bool]:
+    """Return the rows that the collection lacks, longest first, as the first process sees it.
+
+    Each for itself would see what the others have written meanwhile, and the shares would not add
+    up to the whole. ``in_order`` is passed on as the first process has it.
+    """
+    seen: list[Any] = [None]
+    if PartialState().is_main_process:
+        are_stored = collection.verified(entries, table.counts.responses.tolist())
+        rows = np.flatnonzero(~are_stored)
+        seen = [(rows[np.argsort(-table.counts.longest[rows], kind="stable")], in_order)]
+    lacking, in_order = broadcast_object_list(seen)[0]
+    return lacking, in_order
+
+
+def _first_of_each_name(rows: Array, entries: Array) -> Array:
+    """Return rows without those whose entry stands before, in their order."""
+    names = np.ascontiguousarray(entries[rows]).view("V16").reshape(-1)
+    _, first = np.unique(names, return_index=True)
+    return rows[np.sort(first)]
+
+
+def _not_yet_stored(collection: Collection, rows: Array, entries: Array) -> Array:
+    """Return what no other process has stored meanwhile."""
+    collection.refresh()
+    return rows[~collection.locate(entries[rows]).are_stored]
+
+
+def _batches(rows: Array, longest: Array) -> Iterator[Array]:
+    """Yield runs of rows sorted by length, as many as fit the padded budget."""
+    start = 0
+    while start < len(rows):
+        size = max(1, _TOKENS_PER_BATCH // (2 * int(longest[rows[start]])))
+        yield rows[start : start + size]
+        start += size

@@ -1,0 +1,213 @@
+"""The scoring pass: reference log-probs and token rewards of a table of pairs, from the store."""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tgdpo_core.data.token_table import TokenTable
+from tgdpo_core.models.fingerprints import tokenizer_fingerprint
+from tgdpo_core.models.loading import NO_TRUST, Trust
+from tgdpo_core.models.precision import Precision
+from tgdpo_core.plugin_api.shapings import Shaping
+from tgdpo_core.scoring.context import FrozenModels
+from tgdpo_core.scoring.filling import Compute, Filled, fill
+from tgdpo_core.scoring.fits import require_known_ids
+from tgdpo_core.scoring.guard import call_plugin
+from tgdpo_core.scoring.online import OnlineRewards
+from tgdpo_core.scoring.passes import reference_logps, reward_entries, token_rewards
+from tgdpo_core.scoring.sources import RewardSource, source_document
+from tgdpo_core.scoring.weights import fit_source
+from tgdpo_core.store.collection import Collection
+from tgdpo_core.store.folder import canonical_hash
+from tgdpo_core.store.located import Located
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The reference model, loaded only if the store lacks some of its values.
+
+    Attributes:
+        identity: JSON that names its weights.
+        load: returns the model.
+    """
+
+    identity: Mapping[str, Any]
+    load: Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class ScoringSettings:
+    """Where and how the scoring pass runs.
+
+    Attributes:
+        store: folder of the store.
+        device: of frozen models.
+        precision: their number formats.
+        trust: what files of models may do.
+    """
+
+    store: Path
+    device: torch.device
+    precision: Precision
+    trust: Trust = NO_TRUST
+
+
+@dataclass(frozen=True)
+class StoredScores:
+    """Where the stored values of a table lie, by row number.
+
+    Attributes:
+        reference: log-probs of the response tokens under the reference.
+        rewards: those of each source whose rewards are stored.
+    """
+
+    reference: Located
+    rewards: Sequence[Located]
+
+
+@dataclass(frozen=True)
+class PassCounts:
+    """Pairs whose values were computed, and pairs whose values were in the store."""
+
+    computed: int
+    reused: int
+
+
+@dataclass
+class Scorer:
+    """Fills the store for several tables with one set of models and plugins.
+
+    Attributes:
+        reference: the reference model.
+        sources: the reward sources, in the order they are summed.
+        tokenizer: the policy's.
+        settings: where and how.
+        counts: pass name to pairs computed and reused, over all tables so far.
+        keys: pass name to store key.
+    """
+
+    reference: Reference
+    sources: Sequence[RewardSource]
+    tokenizer: Any
+    settings: ScoringSettings
+    counts: dict[str, PassCounts] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)
+
+    def totals(self) -> dict[str, Any]:
+        """Return pairs computed and reused, in all and by pass, with the store's keys."""
+        passes = {
+            name: {"computed": c.computed, "reused": c.reused, "key": self.keys[name]}
+            for name, c in self.counts.items()
+        }
+        return {
+            "computed": sum(c.computed for c in self.counts.values()),
+            "reused": sum(c.reused for c in self.counts.values()),
+            "passes": passes,
+        }
+
+    def score(self, table: TokenTable, *, label: str = "") -> StoredScores:
+        """Return where the reference log-probs and each stored source's rewards lie.
+
+        Whatever the store lacks is computed; every model loaded for it is freed again.
+        """
+        for source in self.stored:  # what it names must be found before anything is computed
+            self._reward_document(source)
+        reference = self._reference_pass(table, label)
+        rewards = [self._reward_pass(source, table, reference, label) for source in self.stored]
+        return StoredScores(reference, rewards)
+
+    @property
+    def stored(self) -> list[RewardSource]:
+        """The sources whose rewards are stored."""
+        return [source for source in self.sources if not source.is_dynamic]
+
+    def online(self, beta: float, shaping: tuple[str, Shaping]) -> OnlineRewards | None:
+        """Return the dynamic sources at the run's beta; None if there are none."""
+        dynamic = [source for source in self.sources if source.is_dynamic]
+        if not dynamic:
+            return None
+        weighted = [fit_source(source, beta=beta, table=None, stored=None) for source in dynamic]
+        return OnlineRewards(weighted, lambda each: self._context(each.source), shaping)
+
+    def _reference_pass(self, table: TokenTable, label: str) -> Located:
+        collection = Collection(self.settings.store, self._reference_document())
+
+        @functools.cache
+        def logps() -> Compute:
+            model = self.reference.load().to(self.settings.device)
+            require_known_ids(model, table, self.tokenizer, who="the reference")
+            return reference_logps(model, table, self.settings.precision)
+
+        filled = fill(
+            collection,
+            table,
+            table.ids_hashes,
+            lambda rows: logps()(rows),
+            label=f"{label}reference log-probs",
+        )
+        self._note("reference_logps", collection, filled)
+        return filled.values
+
+    def _reward_pass(
+        self, source: RewardSource, table: TokenTable, reference: Located, label: str
+    ) -> Located:
+        collection = Collection(self.settings.store, self._reward_document(source))
+        context = self._context(source)
+        score = token_rewards(source, table, reference)
+
+        @functools.cache
+        def set_up() -> None:
+            call_plugin(str(source), "setup", source.reward.setup, context)
+
+        def compute(rows: Sequence[int]) -> Sequence[torch.Tensor]:
+            set_up()
+            return score(rows)
+
+        entries = reward_entries(source, table)
+        try:
+            filled = fill(
+                collection, table, entries, compute, label=f"{label}{source.name} rewards"
+            )
+        finally:
+            call_plugin(str(source), "teardown", source.reward.teardown)
+            context.release()
+        self._note(f"token_reward:{source.name}", collection, filled)
+        return filled.values
+
+    def _context(self, source: RewardSource) -> FrozenModels:
+        return FrozenModels(
+            self.tokenizer,
+            device=self.settings.device,
+            precision=self.settings.precision,
+            trust=self.settings.trust,
+            who=str(source),
+            may_load=source.needs_models,
+        )
+
+    def _reference_document(self) -> dict[str, Any]:
+        return {
+            "kind": "logps",
+            "model": dict(self.reference.identity),
+            "precision": self.settings.precision.document(),
+        }
+
+    def _reward_document(self, source: RewardSource) -> dict[str, Any]:
+        document = call_plugin(str(source), "its fingerprint", source_document, source)
+        call_plugin(str(source), "its fingerprint", canonical_hash, document)  # JSON or an error
+        document["tokenizer"] = tokenizer_fingerprint(self.tokenizer)
+        if source.needs_models:
+            document["precision"] = self.settings.precision.document()
+        if source.needs_reference:
+            document["reference"] = self._reference_document()
+        return document
+
+    def _note(self, name: str, collection: Collection, filled: Filled) -> None:
+        before = self.counts.get(name, PassCounts(0, 0))
+        self.counts[name] = PassCounts(
+            before.computed + filled.computed, before.reused + filled.reused
+        )
+        self.keys[name] = collection.key
