@@ -30,6 +30,7 @@ from tgdpo_core.scoring.sources import resolve_shaping
 from tgdpo_core.training.batches import PairBatch, collate, make_rows
 from tgdpo_core.training.callbacks import StepClock, replace_progress_bar
 from tgdpo_core.training.config import TGDPOConfig
+from tgdpo_core.training.durability.agreement import by_first
 from tgdpo_core.training.durability.folder_lock import held
 from tgdpo_core.training.durability.identity import run_identity, with_keys
 from tgdpo_core.training.durability.rank_agreement import require_same_run, require_shared_folder
@@ -140,8 +141,7 @@ class TGDPOTrainer(DurableTrainer):
         self._facts: dict[str, Any] = {"model": _name_of(model), **(facts or {})}
         self._config_yaml = config_yaml
         self._folder = RunFolder(str(args.output_dir))
-        if args.process_index == 0:  # the others may come when it has begun to write
-            self._folder.require_own()
+        by_first(self._folder.require_own)
         self._shaping = resolve_shaping(shaping, plugins)
         sources = resolve_sources(token_reward, transforms, plugins)
         tokenizer = processing_class or tokenizer_of(model)
@@ -401,10 +401,8 @@ class TGDPOTrainer(DurableTrainer):
             UsageError: the output folder holds another run, or files that no run wrote.
             NumericError: the loss is not finite.
         """
-        if self.is_world_process_zero():  # the others may come when it has begun to write
-            self._folder.require_free(
-                resume=bool(resume_from_checkpoint), overwrite=self.args.overwrite
-            )
+        resumes, overwrites = bool(resume_from_checkpoint), self.args.overwrite
+        by_first(lambda: self._folder.require_free(resume=resumes, overwrite=overwrites))
         with contextlib.ExitStack() as stack:
             self._stop = stack.enter_context(stop_signals())
             if self.is_world_process_zero():
@@ -414,7 +412,7 @@ class TGDPOTrainer(DurableTrainer):
             arguments = (checkpoint, trial, ignore_keys_for_eval)
             if not self.is_world_process_zero():
                 return self._train_and_save(*arguments)
-            output = self._recorded(resumption, bool(resume_from_checkpoint), *arguments)
+            output = self._recorded(resumption, resumes, *arguments)
         if self.args.push_to_hub:
             self.push_to_hub()
         return output

@@ -144,7 +144,7 @@ def test_K5_a_checkpoint_of_the_model_alone_is_not_gone_on_from(
     from tgdpo_core.errors import CheckpointError
 
     build(tmp_path / "run", save_only_model=True, max_steps=2).train()
-    with pytest.raises(CheckpointError, match="saved with training.save_only_model"):
+    with pytest.raises(CheckpointError, match=r"saved with training\.save_only_model"):
         build(tmp_path / "run", save_only_model=True, max_steps=2).train(
             resume_from_checkpoint=True
         )

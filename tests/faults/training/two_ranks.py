@@ -84,7 +84,7 @@ found = {
     "whole": seen(lambda: build("whole").train()),
     "seed": seen(lambda: build("seed", seed=5 + RANK)),
     "reward": seen(lambda: build("reward", reward_seed=1 + RANK)),
-    "store": seen(lambda: build("store", store_path=f"{output}/store-{RANK}")),
+    "store": seen(lambda: build("own", store_path=f"{output}/store-{RANK}")),
     "loss": seen(lambda: build("loss", At(3, nan_loss)).train()),
     "gradient": seen(lambda: build("gradient", At(3, nan_gradient)).train()),
     "signal": seen(lambda: build("signal", At(3, stop)).train()),
