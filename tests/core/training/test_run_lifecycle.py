@@ -274,7 +274,7 @@ def broken(make_trainer: MakeTrainer, small_rows: Rows) -> TGDPOTrainer:
     trainer = make_trainer(train_dataset=rows, per_device_train_batch_size=12)
     ids = [
         {*pair.prompt_ids.tolist(), *pair.chosen.ids.tolist(), *pair.rejected.ids.tolist()}
-        for pair in trainer.train_dataset.pairs
+        for pair in map(trainer.train_dataset.tokens.__getitem__, range(12))
     ]
     only = ids[ROW].difference(*(each for i, each in enumerate(ids) if i != ROW))
     with torch.no_grad():
@@ -304,9 +304,8 @@ def test_the_weights_stay_finite_when_a_later_loss_is_not(
     class Break(TrainerCallback):
         def on_step_begin(self, args: Any, state: Any, *others: Any, **kwargs: Any) -> None:
             if state.global_step == 2:
-                trainer.train_dataset._reference = lambda pair: torch.full(
-                    (pair.num_response_tokens,), torch.nan
-                )
+                embeddings = trainer.model.get_input_embeddings()
+                embeddings.register_forward_hook(lambda module, ids, out: out * torch.nan)
 
     trainer = make_trainer(callbacks=[Break()], num_train_epochs=4)
     with pytest.raises(NumericError, match="at step"):
