@@ -9,7 +9,7 @@ import pytest
 
 from tgdpo_cli.main import cli, run
 from tgdpo_cli.scaffold import write_package
-from tgdpo_core.plugin_api.manager import HOOK_OF_KIND
+from tgdpo_core.plugin_api.hook_rules import HOOK_OF_KIND
 
 
 def new(*arguments: str) -> int:

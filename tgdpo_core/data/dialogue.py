@@ -33,8 +33,10 @@ def check_order(turns: Sequence[Turn]) -> None:
 
 
 def check_prompt(turns: Sequence[Turn]) -> None:
-    """Raise ``RowProblem`` for a prompt that does not end with the user or a tool."""
-    if turns and turns[-1].role not in ("user", "tool"):
+    """Raise ``RowProblem`` for a prompt that is empty, or does not end with the user or a tool."""
+    if not turns:
+        raise RowProblem("empty", "the prompt is empty: no message stands before the responses")
+    if turns[-1].role not in ("user", "tool"):
         raise RowProblem(
             "bad_order",
             f"the prompt must end with a user or tool message; its last, '{turns[-1].name}', is "

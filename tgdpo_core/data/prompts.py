@@ -62,13 +62,21 @@ def user_text(fields: Fields) -> str:
 
 
 def text_of(fields: Fields, name: str) -> str:
-    """Return a field that must be text."""
-    value = fields.read(name)
+    """Return a field that must be text, and no messages written as text."""
+    value, column = fields.read(name), fields.column(name)
     if not isinstance(value, str):
-        raise RowProblem(
-            "not_text", f"'{fields.column(name)}' must be text, found {kind_of(value)}"
-        )
+        raise RowProblem("not_text", f"'{column}' must be text, found {kind_of(value)}")
+    _refuse_messages(value, column)
     return value
+
+
+def _refuse_messages(text: str, column: str) -> None:
+    if not isinstance(read_messages(text, column), str):
+        raise RowProblem(
+            "not_text",
+            f"'{column}' is text that holds messages. If it is the dialogue, say so with --set "
+            f"data.columns.messages={column.partition('[')[0]}",
+        )
 
 
 def with_system(fields: Fields, turns: Sequence[Turn]) -> list[Turn]:
@@ -112,6 +120,8 @@ def _history(fields: Fields) -> list[Turn]:
 def _question(pair: Sequence[Any], name: str) -> list[Turn]:
     if len(pair) != 2 or not all(isinstance(text, str) for text in pair):
         raise RowProblem("bad_message", f"'{name}' must be a question and its answer, both text")
+    for i, text in enumerate(pair):
+        _refuse_messages(text, f"{name}[{i}]")
     roles = ("user", "assistant")
     return [
         Turn({"role": role, "content": text}, f"{name}[{i}]")

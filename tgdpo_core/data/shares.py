@@ -60,6 +60,11 @@ def share_lines(report: DataReport) -> list[str]:
     return lines
 
 
+def has_doubts(report: DataReport) -> bool:
+    """Return whether there is any of what a share is stated for: cut, left out or suspicious."""
+    return any(_count(name, report) for name in _SHARES)
+
+
 def check_shares(report: DataReport, allowed: MaxSharesSection) -> None:
     """Raise ``DataError`` if a share is above what is allowed; all of them are named at once.
 

@@ -13,6 +13,7 @@ import torch
 
 from tgdpo_core.engine import cut_cross_entropy, epilogue
 from tgdpo_core.engine.logps import token_logps
+from tgdpo_core.errors import UsageError
 
 # Attributes of a config that say how logits are scaled, and whether they multiply or divide.
 _SCALES = {"logit_scale": 1, "logits_scaling": -1, "lm_head_multiplier": 1, "output_multiplier": 1}
@@ -60,7 +61,11 @@ def fused_logps(
     chunk_size: int | None,
     kernel: str,
 ) -> torch.Tensor:
-    """Return [N] log-probs without [N, V] logits: the module is called, its product replaced."""
+    """Return [N] log-probs without [N, V] logits: the module is called, its product replaced.
+
+    Raises:
+        UsageError: what is wrapped around the module rounds what it returns.
+    """
 
     def forward(hidden: torch.Tensor) -> torch.Tensor:
         return token_logps(
@@ -76,6 +81,12 @@ def fused_logps(
 
     with _replaced_forward(output, forward):
         result: torch.Tensor = output(hidden)
+    if result.dtype not in (torch.float32, torch.float64):
+        raise UsageError(
+            f"The head's log-probs come back as {result.dtype}: something around the head casts "
+            "what it returns, as FSDP does with MixedPrecisionPolicy(output_dtype=...). Leave the "
+            "output dtype unset, or make it float32."
+        )
     return result
 
 

@@ -145,6 +145,9 @@ def plain_copy(model: Any) -> Any:
     """Return a frozen copy of a model, to be called as transformers means it."""
     plain = door.plain_implementation(model)
     duplicate = copy.deepcopy(model).requires_grad_(False).eval()
+    if own := vars(duplicate).pop("tgdpo_forward", None):  # attached: its engine is the original's
+        duplicate.forward = own
+        delattr(duplicate, _ENGINE)
     duplicate.set_attn_implementation(plain)
     return duplicate
 
@@ -155,7 +158,7 @@ def attach(model: Any, **settings: Any) -> TokenLogps:
     The call must go through the module itself, so that the hooks of DDP and FSDP fire.
     """
     engine = TokenLogps(model, **settings)
-    original = model.forward
+    original = vars(model).get("tgdpo_forward", model.forward)  # a second run's model has ours
 
     def forward(self: Any, *args: Any, row: PackedRow | None = None, **kwargs: Any) -> Any:
         return engine.plain(*args, **kwargs) if row is None else engine(row)

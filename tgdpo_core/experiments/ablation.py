@@ -11,9 +11,10 @@ import yaml
 from filelock import FileLock, Timeout
 
 from tgdpo_core.errors import CheckpointError, UsageError
+from tgdpo_core.experiments.comparison import Results
 from tgdpo_core.experiments.executors import Executor
-from tgdpo_core.experiments.planning import Ablation, CellRun, Preparation, Task
-from tgdpo_core.experiments.results import Results, write_results
+from tgdpo_core.experiments.results import write_results
+from tgdpo_core.experiments.tasks import Ablation, CellRun, Preparation, Task
 from tgdpo_core.experiments.work import ERROR, OUTPUT, Outcome, Settings
 from tgdpo_core.recipe.loading import to_yaml
 from tgdpo_core.training.run_folder import RunFolder

@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from typing import Any, NamedTuple, Protocol
 
 from tgdpo_core.errors import UsageError
-from tgdpo_core.experiments.planning import Task
+from tgdpo_core.experiments.tasks import Task
 from tgdpo_core.experiments.work import Outcome, Settings, do
 
 _CONNECT_SECONDS = 10

@@ -1,20 +1,18 @@
 """report.html: the results of an ablation as one file; no script, nothing loaded."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from markupsafe import Markup, escape
 
-from tgdpo_core.experiments.plots import INK, Plot, plotted
+from tgdpo_core.experiments.comparison import Results
+from tgdpo_core.experiments.figures import Plot
+from tgdpo_core.experiments.looks import INK, plotted
 from tgdpo_core.experiments.tables import settings_table
 from tgdpo_core.reports.pages import page_environment
 from tgdpo_core.reports.visible import escaped
 
-if TYPE_CHECKING:
-    from tgdpo_core.experiments.results import Results
 
-
-def report_html(results: "Results", figures: Sequence[Plot], *, grid: str) -> str:
+def report_html(results: Results, figures: Sequence[Plot], *, grid: str) -> str:
     """Return the document.
 
     Args:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tgdpo_core.errors import CheckpointError
-from tgdpo_core.experiments.planning import CellRun, Preparation, SharedScoring, Task
+from tgdpo_core.experiments.tasks import CellRun, Preparation, SharedScoring, Task
 from tgdpo_core.failures import translated
 
 OUTPUT = "output.txt"

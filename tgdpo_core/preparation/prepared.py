@@ -26,7 +26,7 @@ from tgdpo_core.preparation.scoring import score_tokens, scorer_of
 from tgdpo_core.preparation.tokens import Tokens
 from tgdpo_core.preparation.usable_weights import require_usable_weights
 from tgdpo_core.reports.diagnostics import Diagnostics, diagnose
-from tgdpo_core.scoring.guard import random_states_kept
+from tgdpo_core.scoring.guard import process_kept
 from tgdpo_core.scoring.pairs import ScoredPair
 from tgdpo_core.scoring.scorer import Scorer
 from tgdpo_core.store.tables import cached_table
@@ -102,7 +102,7 @@ def sample_of(table: ScoredTable) -> ScoredTable:
 
 
 def _diagnose(sample: ScoredTable, is_error: Mapping[Side, Any] | None) -> Diagnostics:
-    with random_states_kept("transforms and shaping, on the training set"):
+    with process_kept("transforms and shaping, on the training set"):
         return diagnose(sample, sample.by_source(), is_error=is_error)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from tgdpo_core.errors import PluginError, TgdpoError, UsageError
+from tgdpo_core.scoring.process_state import settings_kept_by
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,8 @@ def call_plugin(
 ) -> Any:
     """Return ``function(*args)``; what it raises is raised again with the plugin's name.
 
-    The global random states of Python, numpy and torch are what they were when it returns.
+    The global random states of Python, numpy and torch, and the settings of the process, are what
+    they were when it returns.
 
     Args:
         who: how messages name the plugin.
@@ -46,10 +48,11 @@ def call_plugin(
             they would depend on order and batch size.
 
     Raises:
-        PluginError: whatever the plugin raised, chained; it hung; it drew random numbers.
+        PluginError: whatever the plugin raised, chained; it hung; it drew random numbers; it
+            changed a setting of the process, such as the gradient mode or the working directory.
     """
     forbidden_to = None if draws else f"{who}, {where}"
-    with random_states_kept(forbidden_to):
+    with settings_kept_by(f"{who}, {where}"), random_states_kept(forbidden_to):
         return call_often(who, where, function, *args)
 
 
@@ -91,10 +94,10 @@ def require_batch_kept(who: str, given: Sequence[Any], batch: Sequence[Any]) -> 
 
 
 def call_often(who: str, where: str, function: Callable[..., Any], *args: Any) -> Any:
-    """Return ``function(*args)`` as ``call_plugin`` does, without a look at random states.
+    """Return ``function(*args)`` as ``call_plugin`` does, without a look at what must be kept.
 
     For what is called at every response: the look takes longer than the call. It is taken once,
-    around the pass over the training set before training (``random_states_kept``).
+    around the pass over the training set before training (``process_kept``).
     """
     with named_errors(who, where), _watched(who, where):
         return function(*args)
@@ -116,6 +119,13 @@ def named_errors(who: str, where: str) -> Iterator[None]:
         ) from error
     except (Exception, SystemExit) as error:
         raise PluginError(f"{who} failed on {where}: {type(error).__name__}: {error}") from error
+
+
+@contextlib.contextmanager
+def process_kept(who: str) -> Iterator[None]:
+    """Put random states and settings of the process back; ``PluginError`` if one moved."""
+    with settings_kept_by(who), random_states_kept(who):
+        yield
 
 
 # -- random states --------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ CONTRACT_OF_KIND: dict[str, type[PluginContract]] = {
     "judge": JudgeContract,
     "dataset": DatasetContract,
 }
-"""The contract of each kind of plugin (``manager.HOOK_OF_KIND``)."""
+"""The contract of each kind of plugin (``hook_rules.HOOK_OF_KIND``)."""
 
 
 @dataclass(frozen=True)

@@ -51,14 +51,16 @@ class ShapingContract(PluginContract):
 
     def _weights(self, pairs: "list[PairValues]") -> "Values":
         """Return f_w and f_l of each pair in turn, from a new instance."""
+        from tgdpo_core.scoring.process_state import settings_kept_by
         from tgdpo_core.scoring.weights import token_weights
 
         shaping = self.fresh()
-        return [
-            weights
-            for pair in pairs
-            for weights in token_weights(shaping, self.who, pair, _place(pair))
-        ]
+        with settings_kept_by(self.who):
+            return [
+                weights
+                for pair in pairs
+                for weights in token_weights(shaping, self.who, pair, _place(pair))
+            ]
 
     def _require_equal(self, first: "Values", second: "Values", message: str) -> None:
         from tgdpo_core.testing.trials import require_equal

@@ -18,6 +18,7 @@ from tgdpo_core.plugin_api.transforms import Transform
 from tgdpo_core.scoring.checks import checked_rewards
 from tgdpo_core.scoring.context import FrozenModels
 from tgdpo_core.scoring.guard import call_plugin, named_errors
+from tgdpo_core.scoring.process_state import require_kept, settings_kept, settings_kept_by
 from tgdpo_core.scoring.weights import FittedTransform
 from tgdpo_core.testing.contract import require, require_json
 
@@ -49,7 +50,8 @@ def score(
         for batch in batches:
             asked = tuple(batch)  # results go by position, whatever is done to the list
             where = [place(example) for example in asked]
-            with named_errors(who, where[0]):  # no guard of random states: they are looked at
+            # No guard of random states: they are looked at.
+            with settings_kept_by(who), named_errors(who, where[0]):
                 results = reward.score(batch)
             values.append(checked_rewards(who, results, asked, where))
         return values
@@ -67,7 +69,7 @@ def judge_scores(judge: Judge, batch: Sequence[Any]) -> Values:
     who = f"judge {type(judge).__name__}"
     with set_up(judge):
         asked = tuple(batch)  # scores go by position, whatever is done to the list
-        with named_errors(who, f"{len(batch)} {judge.reads}"):
+        with settings_kept_by(who), named_errors(who, f"{len(batch)} {judge.reads}"):
             scores = judge.score_pairs(batch) if judge.reads == "pairs" else judge.score(batch)
     return [torch.tensor([value]) for value in checked_scores(who, scores, asked)]
 
@@ -94,7 +96,8 @@ def transformed(
 ) -> Values:
     """Return the checked values of a fitted transform; ``PluginError`` as in a run."""
     fitted = FittedTransform("the test's rewards", type(transform).__name__, transform, state)
-    return [fitted(r, example) for r, example in zip(rewards, examples, strict=True)]
+    with settings_kept_by(f"transform {type(transform).__name__}"):
+        return [fitted(r, example) for r, example in zip(rewards, examples, strict=True)]
 
 
 def noise(sizes: Sequence[int]) -> Values:
@@ -143,16 +146,19 @@ def require_equal(
 def untouched(who: str, what: str, inputs: Any) -> Iterator[None]:
     """Raise ``AssertionError`` if the block changes its inputs or a global random state.
 
+    Settings of the process are put back; a change is a ``PluginError``.
+
     Args:
         who: the plugin.
         what: how messages name the inputs.
         inputs: examples, tensors, or collections of them.
     """
     before = repr(_plain(inputs))  # as text, because NaN does not equal itself
-    with _own_random_states():
+    with settings_kept() as changed, _own_random_states():
         random_before = _random_states()
         yield
         random_after = _random_states()
+    require_kept(who, changed)
     require(
         repr(_plain(inputs)) == before,
         f"{who} changed {what} that it was given. Others get them after it: work on a copy.",

@@ -25,6 +25,7 @@ class PairBatch:
         weights: f_w(r) or f_l(r); NaN where they wait for the policy's log-probs.
         swapped_weights: those of the pairs with their labels exchanged, for metrics.
         pairs: what the row is made of, in its order.
+        counts: False for a row that only keeps processes in step (see ``rank_rows``).
     """
 
     row: PackedRow
@@ -33,6 +34,7 @@ class PairBatch:
     weights: torch.Tensor
     swapped_weights: torch.Tensor
     pairs: Sequence[ScoredPair]
+    counts: bool = True
 
     @property
     def where(self) -> list[str]:
@@ -48,6 +50,7 @@ class PairBatch:
             self.weights.to(device, **kwargs),
             self.swapped_weights.to(device, **kwargs),
             self.pairs,
+            self.counts,
         )
 
     def scored_online(self, online: OnlineRewards, policy_logps: torch.Tensor) -> "PairBatch":

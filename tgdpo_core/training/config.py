@@ -9,8 +9,11 @@ from accelerate import PartialState
 from transformers import TrainingArguments
 
 from tgdpo_core.engine.losses import check_settings
+from tgdpo_core.recipe.columns import RowFormat
 from tgdpo_core.recipe.optional_packages import require_packages
+from tgdpo_core.recipe.row_settings import check_row_settings
 from tgdpo_core.recipe.training_arguments import check_settings_have_effect
+from tgdpo_core.training.optimizer_settings import check_optimizer_settings
 
 
 @dataclass
@@ -56,6 +59,17 @@ class TGDPOConfig(TrainingArguments):
     )
     on_bad_row: Literal["error", "skip"] = field(
         default="error", metadata={"help": "What a row that cannot be used does."}
+    )
+    columns: dict[str, Any] | None = field(
+        default=None,
+        metadata={"help": "Field to the column that holds it; a column to None is not used."},
+    )
+    data_format: RowFormat = field(
+        default="auto", metadata={"help": "Row format; auto: what the columns say."}
+    )
+    max_shares: dict[str, Any] | None = field(
+        default=None,
+        metadata={"help": "How much of the data may be cut or doubtful; unset: a recipe's."},
     )
     chat_template_kwargs: dict[str, Any] | None = field(
         default=None, metadata={"help": "Further variables of the chat template."}
@@ -103,6 +117,7 @@ class TGDPOConfig(TrainingArguments):
         given: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(TrainingArguments)}
         check_settings_have_effect(given)
         require_packages(given)
+        check_row_settings(self.columns, self.data_format, self.max_shares)
         check_settings(self.loss_type, beta=self.beta, label_smoothing=self.label_smoothing)
         has_gpu = torch.cuda.is_available()
         if self.bf16 is None:
@@ -114,6 +129,7 @@ class TGDPOConfig(TrainingArguments):
             self.activation_checkpointing = self.gradient_checkpointing
         self._limit_waiting()
         super().__post_init__()
+        check_optimizer_settings(self)
 
     def _limit_waiting(self) -> None:
         """Start the processes' connection with ``ddp_timeout``, which transformers leaves out on

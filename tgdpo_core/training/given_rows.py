@@ -1,4 +1,4 @@
-"""What a user may hand to the trainer as data, turned into tokenized pairs.
+"""What a user may hand to the trainer as data, turned into tables of rows.
 
 Rows: a ``datasets.Dataset``, a list of dicts, a pandas ``DataFrame``, an iterator of dicts, an
 ``IterableDataset``, a ``DatasetDict`` with one split or with the split that the argument is named
@@ -9,17 +9,10 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tgdpo_core.data.pair_table import PairRules, read_pairs
 from tgdpo_core.data.pairs import TokenizedPair
 from tgdpo_core.data.row_table import DatasetRows, ListedRows, RowTable
-from tgdpo_core.data.text_rules import TextRules
 from tgdpo_core.data.token_table import ListedTokens, TokenTable
-from tgdpo_core.data.tokenization import LengthLimits
-from tgdpo_core.data.tokenizing import tokenize_table
 from tgdpo_core.errors import DataError
-from tgdpo_core.models.fingerprints import tokenizer_fingerprint
-from tgdpo_core.preparation.plan import store_of
-from tgdpo_core.training.config import TGDPOConfig
 
 TrainData = Any  # see above
 EvalData = Any  # the same, or a mapping from names to it
@@ -34,24 +27,23 @@ _SPLITS = {
 }  # the splits that an argument may mean, in a DatasetDict with several
 
 
-def tokenized(data: TrainData, tokenizer: Any, args: TGDPOConfig, name: str) -> TokenTable:
-    """Return pairs with token ids; those that are tokenized already stay as they are.
+def rows_of(data: TrainData, name: str, limit: int) -> RowTable | TokenTable:
+    """Return data as a table of rows; pairs that are tokenized already as a table of those.
 
     Args:
         data: see the module.
-        tokenizer: the policy's.
-        args: lengths, ``on_bad_row``, how text is read, and ``max_streamed_rows``.
         name: ``train_dataset`` or ``eval_dataset``, for messages.
+        limit: most rows of a stream.
 
     Raises:
-        DataError: not rows at all, bad rows (``args.on_bad_row``), or none left.
+        DataError: not rows at all, or none.
     """
     if isinstance(data, TokenTable):
         return data
     if _is_class(data, "datasets", "Dataset"):
         rows: RowTable = DatasetRows(name, data, name + "[{0}]")
     else:
-        given = _rows(data, name, args.max_streamed_rows)
+        given = _rows(data, name, limit)
         if {isinstance(row, TokenizedPair) for row in given} == {True}:
             return ListedTokens(given)
         rows = ListedRows(name, [(f"{name}[{i}]", row) for i, row in enumerate(given)])
@@ -59,36 +51,22 @@ def tokenized(data: TrainData, tokenizer: Any, args: TGDPOConfig, name: str) -> 
         raise DataError(f"{name} is empty: it holds no row.")
     if not isinstance(rows[0][1], Mapping):
         raise _no_row(name, 0, rows[0][1])
-    return _of_rows(rows, tokenizer, args)
+    return rows
 
 
-def _of_rows(rows: RowTable, tokenizer: Any, args: TGDPOConfig) -> TokenTable:
-    store = store_of(args.store_path)
-    text = TextRules(args.chat_template_kwargs or {}, args.special_tokens, args.lost_text)
-    found = tokenize_table(
-        read_pairs(rows, PairRules(text=text), store),
-        tokenizer,
-        LengthLimits(args.max_length, args.max_prompt_length),
-        store=store,
-        tokenizer_name=tokenizer_fingerprint(tokenizer),
-    )
-    found.report.raise_if_unusable(args.on_bad_row)
-    return found.table
-
-
-def tokenized_sets(data: EvalData, tokenizer: Any, args: TGDPOConfig) -> Mapping[str, TokenTable]:
-    """Return the evaluation sets by name, tokenized; none for None, '' for one without a name.
+def sets_of(data: EvalData) -> Mapping[str, TrainData]:
+    """Return the evaluation sets by name; none for None, '' for one without a name.
 
     A dict or a ``DatasetDict`` is several sets, whose metrics are called ``eval_NAME_...``; a
     ``DatasetDict`` with one split is one set without a name, as any other data.
 
     Raises:
-        DataError: as ``tokenized``.
+        DataError: a dict that is no dict of sets.
     """
     if data is None:
         return {}
     if not isinstance(data, Mapping) or _is_one_split(data):
-        return {"": tokenized(data, tokenizer, args, "eval_dataset")}
+        return {"": data}
     if not data:
         raise DataError("eval_dataset is empty: it holds no evaluation set.")
     if _looks_like_a_row(data):
@@ -98,10 +76,7 @@ def tokenized_sets(data: EvalData, tokenizer: Any, args: TGDPOConfig) -> Mapping
     for name in data:
         if not isinstance(name, str) or not name:
             raise DataError(f"eval_dataset: a set's name must be text, got {name!r}.")
-    return {
-        name: tokenized(rows, tokenizer, args, f"eval_dataset[{name!r}]")
-        for name, rows in data.items()
-    }
+    return data
 
 
 def _rows(data: Any, name: str, limit: int) -> Sequence[Any]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import torch
 
+from tgdpo_core.data.token_table import TokenTable
 from tgdpo_core.engine.losses import preference_loss, sft_loss
 from tgdpo_core.engine.policy import attach, plain_copy
 from tgdpo_core.errors import UsageError
@@ -37,12 +39,8 @@ from tgdpo_core.training.durability.rank_agreement import require_same_run, requ
 from tgdpo_core.training.durability.resumption import Resumption
 from tgdpo_core.training.durability.signals import stop_signals
 from tgdpo_core.training.durability.trainer import DurableTrainer
-from tgdpo_core.training.given_rows import (
-    EvalData,
-    TrainData,
-    tokenized,
-    tokenized_sets,
-)
+from tgdpo_core.training.given_data import given_data
+from tgdpo_core.training.given_rows import EvalData, TrainData
 from tgdpo_core.training.hub import push_run
 from tgdpo_core.training.inputs import (
     given_policy,
@@ -58,6 +56,7 @@ from tgdpo_core.training.limits import (
 )
 from tgdpo_core.training.metrics import MetricBuffer, error_aucs, pair_metrics
 from tgdpo_core.training.model_card import last_metrics, model_card, settings_yaml
+from tgdpo_core.training.rank_rows import EpochPlace, weightless
 from tgdpo_core.training.record import environment, scoring_facts, seeds
 from tgdpo_core.training.run_folder import RunFolder
 from tgdpo_core.training.trainer_arguments import check_trainer_arguments, text_of_path
@@ -145,8 +144,9 @@ class TGDPOTrainer(DurableTrainer):
         self._shaping = resolve_shaping(shaping, plugins)
         sources = resolve_sources(token_reward, transforms, plugins)
         tokenizer = processing_class or tokenizer_of(model)
-        train_tokens = tokenized(train_dataset, tokenizer, args, "train_dataset")
-        eval_tokens = tokenized_sets(eval_dataset, tokenizer, args)
+        data = given_data(train_dataset, eval_dataset, tokenizer, args)
+        train_tokens, eval_tokens = data.train, data.evaluation
+        self._facts = {**data.facts, **self._facts}
         given = given_policy(model, args.learning_rate)
         policy = given.model
         for table in (train_tokens, *eval_tokens.values()):
@@ -181,14 +181,11 @@ class TGDPOTrainer(DurableTrainer):
             processing_class=tokenizer,
             **kwargs,
         )
-        self._engine = attach(self.model, layout=args.layout, chunk_size=args.logits_chunk_size)
+        self._attach_engine(train_tokens)
         self._online = scored.train.online
-        self._tokens_per_row = args.tokens_per_row or default_tokens_per_row(args.device)
-        self._facts["engine"] = {
-            **asdict(self._engine.choice),
-            "tokens_per_row": self._tokens_per_row,
-            "packing": packing_summary(train_tokens.counts, args.per_device_train_batch_size),
-        }
+        self._place = EpochPlace(
+            len(train_tokens), self._train_batch_size, args.process_index, args.world_size
+        )
         self._buffers = {"train": MetricBuffer(), "eval": MetricBuffer()}
         self._clock = StepClock()
         self.add_callback(self._clock)
@@ -208,6 +205,18 @@ class TGDPOTrainer(DurableTrainer):
         require_shared_folder(scorer.settings.store, "the store (TGDPO_STORE)")
         require_shared_folder(self._folder.path, "the run folder (output_dir)")
         return identity
+
+    def _attach_engine(self, tokens: TokenTable) -> None:
+        """Put the engine into the model's forward, and note for run.json what it chose."""
+        self._engine = attach(
+            self.model, layout=self.args.layout, chunk_size=self.args.logits_chunk_size
+        )
+        self._tokens_per_row = self.args.tokens_per_row or default_tokens_per_row(self.args.device)
+        self._facts["engine"] = {
+            **asdict(self._engine.choice),
+            "tokens_per_row": self._tokens_per_row,
+            "packing": packing_summary(tokens.counts, self.args.per_device_train_batch_size),
+        }
 
     def evaluate(
         self,
@@ -260,14 +269,30 @@ class TGDPOTrainer(DurableTrainer):
         rows go to the last micro-batch, where gradients are synchronised, and the others are empty.
         """
         batches = list(itertools.islice(epoch_iterator, num_batches))
-        pairs = [pair for batch in batches for pair in batch["pairs"]]
-        if not pairs:
+        if not batches:
             return [], None
-        rows, _ = make_rows(pairs, self._engine, self._tokens_per_row)
-        empty: list[dict[str, list[PairBatch]]] = [{"rows": []} for _ in batches[1:]]
+        self._place.begin(epoch_iterator, self._first_batch())
+        pairs = self._place.counted(batches)
         count = torch.tensor(len(pairs), device=device)
+        # Where all pairs of this process only fill the batch, one still keeps it in step.
+        rows, _ = make_rows(pairs or batches[0]["pairs"][:1], self._engine, self._tokens_per_row)
+        if not pairs:
+            rows = [weightless(row) for row in rows]
+        if self.is_fsdp_enabled:
+            most = int(self.accelerator.gather(torch.tensor([len(rows)], device=device)).max())
+            rows = [weightless(min(rows, key=lambda row: row.row.num_tokens))] * (
+                most - len(rows)
+            ) + rows
+        empty: list[dict[str, list[PairBatch]]] = [{"rows": []} for _ in batches[1:]]
         total = self.accelerator.gather(count).sum() if self.args.world_size > 1 else count
         return [*empty, {"rows": rows}], total
+
+    def _first_batch(self) -> int:
+        """Return how many batches of its epoch a resumed run has taken."""
+        if self.args.ignore_data_skip:
+            return 0
+        per_epoch = math.ceil(self._place.batches_per_epoch / self.args.gradient_accumulation_steps)
+        return self.state.global_step % per_epoch * self.args.gradient_accumulation_steps
 
     def training_step(
         self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None
@@ -287,7 +312,10 @@ class TGDPOTrainer(DurableTrainer):
         try:
             with self.compute_loss_context_manager():
                 loss, metrics = self._row_loss(model, batch)
-            self._buffers["train"].add(metrics)
+            if batch.counts:
+                self._buffers["train"].add(metrics)
+            else:
+                loss = loss * 0.0
             # Data parallelism averages gradients over processes; the pairs were counted over all.
             loss = loss * self.accelerator.num_processes / num_pairs
             self.accelerator.backward(loss)

@@ -89,6 +89,13 @@ def _check_models(model: Any, ref_model: Any) -> None:
 
 
 def _check_run(args: TGDPOConfig) -> None:
+    accelerator = args.accelerator_config
+    for name in ("split_batches", "dispatch_batches"):
+        if args.world_size > 1 and getattr(accelerator, name, None):
+            raise UsageError(
+                f"accelerator_config.{name} is not supported with several processes: which pairs "
+                "fill the last batch could not be told. Leave it out."
+            )
     if args.n_gpu > 1:
         raise UsageError(
             "Several GPUs in one process (DataParallel) are not supported. Start with "

@@ -17,7 +17,7 @@ from tgdpo_cli.output import print_json, quiet_libraries, table
 if TYPE_CHECKING:
     from tgdpo_core.experiments.ablation import Summary
     from tgdpo_core.experiments.executors import LocalExecutor, RayExecutor
-    from tgdpo_core.experiments.planning import Ablation, Task
+    from tgdpo_core.experiments.tasks import Ablation, Task
     from tgdpo_core.experiments.work import Outcome
 
 
@@ -173,7 +173,7 @@ def _progress(ablation: "Ablation") -> Any:
     from tqdm import tqdm
 
     from tgdpo_core.experiments.ablation import is_finished
-    from tgdpo_core.experiments.planning import CellRun
+    from tgdpo_core.experiments.tasks import CellRun
 
     missing = sum(not is_finished(run) for run in ablation.runs)
     with tqdm(total=missing, desc="runs", unit="run", disable=None) as bar:

@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tgdpo_cli.evaluation_rows import evaluation_rows, row_options
 from tgdpo_cli.main import Session
 from tgdpo_cli.model_names import short_names
 from tgdpo_cli.output import print_json, quiet_libraries, table
 
 if TYPE_CHECKING:
     from tgdpo_core.evaluation.judging import Evaluation
+    from tgdpo_core.models.loading import Trust
 
 # Options of one sort of judge: the others would ignore them.
 _OF_ANSWERS = ("samples", "temperature", "max_new_tokens", "batch_size", "seed")
@@ -41,20 +43,9 @@ _OF_PAIRS = ("max_length",)
     show_default=True,
     help="Judges of pairs: most tokens of prompt and response, as data.max_length.",
 )
-@click.option(
-    "--chat-template-kwarg",
-    "template_kwargs",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Variable of the chat template, as in data.chat_template_kwargs.",
-)
-@click.option(
-    "--special-tokens",
-    type=click.Choice(["auto", "text", "keep", "error"]),
-    default="auto",
-    show_default=True,
-    help="Those in the rows' own text, as data.special_tokens.",
-)
+@row_options
+@click.option("--trust-remote-code", is_flag=True, help="Run code that model repositories bring.")
+@click.option("--allow-pickle", is_flag=True, help="Read weights that are not safetensors.")
 @click.option("--samples", type=click.IntRange(min=1), default=1, show_default=True)
 @click.option("--temperature", type=float, default=1.0, show_default=True)
 @click.option("--max-new-tokens", type=click.IntRange(min=1), default=256, show_default=True)
@@ -74,8 +65,12 @@ def command(
     judge: str,
     judge_args: Sequence[str],
     max_length: int,
+    columns: Sequence[str],
+    row_format: str,
     template_kwargs: Sequence[str],
-    special_tokens: Any,
+    special_tokens: str,
+    trust_remote_code: bool,
+    allow_pickle: bool,
     as_json: bool,
     **sampling: Any,
 ) -> None:
@@ -95,12 +90,8 @@ def command(
     """
     quiet_libraries()
     from tgdpo_cli.recipe_options import key_value
-    from tgdpo_core.data.formats import parse_rows
-    from tgdpo_core.data.report import DataReport
-    from tgdpo_core.data.sources import default_split, load_rows
-    from tgdpo_core.data.text_rules import TextRules, with_rules
-    from tgdpo_core.preparation.plan import special_tokens_rule
-    from tgdpo_core.recipe.loading import yaml_value
+    from tgdpo_core.data.sources import default_split
+    from tgdpo_core.models.loading import Trust
     from tgdpo_core.scoring.guard import call_plugin
 
     arguments = dict(key_value(text, "--judge-arg") for text in judge_args)
@@ -111,35 +102,34 @@ def command(
     _refuse_unused(_OF_ANSWERS if reads_pairs else _OF_PAIRS, f"judge '{judge}'", instance.reads)
     how = {"max_length": max_length} if reads_pairs else sampling
     split = split or default_split(dataset, session.plugins, "test")
-    given = (key_value(text, "--chat-template-kwarg") for text in template_kwargs)
-    variables = {key: yaml_value(value, f"--chat-template-kwarg {key}") for key, value in given}
-    rules = TextRules(variables, special_tokens_rule(special_tokens, dataset, session.plugins))
-
-    def read(of: str) -> Sequence[Any]:
-        report = DataReport(dataset)
-        pairs = parse_rows(load_rows(dataset, split=of, plugins=session.plugins), report)
-        report.raise_if_unusable("error")
-        return [with_rules(pair, rules) for pair in pairs[:limit]]
-
-    pairs, others = read(split), read(choose_split) if choose_split else ()
+    trust = Trust(trust_remote_code, allow_pickle)
+    source = evaluation_rows(
+        dataset,
+        session.plugins,
+        columns=columns,
+        row_format=row_format,
+        template_kwargs=template_kwargs,
+        special_tokens=special_tokens,
+    )
+    pairs = source.read(split, limit)
+    others = source.read(choose_split, limit) if choose_split else []
     settings = {
         "dataset": dataset,
         "split": split,
         "judge": judge,
         "judge_args": arguments,
-        "chat_template_kwargs": {key: str(value) for key, value in variables.items()},
-        "special_tokens": special_tokens,
+        **source.settings,
         **how,
     }
     asked = (judge, instance)
     call_plugin(f"judge '{judge}'", "setup", instance.setup)
     try:
         rows = [
-            _evaluate(session, model, name, pairs, asked, how, settings)
+            _evaluate(session, model, name, pairs, asked, how, trust, settings)
             for name, model in zip(names, models, strict=True)
         ]
         found = [
-            _evaluate(session, model, name, others, asked, how)
+            _evaluate(session, model, name, others, asked, how, trust)
             for name, model in zip(names, models, strict=True)
             if any(name in group for group in groups.values())
         ]
@@ -195,6 +185,7 @@ def _evaluate(
     pairs: Sequence[Any],
     judge: tuple[str, Any],
     how: Mapping[str, Any],
+    trust: "Trust",
     settings: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return one row: scores, and what the run folder says about its training.
@@ -214,7 +205,8 @@ def _evaluate(
 
     def load() -> tuple[Any, Any]:
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        return load_frozen(path, precision=Precision()).to(device), load_tokenizer(path)
+        model = load_frozen(path, precision=Precision(), trust=trust)
+        return model.to(device), load_tokenizer(path, trust_remote_code=trust.remote_code)
 
     if judge[1].reads == "pairs":
         result = _evaluate_pairs(name, load, pairs, judge, **how)

@@ -10,7 +10,7 @@ from tgdpo_cli.main import Session
 from tgdpo_cli.output import print_json, table
 
 if TYPE_CHECKING:
-    from tgdpo_core.plugin_api.manager import Registered
+    from tgdpo_core.plugin_api.registered import Registered
     from tgdpo_core.testing.contract import PluginContract
 
 _KINDS = ("token-reward", "transform", "shaping", "judge", "dataset")

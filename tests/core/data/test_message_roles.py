@@ -275,3 +275,47 @@ def test_text_that_looks_like_messages_and_cannot_be_read_is_refused(text: str) 
 )
 def test_other_text_with_brackets_stays_text(text: str) -> None:
     assert parsed({"prompt": "q", "chosen": text, "rejected": "b"}) == ("q", text, "b")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"messages": [A], "chosen": [A], "rejected": [B]},
+        {"messages": [A], "chosen": A, "rejected": B},
+        {"messages": [A], "chosen": "a", "rejected": "b"},
+        {"prompt": [A], "chosen": [A], "rejected": [B]},
+    ],
+    ids=["messages", "one message", "text", "a prompt column"],
+)
+def test_a_dialogue_of_nothing_but_the_chosen_response_has_no_prompt(row: dict[str, Any]) -> None:
+    with pytest.raises(RowProblem, match="the prompt is empty") as caught:
+        parse_row(row, where="here")
+    assert caught.value.kind == "empty"
+
+
+@pytest.mark.parametrize("write", [json.dumps, str])
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"question": [U], "chosen": [A], "rejected": [B]},
+        {"question": [U], "chosen": "a", "rejected": "b"},
+        {"instruction": "q", "input": [U], "chosen": "a", "rejected": "b"},
+        {"instruction": [U], "chosen": [A], "rejected": [B]},
+        {"prompt": "q", "system": "s", "history": [[[U], "x"]], "chosen": "a", "rejected": "b"},
+    ],
+    ids=lambda row: ", ".join(row) if isinstance(row, dict) else "",
+)
+def test_messages_written_as_the_text_of_a_question_are_refused(
+    row: dict[str, Any], write: Any
+) -> None:
+    def written(value: Any) -> Any:
+        if value == [U]:
+            return write(value)
+        return [written(item) for item in value] if isinstance(value, list) else value
+
+    row = {
+        name: value if name in ("chosen", "rejected") else written(value)
+        for name, value in row.items()
+    }
+    with pytest.raises(RowProblem, match="is text that holds messages"):
+        parse_row(row, where="here")

@@ -55,7 +55,15 @@ def unwrapped(text: str) -> Any:
             return read(text)
         except (ValueError, SyntaxError):
             continue
-    return None
+    return text
+
+
+def says_nothing(value: Any) -> bool:
+    """Return whether a column of messages or tools is null or blank, in JSON or JSON in JSON."""
+    for _ in range(3):
+        if isinstance(value, str) and value.strip():
+            value = unwrapped(value.strip())
+    return not (value.strip() if isinstance(value, str) else value)
 
 
 def decoded(pair: Any, side: Any, tokenizer: Any) -> str:
@@ -74,7 +82,7 @@ def lost_texts(row: dict[str, Any], pair: Any, tokenizer: Any) -> list[tuple[str
         is_rejected = plain.startswith("rejected") or plain == "response_k"
         sides = [whole["chosen"]] if is_chosen else [*whole.values()]
         sides = [whole["rejected"]] if is_rejected else sides
-        if plain in LISTS and value == "null":  # JSON for no messages, no tools
+        if plain in LISTS and says_nothing(value):
             continue
         lost += [(name, t) for t in said(value) if not any(t in side for side in sides)]
     return lost

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
 from tests.core.engine.attention import models
 from tgdpo_core.engine.policy import TokenLogps, attach
+from tgdpo_core.errors import UsageError
 
 
 @pytest.fixture
@@ -100,3 +101,15 @@ def test_a_head_in_a_unit_of_its_own_is_gathered_under_fsdp2(lora: bool) -> None
     gradients = models.gradients(model, logps)
     found = {name: g.full_tensor() for name, g in gradients.items()}
     assert models.worst_error({"log-probs": logps.detach(), **found}, truth) <= 1e-5
+
+
+@pytest.mark.usefixtures("_one_rank")
+def test_log_probs_that_fsdp_would_round_are_refused() -> None:
+    model = models.tiny_model("llama")
+    engine = TokenLogps(model)
+    mesh = dist.device_mesh.init_device_mesh("cpu", (1,))
+    fully_shard(
+        model.lm_head, mesh=mesh, mp_policy=MixedPrecisionPolicy(output_dtype=torch.bfloat16)
+    )
+    with pytest.raises(UsageError, match=r"log-probs come back as torch\.bfloat16"):
+        engine(engine.row(models.random_pairs()))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from tgdpo_core.engine.policy import TokenLogps, attach
+from tgdpo_core.engine.policy import TokenLogps, attach, engine_of, plain_copy
 from tgdpo_core.engine.probe import head_settings
 from tgdpo_core.engine.rows import PackedRow, PairIds, pad_pairs
 
@@ -156,3 +156,23 @@ def test_an_attached_model_answers_other_calls_as_before() -> None:
     expected = model(input_ids=ROW.input_ids).logits
     attach(model)
     assert torch.equal(model(input_ids=ROW.input_ids).logits, expected)
+
+
+def test_a_model_may_be_attached_again() -> None:
+    model = make_model("llama")
+    plain, expected = model(input_ids=ROW.input_ids).logits, plain_logps(model, ROW)
+    for layout in ("auto", "pad"):
+        engine = attach(model, layout=layout)
+        assert engine_of(model) is engine
+        torch.testing.assert_close(model(row=ROW).double(), expected, rtol=1e-5, atol=1e-5)
+        assert torch.equal(model(input_ids=ROW.input_ids).logits, plain)
+
+
+def test_a_plain_copy_of_an_attached_model_keeps_its_own_weights() -> None:
+    model = make_model("llama")
+    expected = model(input_ids=ROW.input_ids).logits
+    attach(model)
+    duplicate = plain_copy(model)
+    with torch.no_grad():
+        model.get_output_embeddings().weight.zero_()
+    assert torch.equal(duplicate(input_ids=ROW.input_ids).logits, expected)

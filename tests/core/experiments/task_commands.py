@@ -11,7 +11,7 @@ from concurrent.futures import wait
 from pathlib import Path
 
 from tgdpo_core.experiments.executors import LocalExecutor
-from tgdpo_core.experiments.planning import Preparation
+from tgdpo_core.experiments.tasks import Preparation
 from tgdpo_core.experiments.work import Settings
 
 _PATIENCE_SECONDS = 60

@@ -20,7 +20,8 @@ from tgdpo_core.errors import CheckpointError, UsageError
 from tgdpo_core.experiments.ablation import Summary, run_ablation
 from tgdpo_core.experiments.executors import LocalExecutor, RayExecutor
 from tgdpo_core.experiments.grid import read_grid
-from tgdpo_core.experiments.planning import Ablation, Task, plan_ablation
+from tgdpo_core.experiments.planning import plan_ablation
+from tgdpo_core.experiments.tasks import Ablation, Task
 from tgdpo_core.experiments.work import Outcome, Settings, do
 from tgdpo_core.plugin_api.manager import PluginManager
 

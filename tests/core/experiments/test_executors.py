@@ -17,7 +17,7 @@ import torch
 
 from tgdpo_core.errors import UsageError
 from tgdpo_core.experiments.executors import LocalExecutor, RayExecutor, visible_gpus
-from tgdpo_core.experiments.planning import Preparation
+from tgdpo_core.experiments.tasks import Preparation
 from tgdpo_core.experiments.work import Settings
 
 HERE = Path(__file__).parent

@@ -8,7 +8,8 @@ import pytest
 
 from tgdpo_core.errors import PluginError, RecipeError
 from tgdpo_core.experiments.grid import read_grid
-from tgdpo_core.experiments.planning import Ablation, CellRun, plan_ablation
+from tgdpo_core.experiments.planning import plan_ablation
+from tgdpo_core.experiments.tasks import Ablation, CellRun
 from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.recipe.loading import to_yaml
 

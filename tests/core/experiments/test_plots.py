@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from tgdpo_core.experiments.collection import collect
-from tgdpo_core.experiments.plots import INK, Plot, plots
-from tgdpo_core.experiments.results import results_of
+from tgdpo_core.experiments.comparison import results_of
+from tgdpo_core.experiments.figures import Plot
+from tgdpo_core.experiments.looks import INK
+from tgdpo_core.experiments.plots import plots
 
 TRAINED = {
     "rewards/margins": 0.2,

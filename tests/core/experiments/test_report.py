@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tgdpo_core.experiments.plots import INK
+from tgdpo_core.experiments.looks import INK
 from tgdpo_core.experiments.results import write_results
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>'

@@ -11,7 +11,8 @@ import pytest
 
 from tgdpo_core.errors import CheckpointError, UsageError
 from tgdpo_core.experiments.collection import collect
-from tgdpo_core.experiments.results import results_of, write_results
+from tgdpo_core.experiments.comparison import results_of
+from tgdpo_core.experiments.results import write_results
 
 
 def written(folder: Path) -> str:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tgdpo_core.experiments.collection import collect
-from tgdpo_core.experiments.results import results_of
+from tgdpo_core.experiments.comparison import results_of
 from tgdpo_core.experiments.sweeps import sweeps
 
 

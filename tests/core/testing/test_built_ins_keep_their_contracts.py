@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from tgdpo_core.plugin_api.manager import PluginManager, Registered
+from tgdpo_core.plugin_api.manager import PluginManager
+from tgdpo_core.plugin_api.registered import Registered
 from tgdpo_core.testing.checking import CONTRACT_OF_KIND, outcomes
 
 BUILT_IN = PluginManager(env={"TGDPO_LOAD_PLUGINS": ""})

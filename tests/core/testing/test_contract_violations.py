@@ -506,3 +506,65 @@ def test_a_contract_without_an_instance_says_what_to_write(plugin: Any) -> None:
         contract.plugin = plugin
     with pytest.raises(AssertionError, match=r"write plugin = MyPlugin\(\.\.\.\)"):
         contract.test_it_is_documented()
+
+
+class Ungraded(Good):
+    """Turns gradients off for everybody, in setup."""
+
+    def setup(self, context: Any) -> None:
+        import torch
+
+        torch.set_grad_enabled(False)
+
+
+class UngradedScore(Good):
+    """Turns gradients off for everybody, in score."""
+
+    def score(self, batch: Any) -> Any:
+        Ungraded.setup(self, None)  # type: ignore[arg-type]
+        return super().score(batch)
+
+
+class UngradedTransform(Transform):
+    """Turns gradients off for everybody."""
+
+    def __call__(self, rewards: Any, example: Any, state: Any) -> Any:
+        Ungraded.setup(self, None)  # type: ignore[arg-type]
+        return rewards
+
+
+class UngradedShaping(Shaping):
+    """Turns gradients off for everybody."""
+
+    def f_w(self, rewards: Any) -> Any:
+        Ungraded.setup(self, None)  # type: ignore[arg-type]
+        return rewards
+
+    f_l = f_w
+
+
+class UngradedJudge(Judge):
+    """Turns gradients off for everybody."""
+
+    def score(self, batch: Any) -> Any:
+        Ungraded.setup(self, None)  # type: ignore[arg-type]
+        return [0.0 for _ in batch]
+
+
+@pytest.mark.parametrize(
+    ("contract", "plugin"),
+    [
+        (TokenRewardContract, Ungraded()),
+        (TokenRewardContract, UngradedScore()),
+        (TransformContract, UngradedTransform()),
+        (ShapingContract, UngradedShaping()),
+        (JudgeContract, UngradedJudge()),
+    ],
+    ids=lambda x: type(x).__name__ if not isinstance(x, type) else "",
+)
+def test_a_plugin_that_changes_a_setting_of_the_process_is_seen(contract: Any, plugin: Any) -> None:
+    import torch
+
+    found = failures(contract, plugin)
+    assert any("changed the gradient mode of torch" in failure for failure in found.values())
+    assert torch.is_grad_enabled()

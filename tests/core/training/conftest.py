@@ -68,6 +68,7 @@ def make_trainer(
             "logging_steps": 1,
             "save_strategy": "no",
             "seed": 5,
+            "max_shares": {"eval_overlap": 1.0},
             **kwargs,
         }
         return TGDPOTrainer(

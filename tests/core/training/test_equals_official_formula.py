@@ -98,7 +98,7 @@ def test_the_loss_equals_the_official_formula(
 ) -> None:
     for indices in BATCHES[size]:
         found, _ = step(trainer, indices)
-        expected, _ = official([trainer.train_dataset.pairs[i] for i in indices])
+        expected, _ = official([trainer.train_dataset.tokens[i] for i in indices])
         assert found == pytest.approx(expected, rel=1e-5)
 
 
@@ -108,7 +108,7 @@ def test_all_gradients_equal_the_official_formula(
 ) -> None:
     for indices in BATCHES[size]:
         _, found = step(trainer, indices)
-        _, expected = official([trainer.train_dataset.pairs[i] for i in indices])
+        _, expected = official([trainer.train_dataset.tokens[i] for i in indices])
         assert worst(found, expected) < 1e-5
 
 

@@ -13,7 +13,7 @@ from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 
 from tgdpo_core import TGDPOConfig, TGDPOTrainer
 from tgdpo_core.errors import DataError, UsageError
-from tgdpo_core.training.given_rows import tokenized, tokenized_sets
+from tgdpo_core.training.given_data import given_data, given_set
 
 MakeTrainer = Callable[..., TGDPOTrainer]
 Rows = list[dict[str, Any]]
@@ -68,8 +68,8 @@ FORMS: dict[str, Callable[[Rows], Any]] = {
 def test_every_form_of_rows_gives_the_same_pairs(
     form: str, small_rows: Rows, small_tokenizer: Any, args: TGDPOConfig
 ) -> None:
-    expected = tokenized(small_rows, small_tokenizer, args, "train_dataset")
-    found = tokenized(FORMS[form](small_rows), small_tokenizer, args, "train_dataset")
+    expected = given_set(small_rows, small_tokenizer, args, "train_dataset").tokens
+    found = given_set(FORMS[form](small_rows), small_tokenizer, args, "train_dataset").tokens
     assert [pair.ids_hash() for pair in found] == [pair.ids_hash() for pair in expected]
     assert [pair.pair.where for pair in found] == [pair.pair.where for pair in expected]
 
@@ -80,17 +80,18 @@ def test_a_frame_of_messages_as_parquet_gives_them_is_read(
     frame = pd.DataFrame(
         [{k: np.array(v, dtype=object) for k, v in row.items()} for row in MESSAGES]
     )
-    found = tokenized(frame, small_tokenizer, args, "train_dataset")
-    expected = tokenized(MESSAGES, small_tokenizer, args, "train_dataset")
+    found = given_set(frame, small_tokenizer, args, "train_dataset").tokens
+    expected = given_set(MESSAGES, small_tokenizer, args, "train_dataset").tokens
     assert [pair.ids_hash() for pair in found] == [pair.ids_hash() for pair in expected]
 
 
 def test_pairs_that_are_tokenized_are_taken_as_they_are(
     small_rows: Rows, small_tokenizer: Any, args: TGDPOConfig
 ) -> None:
-    pairs = tokenized(small_rows, small_tokenizer, args, "train_dataset")
-    assert tokenized(pairs, small_tokenizer, args, "train_dataset") is pairs
-    assert list(tokenized(tuple(pairs), small_tokenizer, args, "x")) == list(pairs)
+    pairs = given_set(small_rows, small_tokenizer, args, "train_dataset").tokens
+    assert given_set(pairs, small_tokenizer, args, "train_dataset").tokens is pairs
+    listed = tuple(pairs)
+    assert list(given_set(listed, small_tokenizer, args, "x").tokens) == list(listed)
 
 
 class NoLength(torch.utils.data.Dataset[Any]):
@@ -136,7 +137,7 @@ def test_anything_else_is_refused_in_one_line(
 ) -> None:
     make, said = REFUSED[kind]
     with pytest.raises(DataError, match=said) as caught:
-        tokenized(make(small_rows), small_tokenizer, args, "train_dataset")
+        given_set(make(small_rows), small_tokenizer, args, "train_dataset")
     assert "\n" not in str(caught.value)
 
 
@@ -144,15 +145,15 @@ def test_a_row_that_is_none_among_others_is_named(
     small_rows: Rows, small_tokenizer: Any, args: TGDPOConfig
 ) -> None:
     with pytest.raises(DataError, match=r"train_dataset\[1\]: a row must be a mapping"):
-        tokenized([small_rows[0], None], small_tokenizer, args, "train_dataset")
+        given_set([small_rows[0], None], small_tokenizer, args, "train_dataset")
 
 
 @pytest.mark.parametrize("data", [{}, [], {"": [1]}, {"prompt": "a", "chosen": "b"}, {"a": []}])
 def test_evaluation_sets_that_are_none_are_refused(
-    data: Any, small_tokenizer: Any, args: TGDPOConfig
+    data: Any, small_rows: Rows, small_tokenizer: Any, args: TGDPOConfig
 ) -> None:
     with pytest.raises(DataError, match="eval_dataset"):
-        tokenized_sets(data, small_tokenizer, args)
+        given_data(small_rows, data, small_tokenizer, args)
 
 
 @pytest.mark.parametrize("make", [dict, lambda sets: DatasetDict(

@@ -195,7 +195,7 @@ def test_training_metrics_of_a_window_with_an_uneven_last_batch_equal_those_by_h
     trainer = standing_trainer()
     trainer.train()
     (row,) = [row for row in trainer.state.log_history if "loss" in row]
-    expected = by_hand(trainer.train_dataset.pairs)
+    expected = by_hand(trainer.train_dataset.tokens)
     found = {name: row[name] for name in OF_PAIRS}
     assert found == pytest.approx(expected, rel=2e-5, abs=2e-6)
 
@@ -203,7 +203,7 @@ def test_training_metrics_of_a_window_with_an_uneven_last_batch_equal_those_by_h
 def test_the_window_compared_above_has_negative_weights_and_mixed_accuracies(
     standing_trainer: Callable[..., TGDPOTrainer], by_hand: Callable[..., dict[str, float]]
 ) -> None:
-    expected = by_hand(standing_trainer().train_dataset.pairs)
+    expected = by_hand(standing_trainer().train_dataset.tokens)
     for name in ("weights/negative_fraction", "rewards/accuracies", "weighted/accuracies"):
         assert 0 < expected[name] < 1, name
 
@@ -213,7 +213,7 @@ def test_eval_metrics_equal_those_by_hand(
 ) -> None:
     trainer = standing_trainer(per_device_eval_batch_size=3)
     metrics = trainer.evaluate()
-    expected = by_hand(trainer.eval_dataset.pairs)
+    expected = by_hand(trainer.eval_dataset.tokens)
     found = {name: metrics[f"eval_{name}"] for name in OF_PAIRS}
     assert found == pytest.approx(expected, rel=2e-5, abs=2e-6)
 
@@ -248,7 +248,7 @@ def test_each_window_holds_only_its_own_steps(
     trainer = standing_trainer(logging_steps=1, per_device_train_batch_size=1, max_steps=11)
     trainer.train()
     losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
-    expected = [by_hand([pair])["loss"] for pair in trainer.train_dataset.pairs]
+    expected = [by_hand([pair])["loss"] for pair in trainer.train_dataset.tokens]
     assert sorted(losses) == pytest.approx(sorted(expected), rel=1e-5)
 
 
@@ -261,7 +261,7 @@ def test_the_diagnostics_of_run_json_are_over_all_training_tokens(
     trainer.train()
     found = run_record(trainer.args.output_dir)["diagnostics"]
     assert found["num_pairs"] == 11
-    expected = by_hand(trainer.train_dataset.pairs)
+    expected = by_hand(trainer.train_dataset.tokens)
     (reward,) = found["rewards"]
     assert (reward["mean"], reward["std"]) == pytest.approx(
         (expected["token_reward/mean"], expected["token_reward/std"]), rel=1e-4

@@ -8,13 +8,13 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from tgdpo_core import TGDPOConfig
-from tgdpo_core.training.given_rows import tokenized
+from tgdpo_core.training.given_data import given_set
 from tgdpo_core.training.rehearsal import rehearse
 
 
 def rehearsed(model: Any, tokenizer: Any, rows: Any, folder: Path, **settings: Any) -> Any:
     args = TGDPOConfig(output_dir=str(folder), use_cpu=True, **settings)
-    pairs = tokenized(rows, tokenizer, args, "rows")
+    pairs = given_set(rows, tokenizer, args, "rows").tokens
     return rehearse(model, pairs, args, steps=10, pairs_per_step=4)
 
 

@@ -274,7 +274,7 @@ def broken(make_trainer: MakeTrainer, small_rows: Rows) -> TGDPOTrainer:
     trainer = make_trainer(train_dataset=rows, per_device_train_batch_size=12)
     ids = [
         {*pair.prompt_ids.tolist(), *pair.chosen.ids.tolist(), *pair.rejected.ids.tolist()}
-        for pair in map(trainer.train_dataset.tokens.__getitem__, range(12))
+        for pair in trainer.train_dataset.tokens
     ]
     only = ids[ROW].difference(*(each for i, each in enumerate(ids) if i != ROW))
     with torch.no_grad():

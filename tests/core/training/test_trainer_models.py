@@ -256,7 +256,7 @@ def test_a_tied_embedding_gets_the_gradient_of_both_its_uses(
     batch = collate([trainer.train_dataset[i] for i in range(4)])
     trainer.compute_loss(trainer.model, batch).backward()
     plain = AutoModelForCausalLM.from_pretrained(tied_folder)
-    pairs = trainer.train_dataset.pairs[:4]
+    pairs = trainer.train_dataset.tokens[:4]
     sums = {side: padded_logps(plain, pairs, side)[0].sum(1) for side in ("chosen", "rejected")}
     ratios = {side: values - values.detach() for side, values in sums.items()}
     margins = 0.1 * (ratios["chosen"] - ratios["rejected"])

@@ -81,7 +81,7 @@ def test_a_row_that_is_too_long_is_cut_at_max_length(make_trainer: MakeTrainer) 
     trainer = make_trainer(max_length=40, on_bad_row="skip")
     lengths = [
         len(pair.prompt_ids) + max(len(pair.chosen.ids), len(pair.rejected.ids))
-        for pair in trainer.train_dataset.pairs
+        for pair in trainer.train_dataset.tokens
     ]
     assert max(lengths) == 40
 

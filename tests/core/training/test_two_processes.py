@@ -15,8 +15,9 @@ _TIMES = ("runtime", "per_second", "memory", "total_flos")
 
 
 @pytest.fixture(scope="module")
-def forty_rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Forty pairs of uneven lengths, so that processes have different numbers of rows."""
+def uneven_rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pairs of uneven lengths, so that processes have different numbers of rows; the last batch of
+    the epoch holds three, so that one process has one pair and one that fills its batch."""
     path = tmp_path_factory.mktemp("rows") / "rows.jsonl"
     rows = [
         {
@@ -26,7 +27,7 @@ def forty_rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "chosen": f"It is {i + i % 7}." + " Two plus two is four." * (i % 9),
             "rejected": f"It is {i + i % 7 + 1}, and the cat sat." + "." * (i % 3 + 1),
         }
-        for i in range(40)
+        for i in range(43)
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
@@ -47,13 +48,13 @@ def log_rows(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_two_processes_train_the_same_model_as_one(
-    tmp_path: Path, model_folder: Path, forty_rows: Path
+    tmp_path: Path, model_folder: Path, uneven_rows: Path
 ) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
-    run([sys.executable], model_folder, forty_rows, one, batch_size=4)
+    run([sys.executable], model_folder, uneven_rows, one, batch_size=4)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     torchrun += ["--master-port", str(20_000 + os.getpid() % 20_000)]
-    run(torchrun, model_folder, forty_rows, two, batch_size=2)
+    run(torchrun, model_folder, uneven_rows, two, batch_size=2)
 
     assert sum("judge/pairs" in row for row in log_rows(two)) == 2  # before and after the epoch
     for a, b in zip(log_rows(one), log_rows(two), strict=True):
@@ -66,6 +67,6 @@ def test_two_processes_train_the_same_model_as_one(
     for name, weight in weights.items():
         assert (weight - others[name]).abs().max() <= 1e-4, name
     # The work of the scoring pass was shared, and nothing was computed twice (the evaluation pairs
-    # are among the forty).
+    # are among the 43).
     record = json.loads((two / "run.json").read_text())
-    assert record["store"]["computed"] == 2 * 40
+    assert record["store"]["computed"] == 2 * 43

@@ -1,4 +1,4 @@
-"""What each process of test_two_processes.py runs: ten steps on the small model."""
+"""What each process of test_two_processes.py runs: an epoch of the small model."""
 
 import json
 import sys
@@ -39,13 +39,14 @@ trainer = TGDPOTrainer(
         lr_scheduler_type="constant",
         per_device_train_batch_size=int(batch_size),
         per_device_eval_batch_size=3,
-        max_steps=10,
+        max_steps=11,
         logging_steps=1,
         eval_strategy="steps",
-        eval_steps=10,
+        eval_steps=11,
         save_strategy="no",
         tokens_per_row=150,
         seed=5,
+        max_shares={"eval_overlap": 1.0},
     ),
     train_dataset=[json.loads(line) for line in Path(rows).read_text().splitlines()],
     eval_dataset=held_out,

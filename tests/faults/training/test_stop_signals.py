@@ -103,7 +103,7 @@ def test_K4_a_signal_in_an_evaluation_ends_it_and_it_is_done_after_the_resume(
     tmp_path: Path, build: Build, small_rows: list[dict[str, Any]], require_equal: Any
 ) -> None:
     settings = {
-        "eval_dataset": small_rows[:6],
+        "eval_dataset": [{**row, "prompt": f"Held out. {row['prompt']}"} for row in small_rows[:6]],
         "eval_strategy": "steps",
         "eval_steps": 2,
         "per_device_eval_batch_size": 2,

@@ -14,12 +14,14 @@ from tgdpo_core.engine.attention.implementation import (
     plain_implementation,
     use,
 )
+from tgdpo_core.engine.attention.recorder import Recorder
 from tgdpo_core.engine.attention.segments import Segments
 
 __all__ = [
     "NAME",
     "Backend",
     "LayerSettings",
+    "Recorder",
     "RowAttention",
     "Segments",
     "UnsupportedAttentionError",

@@ -40,9 +40,39 @@ def failing(query: Any, key: Any, value: Any, plan: Any, layer: Any) -> torch.Te
     raise RuntimeError("head_dim 8 is not supported")
 
 
+class OtherBackward(torch.autograd.Function):
+    """A right forward, and a backward that is another's, or none."""
+
+    @staticmethod
+    def forward(ctx: Any, value: torch.Tensor, output: torch.Tensor, fails: bool) -> torch.Tensor:
+        ctx.fails, ctx.like = fails, value
+        return output.detach()
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> Any:
+        if ctx.fails:
+            raise RuntimeError("no backward for head_dim 256")
+        return torch.ones_like(ctx.like), None, None
+
+
+def other_backward(fails: bool) -> Any:
+    right = torch_kernel(stand_ins.torch_2_13)
+
+    def kernel(query: Any, key: Any, value: Any, plan: Any, layer: Any) -> torch.Tensor:
+        output = right(query, key, value, plan, layer)
+        return OtherBackward.apply(value, output, fails) + 0 * query + 0 * key.float().sum()
+
+    return kernel
+
+
 @pytest.mark.parametrize(
     ("kernel", "message"),
-    [(without_prompts, "shared rows are off by"), (failing, "head_dim 8 is not supported")],
+    [
+        (without_prompts, "shared rows are off by"),
+        (failing, "head_dim 8 is not supported"),
+        (other_backward(fails=False), "gradients of attention are off by"),
+        (other_backward(fails=True), "no backward for head_dim 256"),
+    ],
 )
 def test_a_kernel_that_is_wrong_is_replaced_loudly(kernel, message, monkeypatch, caplog) -> None:
     monkeypatch.setitem(choice.MAKERS, "varlen", lambda: Varlen("varlen", "a stand-in", kernel))

@@ -1,0 +1,150 @@
+"""How ``tgdpo evaluate`` reads rows: options that say what a recipe's ``data`` says."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tgdpo_cli.recipe_options import key_value
+
+if TYPE_CHECKING:
+    from tgdpo_core.data.columns import RowReading
+    from tgdpo_core.data.text_rules import TextRules
+    from tgdpo_core.plugin_api.manager import PluginManager
+
+_OPTIONS = [
+    click.option(
+        "--columns",
+        "columns",
+        multiple=True,
+        metavar="FIELD=COLUMN",
+        help="The column that holds a field, as data.columns; COLUMN=null leaves one alone.",
+    ),
+    click.option(
+        "--format",
+        "row_format",
+        type=click.Choice(["auto", "explicit", "implicit", "sharegpt", "instruction"]),
+        default="auto",
+        show_default=True,
+        help="Row format, as data.format.",
+    ),
+    click.option(
+        "--chat-template-kwarg",
+        "template_kwargs",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Variable of the chat template, as in data.chat_template_kwargs.",
+    ),
+    click.option(
+        "--special-tokens",
+        type=click.Choice(["auto", "text", "keep", "error"]),
+        default="auto",
+        show_default=True,
+        help="Those in the rows' own text, as data.special_tokens.",
+    ),
+]
+_HERE = {"--set data.columns.": "--columns ", "--set data.format=": "--format "}
+
+
+def row_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options to a command; their values go to ``evaluation_rows``."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+@dataclass(frozen=True)
+class EvaluationRows:
+    """The rows of a data set as pairs.
+
+    Attributes:
+        dataset: its name.
+        plugins: where registered ones are found.
+        reading: which column is what.
+        rules: how text is read.
+        settings: JSON that says how they are read.
+    """
+
+    dataset: str
+    plugins: "PluginManager"
+    reading: "RowReading"
+    rules: "TextRules"
+    settings: Mapping[str, Any]
+
+    def read(self, split: str, limit: int | None) -> list[Any]:
+        """Return the pairs of a split, the first ``limit`` of them.
+
+        Raises:
+            DataError: rows that cannot be used.
+        """
+        from tgdpo_core.data.formats import parse_rows
+        from tgdpo_core.data.report import DataReport
+        from tgdpo_core.data.sources import load_rows
+        from tgdpo_core.data.text_rules import with_rules
+        from tgdpo_core.errors import DataError
+
+        report = DataReport(self.dataset)
+        try:
+            rows = load_rows(self.dataset, split=split, plugins=self.plugins)
+            pairs = parse_rows(rows, report, self.reading)
+            report.raise_if_unusable("error")
+        except DataError as error:
+            said = str(error)
+            for recipe, here in _HERE.items():
+                said = said.replace(recipe, here)
+            raise DataError(said) from error
+        return [with_rules(pair, self.rules) for pair in pairs[:limit]]
+
+
+def evaluation_rows(
+    dataset: str,
+    plugins: "PluginManager",
+    *,
+    columns: Sequence[str],
+    row_format: Any,
+    template_kwargs: Sequence[str],
+    special_tokens: Any,
+) -> EvaluationRows:
+    """Return the rows that the options of a command mean.
+
+    Raises:
+        UsageError: of click: an option that cannot be meant.
+    """
+    from tgdpo_core.data.columns import RowReading
+    from tgdpo_core.data.text_rules import TextRules
+    from tgdpo_core.preparation.plan import special_tokens_rule
+    from tgdpo_core.recipe.loading import yaml_value
+
+    given = (key_value(text, "--chat-template-kwarg") for text in template_kwargs)
+    variables = {key: yaml_value(value, f"--chat-template-kwarg {key}") for key, value in given}
+    mapped = _columns(columns)
+    return EvaluationRows(
+        dataset,
+        plugins,
+        RowReading(row_format, mapped),
+        TextRules(variables, special_tokens_rule(special_tokens, dataset, plugins)),
+        {
+            "columns": mapped,
+            "format": row_format,
+            "chat_template_kwargs": {key: str(value) for key, value in variables.items()},
+            "special_tokens": special_tokens,
+        },
+    )
+
+
+def _columns(texts: Sequence[str]) -> dict[str, str | None]:
+    """Return the map of columns; ``null`` (of YAML) is no column."""
+    from tgdpo_core.recipe.columns import check_columns
+
+    found: dict[str, str | None] = {}
+    for text in texts:
+        name, column = key_value(text, "--columns")
+        if name in found:
+            raise click.UsageError(f"--columns {text}: '{name}' was given before.")
+        found[name] = None if column.strip() in ("null", "~", "") else column.strip()
+    try:
+        check_columns(found)
+    except ValueError as error:
+        raise click.UsageError(f"--columns: {error}.") from error
+    return found

@@ -1,0 +1,66 @@
+"""What plugins brought, by kind and name, and which of them could not be loaded."""
+
+import hashlib
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tgdpo_core.errors import PluginError
+from tgdpo_core.plugin_api.options import Options, build
+
+
+@dataclass(frozen=True)
+class Registered:
+    """One thing that a plugin brought: its kind, its name, and where it comes from."""
+
+    kind: str
+    name: str
+    factory: Any
+    distribution: str
+    version: str
+    module: str
+
+    @property
+    def summary(self) -> str:
+        """First line of the factory's docstring."""
+        return (inspect.getdoc(self.factory) or "").strip().partition("\n")[0]
+
+    @property
+    def origin(self) -> str:
+        """Distribution and version, or the file of ``--plugin-file``."""
+        return f"{self.distribution} {self.version}".strip()
+
+    def __str__(self) -> str:
+        """How messages name it."""
+        return f"{self.kind} '{self.name}' ({self.origin})"
+
+    @property
+    def source_hash(self) -> str:
+        """Hash of the source file: it moves where the version does not (editable installs)."""
+        path = inspect.getsourcefile(inspect.unwrap(self.factory))
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16] if path else ""
+
+    def create(self, values: Mapping[str, Any] | None = None) -> Any:
+        """Return an instance built from option values; ``PluginError`` where one does not fit."""
+        if isinstance(self.factory, type) and issubclass(self.factory, Options):
+            return build(self.factory, values or {}, who=str(self))
+        if values:
+            raise PluginError(f"{self} takes no options; got {', '.join(values)}.")
+        return self.factory()
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A plugin that could not be loaded, and why."""
+
+    key: str
+    distribution: str
+    version: str
+    error: Exception
+
+    def __str__(self) -> str:
+        """One line for lists and messages."""
+        where = f"{self.key} {self.version}".strip()
+        return f"{where} could not be loaded: {type(self.error).__name__}: {self.error}"

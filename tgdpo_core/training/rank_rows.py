@@ -1,0 +1,64 @@
+"""What the processes of a run must agree on in an optimizer step: which pairs count, how many rows.
+
+Loaders fill the last batch of an epoch with pairs from its beginning, so that every process has
+one; these pairs were trained on already and count for nothing. Sharded models meet in every
+forward, so that all processes need the same number of rows: who has fewer adds rows without weight.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tgdpo_core.scoring.pairs import ScoredPair
+from tgdpo_core.training.batches import PairBatch
+
+
+@dataclass
+class EpochPlace:
+    """How many batches of the running epoch this process has taken.
+
+    Attributes:
+        num_pairs: pairs of the training set.
+        batch_size: pairs of a batch of one process.
+        rank: this process.
+        world_size: processes.
+    """
+
+    num_pairs: int
+    batch_size: int
+    rank: int
+    world_size: int
+    _iterator: Any = None
+    _taken: int = 0
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Batches that each process takes in an epoch."""
+        return math.ceil(self.num_pairs / (self.batch_size * self.world_size))
+
+    def begin(self, iterator: Any, first_batch: int) -> None:
+        """Note that batches come from ``iterator``; a new one begins at ``first_batch``."""
+        if iterator is not self._iterator:
+            self._iterator, self._taken = iterator, first_batch
+
+    def counted(self, batches: Sequence[dict[str, Any]]) -> list[ScoredPair]:
+        """Return the pairs of the next batches without those that only fill the last one.
+
+        Batch b of process r holds the pairs from (b * processes + r) * batch size on, in the order
+        of the epoch.
+        """
+        if self.world_size == 1:  # nothing is filled
+            return [pair for batch in batches for pair in batch["pairs"]]
+        kept: list[ScoredPair] = []
+        for batch in batches:
+            first = (self._taken * self.world_size + self.rank) * self.batch_size
+            kept += batch["pairs"][: max(self.num_pairs - first, 0)]
+            self._taken += 1
+        return kept
+
+
+def weightless(batch: PairBatch) -> PairBatch:
+    """Return a row that costs a step and changes nothing: its loss is multiplied by 0."""
+    return dataclasses.replace(batch, counts=False)
