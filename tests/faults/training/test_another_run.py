@@ -28,7 +28,7 @@ CHANGES: dict[str, tuple[dict[str, Any], str]] = {
     "accumulation": ({"gradient_accumulation_steps": 2}, "gradient_accumulation_steps"),
     "schedule": ({"lr_scheduler_type": "linear"}, "lr_scheduler_type"),
     "steps": ({"max_steps": 20}, "max_steps"),
-    "maximum length": ({"max_length": 40}, "max_length"),
+    "maximum length": ({"max_length": 1024}, "max_length"),
     "rows per forward": ({"tokens_per_row": 64}, "tokens_per_row"),
 }
 
