@@ -136,7 +136,7 @@ def _tokenize_all(cache: Path) -> None:
     for name, file in _FILES.items():
         rows = load_rows(str(SHARED / file), split="train", plugins=plugins)
         parsed[name] = parse_rows(rows, DataReport(name))
-    plain = _bpe(["unused"], 300)
+    plain = bpe(["unused"], 300)
     texts = []
     for pairs in parsed.values():
         for pair in pairs:
@@ -146,7 +146,7 @@ def _tokenize_all(cache: Path) -> None:
                     if pair.is_chat
                     else f"{pair.prompt}{response}"
                 )
-    tokenizer = _bpe(texts, 32_000)
+    tokenizer = bpe(texts, 32_000)
     cache.mkdir(parents=True, exist_ok=True)
     limits = LengthLimits(max_length=100_000)
     for name, pairs in parsed.items():
@@ -156,7 +156,8 @@ def _tokenize_all(cache: Path) -> None:
         (cache / f"{name}.json").write_text(json.dumps(rows_of_ids))
 
 
-def _bpe(texts: Sequence[str], vocab_size: int) -> Any:
+def bpe(texts: Sequence[str], vocab_size: int) -> Any:
+    """Return a byte-level BPE tokenizer trained on texts."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 

@@ -100,7 +100,7 @@ def module_logps(
     logits = logits * settings.scale
     if settings.softcap:
         logits = settings.softcap * torch.tanh(logits / settings.softcap)
-    return torch.log_softmax(logits, -1).gather(1, targets[:, None]).squeeze(1)
+    return torch.log_softmax(logits, -1).gather(1, targets[:, None].to(logits.device)).squeeze(1)
 
 
 def choose_kernel(

@@ -21,6 +21,7 @@ from tgdpo_core.engine.probe import compute_dtype, plain_logps, probe
 from tgdpo_core.engine.rows import (
     PackedRow,
     PairIds,
+    device_of,
     pad_pairs,
     plan_padded_rows,
     plan_rows,
@@ -62,7 +63,7 @@ class TokenLogps:
         door.register()
         self._model = model
         self._chunk_size = chunk_size
-        on_gpu = model.device.type == "cuda"
+        on_gpu = device_of(model).type == "cuda"
         self._row_multiple = row_multiple or (_GPU_ROW_MULTIPLE if on_gpu else 1)
         self._settings: HeadSettings = head_settings(model)
         self._plain_attention = door.plain_implementation(model)
@@ -111,7 +112,10 @@ class TokenLogps:
             forward = vars(self._model).get("tgdpo_forward", self._model)
             return plain_logps(forward, row, inputs)
         hidden = self._model.get_decoder()(**inputs).last_hidden_state
-        return self._head_logps(hidden.flatten(0, 1).index_select(0, row.source), row.targets)
+        # Of a model that is spread over devices, the end lies elsewhere than the beginning.
+        source = row.source.to(hidden.device)
+        found = self._head_logps(hidden.flatten(0, 1).index_select(0, source), row.targets)
+        return found.to(row.targets.device)
 
     def _head_logps(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         # Looked up at call time: peft and sharding replace it.

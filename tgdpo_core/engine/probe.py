@@ -18,7 +18,7 @@ from tgdpo_core.engine import attention
 from tgdpo_core.engine.attention import Backend, UnsupportedAttentionError
 from tgdpo_core.engine.choice import Backends, Choice, Request
 from tgdpo_core.engine.head import choose_kernel, head_settings, is_plain_linear
-from tgdpo_core.engine.rows import PackedRow, PairIds, pad_pairs, share_pairs
+from tgdpo_core.engine.rows import PackedRow, PairIds, device_of, pad_pairs, share_pairs
 
 logger = logging.getLogger(__name__)
 
@@ -57,14 +57,14 @@ class _Probe:
     def __init__(self, model: Any, logps: Logps, request: Request) -> None:
         self._model, self._logps, self._request = model, logps, request
         self._pairs = _probe_pairs(model)
-        self._device = model.device.type
+        self._device = device_of(model).type
         self._measure()
 
     def _measure(self) -> None:
         """Note the truth and what rounding explains, in the precision that is in force."""
         self._model.set_attn_implementation(attention.plain_implementation(self._model))
         self._expected = _separate_logps(self._model, self._pairs)
-        self._padded = pad_pairs(self._pairs).to(self._model.device)
+        self._padded = pad_pairs(self._pairs).to(device_of(self._model))
         noise = _difference(self._logps(self._padded, head="model"), self._expected)
         dtype = compute_dtype(self._model)
         self._allowed = max(_ROUNDING.get(dtype, _HALF_ROUNDING), 5 * noise)
@@ -104,7 +104,7 @@ class _Probe:
         model = self._model
         dtype = self._autocast() or compute_dtype(model)
         plain = is_plain_linear(model.get_output_embeddings())
-        return choose_kernel(model.device, dtype, head_settings(model), plain=plain)
+        return choose_kernel(device_of(model), dtype, head_settings(model), plain=plain)
 
     def _choose_head(self) -> tuple[Literal["chunked", "model"], str]:
         try:
@@ -124,7 +124,7 @@ class _Probe:
         obstacle = _structural_obstacle(self._model) if asked else "padded rows were asked for"
         if obstacle:
             return "pad", obstacle, None
-        row = share_pairs(self._pairs).to(self._model.device)
+        row = share_pairs(self._pairs).to(device_of(self._model))
         refused: list[str] = []
         reason = ""
         for name in attention.candidates(wanted, self._device):
@@ -173,7 +173,7 @@ class _DoesNotCallUsError(Exception):
 
 def compute_dtype(model: Any) -> torch.dtype:
     """Return the dtype that a model's products are computed in, here and now."""
-    kind = model.device.type
+    kind = device_of(model).type
     if torch.is_autocast_enabled(kind) and model.dtype != torch.float64:
         return torch.get_autocast_dtype(kind)
     dtype: torch.dtype = model.dtype
@@ -209,7 +209,7 @@ def _separate_logps(model: Any, pairs: list[PairIds]) -> torch.Tensor:
     for pair in pairs:
         for response in (pair.chosen, pair.rejected):
             alone = pad_pairs([PairIds(pair.prompt, response, ())])
-            alone = alone.to(model.device)
+            alone = alone.to(device_of(model))
             parts.append(plain_logps(model, alone, alone.inputs()))
     return torch.cat(parts)
 

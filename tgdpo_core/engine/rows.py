@@ -241,3 +241,13 @@ def plan_padded_rows(lengths: Sequence[int], budget: int) -> list[list[int]]:
         else:
             rows.append([index])
     return rows
+
+
+def device_of(model: Any) -> torch.device:
+    """Return where a model's rows go; one that is spread begins on its first accelerator."""
+    spread = getattr(model, "hf_device_map", None)
+    if not spread:
+        device: torch.device = model.device
+        return device
+    accelerators = [place for place in spread.values() if str(place) not in ("cpu", "disk")]
+    return torch.device(accelerators[0] if accelerators else "cpu")

@@ -3,24 +3,20 @@
 An executor is given tasks that are ready and returns futures; what is ready, it does not know.
 """
 
-import logging
 import multiprocessing
 import os
 import queue
 import signal
-import socket
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-from tgdpo_core.errors import UsageError
+from tgdpo_core.cluster import connect, gpus_of_one, leave, warn_if_too_large
 from tgdpo_core.experiments.tasks import Task
 from tgdpo_core.experiments.work import Outcome, Settings, do
-
-_CONNECT_SECONDS = 10
 
 
 class Executor(Protocol):
@@ -129,27 +125,11 @@ class RayExecutor:
     capacity = 1_000_000  # what does not fit yet waits in Ray
 
     def __init__(self, address: str, *, cpus: float = 1, gpus: float | None = None) -> None:
-        try:
-            import ray
-        except ImportError as error:
-            raise UsageError("--executor ray needs Ray: pip install 'tgdpo[ray]'.") from error
-        ours = {key: value for key, value in os.environ.items() if key.startswith("TGDPO_")}
-        try:
-            _require_listener(address)
-            ray.init(
-                address=address,
-                log_to_driver=False,
-                logging_level=logging.WARNING,
-                runtime_env={"env_vars": ours},
-            )
-        except (OSError, ValueError, RuntimeError) as error:
-            raise UsageError(
-                f"No Ray cluster can be reached at {address}: {str(error).rstrip('.')}. Start one "
-                "with `ray start --head`, or use the executor local."
-            ) from error
-        if gpus is None:
-            gpus = min(1, ray.cluster_resources().get("GPU", 0))
-        _warn_if_too_large({"CPU": cpus, "GPU": gpus}, ray.nodes())
+        connect(address)
+        import ray
+
+        gpus = gpus_of_one(gpus)
+        warn_if_too_large({"CPU": cpus, "GPU": gpus}, "tasks")
         self._do = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(_do_in)
         self._directory = os.getcwd()
 
@@ -159,9 +139,7 @@ class RayExecutor:
 
     def __exit__(self, *_: object) -> None:
         """Leave the cluster, which ends what this program still had running there."""
-        import ray
-
-        ray.shutdown()
+        leave()
 
     def submit(self, task: Task, settings: Settings) -> "Future[Outcome]":
         """Hand a task to the cluster."""
@@ -172,27 +150,6 @@ class RayExecutor:
 def _do_in(directory: str, task: Task, settings: Settings) -> Outcome:
     os.chdir(directory)  # recipes may hold relative paths
     return do(task, settings)
-
-
-def _require_listener(address: str) -> None:
-    """Raise OSError where nothing listens: Ray itself would try for many minutes."""
-    if address == "auto":
-        address = os.environ.get("RAY_ADDRESS", address)
-    host, _, port = address.rpartition("//")[2].rpartition(":")
-    if host and port.isdigit():
-        socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
-
-
-def _warn_if_too_large(asked: Mapping[str, float], nodes: Sequence[Mapping[str, Any]]) -> None:
-    """Warn where a task would wait for a node that is not there (yet)."""
-    alive = [node["Resources"] for node in nodes if node["Alive"]]
-    if not any(all(has.get(what, 0) >= n for what, n in asked.items()) for has in alive):
-        needs = " and ".join(f"{n:g} {what}" for what, n in asked.items())
-        logging.getLogger(__name__).warning(
-            "No node of the Ray cluster has %s, which every task asks for: tasks wait until one "
-            "joins.",
-            needs,
-        )
 
 
 def _new_worker(gpu: str | None) -> _Worker:

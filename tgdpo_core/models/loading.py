@@ -1,10 +1,15 @@
 """The one door for causal language models: policy, reference, induced and reward models' bases."""
 
+import atexit
 import contextlib
+import functools
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tgdpo_core.errors import UsageError
 from tgdpo_core.models import adapters, checks
 from tgdpo_core.models.failures import one_line_errors
 from tgdpo_core.models.fingerprints import fingerprint
@@ -61,6 +66,7 @@ def load_causal_lm(
         UsageError: it is not all there, is no causal language model, or cannot be read.
     """
     if source.base:
+        _refuse_spread(source, precision)
         base = _load_base(source.base, precision=precision, trust=trust)
         model = adapters.put_on(base, source, allow_pickle=trust.pickle, trainable=trainable)
     else:
@@ -195,13 +201,38 @@ def _load_language_model(source: ModelSource, precision: Precision, trust: Trust
     from transformers import AutoModelForCausalLM
 
     checks.require_language_model(source)
+    spread: dict[str, Any] = {}
+    if precision.device_map is not None:
+        spread = {"device_map": precision.device_map, "offload_folder": _offload_folder()}
     return load_whole(
         AutoModelForCausalLM,
         source,
         dtype=precision.dtype,
         trust=trust,
         attn_implementation=precision.attn_implementation,
+        **spread,
     )
+
+
+def _refuse_spread(source: ModelSource, precision: Precision) -> None:
+    if precision.device_map is not None:
+        raise UsageError(
+            f"engine.device_map: '{source.name}' is an adapter, which cannot be spread over "
+            "devices. Merge it into its base model first (docs/models.md)."
+        )
+
+
+@functools.cache
+def _offload_folder() -> str:
+    """Return a folder for weights that have no other place; it goes with the process."""
+    folder = tempfile.mkdtemp(prefix="tgdpo-offload-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def on_device(model: Any, device: Any) -> Any:
+    """Return a model on a device; one that is spread over several stays where it is."""
+    return model if getattr(model, "hf_device_map", None) else model.to(device)
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """Number formats: of weights, of mixed precision, and what an update can change in them."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,11 +21,14 @@ class Precision:
         dtype: of frozen models' weights.
         autocast: dtype of mixed precision, or None.
         attn_implementation: as asked for; None is the model's default.
+        device_map: how frozen models are spread over devices, as accelerate has it; None: each is
+            on one. It changes no format and is no part of a key.
     """
 
     dtype: torch.dtype = torch.float32
     autocast: torch.dtype | None = None
     attn_implementation: str | None = None
+    device_map: str | Mapping[str, int | str] | None = None
 
     def document(self) -> dict[str, str | None]:
         """Return JSON for the store's key and for run.json."""

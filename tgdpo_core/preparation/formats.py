@@ -35,7 +35,9 @@ def precision_of(plan: Plan) -> Precision:
     autocast = mixed_precision(
         bf16=training.get("bf16"), fp16=bool(training.get("fp16")), device=device_of(plan)
     )
-    return Precision(weights_dtype(plan.recipe), autocast, attention_of(plan.recipe))
+    recipe = plan.recipe
+    spread = recipe.engine.device_map
+    return Precision(weights_dtype(recipe), autocast, attention_of(recipe), spread)
 
 
 def weights_dtype(recipe: Recipe) -> torch.dtype:

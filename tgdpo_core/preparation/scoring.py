@@ -1,10 +1,12 @@
 """Step 4, TokenTable -> ScoredTable: what the store lacks is computed, models only for that."""
 
+from collections.abc import Callable
 from typing import Any
 
 from accelerate import PartialState
 
-from tgdpo_core.models.loading import policy_identity
+from tgdpo_core.errors import RecipeError
+from tgdpo_core.models.loading import load_causal_lm, policy_identity
 from tgdpo_core.preparation.formats import (
     device_of,
     fresh_adapter,
@@ -17,6 +19,7 @@ from tgdpo_core.preparation.plan import Plan
 from tgdpo_core.preparation.references import given_reference
 from tgdpo_core.preparation.scored_table import Scored, score
 from tgdpo_core.preparation.tokens import Tokens
+from tgdpo_core.scoring.filling import Elsewhere
 from tgdpo_core.scoring.scorer import Reference, Scorer, ScoringSettings
 
 
@@ -34,12 +37,25 @@ def is_first_process(plan: Plan) -> bool:
     return bool(PartialState().is_main_process)
 
 
-def fill_store(plan: Plan, tokens: Tokens) -> Scorer:
-    """Compute what the store lacks of a plan's pairs; return what has done so."""
+def fill_store(
+    plan: Plan, tokens: Tokens, elsewhere: Callable[[str], Elsewhere] | None = None
+) -> Scorer:
+    """Compute what the store lacks of a plan's pairs; return what has done so.
+
+    Args:
+        plan: what is scored.
+        tokens: its pairs.
+        elsewhere: gives the processes that fill the store for a table, by the table's name
+            (``train`` or ``evaluation``); None: this process does.
+    """
     scorer = scorer_of(plan, tokens.tokenizer)
-    scorer.score(tokens.train)
-    if tokens.evaluation:
-        scorer.score(tokens.evaluation, label="evaluation: ")
+    for name, table in (("train", tokens.train), ("evaluation", tokens.evaluation)):
+        if table:
+            scorer.score(
+                table,
+                label="" if name == "train" else f"{name}: ",
+                elsewhere=elsewhere(name) if elsewhere else None,
+            )
     return scorer
 
 
@@ -61,4 +77,16 @@ def _reference(plan: Plan, tokenizer: Any) -> Reference:
         trust = trust_of(recipe)
         return given_reference(named, tokenizer, precision=precision_of(plan), trust=trust)
     identity = policy_identity(policy_source(plan), lora=fresh_adapter(recipe))
-    return Reference(identity, lambda: load_plan_policy(plan).model)
+    if recipe.engine.device_map is None:
+        return Reference(identity, lambda: load_plan_policy(plan).model)
+    if recipe.model.lora:
+        raise RecipeError(
+            "engine.device_map: a policy with a fresh adapter (model.lora) cannot be spread over "
+            "devices as its own reference: name the model itself as reference.name_or_path."
+        )
+    return Reference(
+        identity,
+        lambda: load_causal_lm(
+            policy_source(plan), precision=precision_of(plan), trust=trust_of(recipe)
+        ),
+    )

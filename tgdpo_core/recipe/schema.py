@@ -200,6 +200,11 @@ class EngineSection(Section):
     logits_chunk_size: int | None = Field(
         None, gt=0, description="tokens whose logits exist at once; null: by memory"
     )
+    device_map: str | dict[str, int | str] | None = Field(
+        None,
+        description="how frozen models that are too large for one device are spread while they "
+        "score, as accelerate has it: auto, or module to device, cpu or disk",
+    )
 
 
 class JudgingSection(Section):

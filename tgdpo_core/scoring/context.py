@@ -11,7 +11,7 @@ from tgdpo_core.engine.policy import TokenLogps
 from tgdpo_core.engine.rows import PairIds
 from tgdpo_core.errors import DataError, PluginError, UsageError
 from tgdpo_core.models.checks import require_ids, require_same_tokens
-from tgdpo_core.models.loading import NO_TRUST, Trust, load_frozen, load_tokenizer
+from tgdpo_core.models.loading import NO_TRUST, Trust, load_frozen, load_tokenizer, on_device
 from tgdpo_core.models.precision import Precision
 from tgdpo_core.plugin_api.rewards import Example
 
@@ -58,12 +58,13 @@ class FrozenModels:
             )
         key = (name_or_path, revision)
         if key not in self._models:
-            self._models[key] = load_frozen(
+            model = load_frozen(
                 name_or_path,
                 revision=revision,
                 precision=self._precision,
                 trust=self._trust,
-            ).to(self.device)
+            )
+            self._models[key] = on_device(model, self.device)
         return self._models[key]
 
     def load_tokenizer(self, name_or_path: str, *, revision: str | None = None) -> Any:

@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
 from tgdpo_core.data.token_table import Array, TokenTable
+from tgdpo_core.errors import StoreError
 from tgdpo_core.store.collection import Collection
 from tgdpo_core.store.located import Located
 
@@ -21,6 +22,35 @@ _TOKENS_PER_BATCH = 8192  # padded tokens of one forward pass
 Compute = Callable[[Sequence[int]], Sequence[torch.Tensor]]
 """From rows of a table to one [n] float32 tensor each: the chosen response's values, then the
 rejected's."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What is asked about every pair of a table, and where the answers go.
+
+    Attributes:
+        number: 0 for the reference, then the stored sources in their order.
+        name: as run.json has it.
+        label: what the progress bar says.
+        collection: where values go.
+        table: the pairs.
+        entries: [P, 16] uint8, the store's name for each pair.
+        compute: called on rows of similar length; loads what it needs when first called.
+        close: frees what was loaded.
+    """
+
+    number: int
+    name: str
+    label: str
+    collection: Collection
+    table: TokenTable
+    entries: Array
+    compute: Compute
+    close: Callable[[], None]
+
+
+Elsewhere = Callable[[Pass, Sequence[Array]], Iterator[int]]
+"""Has other processes fill the collection of a pass with batches of rows; yields rows done."""
 
 
 @dataclass(frozen=True)
@@ -41,41 +71,61 @@ class Filled:
         return len(self.values) - self.computed
 
 
-def fill(
-    collection: Collection, table: TokenTable, entries: Array, compute: Compute, *, label: str
-) -> Filled:
+def fill(task: Pass, *, label: str = "", elsewhere: Elsewhere | None = None) -> Filled:
     """Compute and store what the collection lacks of a table.
 
     The processes of a run share the work; another command that fills the same collection at the
     same time takes other batches first, and neither computes what the other has stored.
 
     Args:
-        collection: where values go.
-        table: the pairs.
-        entries: [P, 16] uint8, the store's name for each pair.
-        compute: called on rows of similar length.
-        label: what the progress bar says.
+        task: what is asked about which pairs.
+        label: put before that of the task.
+        elsewhere: other processes that do the work, or None: this one does.
+
+    Raises:
+        StoreError: what was computed elsewhere is not in this store.
     """
     state = PartialState()
+    collection, entries = task.collection, task.entries
     with _first_to_fill(collection) as is_first:
-        lacking, in_order = _lacking(collection, table, entries, in_order=is_first)
+        lacking, in_order = _lacking(collection, task.table, entries, in_order=is_first)
         mine = _first_of_each_name(lacking, entries)[state.process_index :: state.num_processes]
-        batches = list(_batches(mine, table.counts.longest))
+        batches = list(_batches(mine, task.table.counts.longest))
         if not in_order:
             random.Random(state.process_index).shuffle(batches)
+        work = (elsewhere or _here)(task, batches) if batches else ()
         try:
-            with tqdm(total=len(mine), desc=label, unit="pair", disable=not len(mine)) as bar:
-                for batch in batches:
-                    rows = _not_yet_stored(collection, batch, entries)
-                    if len(rows):
-                        values = compute(rows.tolist())
-                        collection.add([entries[row].tobytes() for row in rows], values)
-                    bar.update(len(batch))
+            with tqdm(
+                total=len(mine), desc=label + task.label, unit="pair", disable=not len(mine)
+            ) as bar:
+                for num_rows in work:
+                    bar.update(num_rows)
         finally:
             collection.close()
     state.wait_for_everyone()
     collection.refresh()
-    return Filled(collection.locate(entries), len(lacking))
+    located = collection.locate(entries)
+    if not located.are_stored.all():
+        raise StoreError(
+            f"{int((~located.are_stored).sum())} of {len(entries)} pairs were computed, but their "
+            f"values are not in {collection.folder}: all processes must see one store. Set "
+            "TGDPO_STORE to a folder that they share."
+        )
+    return Filled(located, len(lacking))
+
+
+def fill_batch(task: Pass, batch: Array) -> None:
+    """Compute and store rows of a table, those left out that another process has stored."""
+    rows = _not_yet_stored(task.collection, batch, task.entries)
+    if len(rows):
+        values = task.compute(rows.tolist())
+        task.collection.add([task.entries[row].tobytes() for row in rows], values)
+
+
+def _here(task: Pass, batches: Sequence[Array]) -> Iterator[int]:
+    for batch in batches:
+        fill_batch(task, batch)
+        yield len(batch)
 
 
 class _first_to_fill:
@@ -125,7 +175,7 @@ def _first_of_each_name(rows: Array, entries: Array) -> Array:
 
 
 def _not_yet_stored(collection: Collection, rows: Array, entries: Array) -> Array:
-    """Return what no other process has stored meanwhile."""
+    """Return what no process has stored meanwhile."""
     collection.refresh()
     return rows[~collection.locate(entries[rows]).are_stored]
 

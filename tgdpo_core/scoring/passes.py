@@ -11,7 +11,7 @@ import torch
 from tgdpo_core.data.pairs import SIDES, TokenizedPair
 from tgdpo_core.data.token_table import Array, TokenTable
 from tgdpo_core.engine.policy import engine_of
-from tgdpo_core.engine.rows import PairIds
+from tgdpo_core.engine.rows import PairIds, device_of
 from tgdpo_core.errors import PluginError
 from tgdpo_core.models.precision import Precision
 from tgdpo_core.scoring.checks import checked_rewards
@@ -30,7 +30,7 @@ def reference_logps(model: Any, table: TokenTable, precision: Precision) -> Comp
 
     def compute(rows: Sequence[int]) -> Sequence[torch.Tensor]:
         pairs = [table[row] for row in rows]
-        row = engine.row([pair_ids(pair) for pair in pairs]).to(model.device)
+        row = engine.row([pair_ids(pair) for pair in pairs]).to(device_of(model))
         model.eval()
         with precision.active(row.input_ids.device):
             flat = engine(row).float().cpu()

@@ -10,11 +10,11 @@ import torch
 
 from tgdpo_core.data.token_table import TokenTable
 from tgdpo_core.models.fingerprints import tokenizer_fingerprint
-from tgdpo_core.models.loading import NO_TRUST, Trust
+from tgdpo_core.models.loading import NO_TRUST, Trust, on_device
 from tgdpo_core.models.precision import Precision
 from tgdpo_core.plugin_api.shapings import Shaping
 from tgdpo_core.scoring.context import FrozenModels
-from tgdpo_core.scoring.filling import Compute, Filled, fill
+from tgdpo_core.scoring.filling import Compute, Elsewhere, Pass, fill
 from tgdpo_core.scoring.fits import require_known_ids
 from tgdpo_core.scoring.guard import call_plugin
 from tgdpo_core.scoring.online import OnlineRewards
@@ -109,16 +109,53 @@ class Scorer:
             "passes": passes,
         }
 
-    def score(self, table: TokenTable, *, label: str = "") -> StoredScores:
+    def score(
+        self, table: TokenTable, *, label: str = "", elsewhere: Elsewhere | None = None
+    ) -> StoredScores:
         """Return where the reference log-probs and each stored source's rewards lie.
 
         Whatever the store lacks is computed; every model loaded for it is freed again.
+
+        Args:
+            table: the pairs.
+            label: what progress bars say before the name of a pass.
+            elsewhere: other processes that compute, or None: this one does.
         """
         for source in self.stored:  # what it names must be found before anything is computed
             self._reward_document(source)
-        reference = self._reference_pass(table, label)
-        rewards = [self._reward_pass(source, table, reference, label) for source in self.stored]
+        reference, *rewards = [
+            self._filled(self.task(table, number), label, elsewhere)
+            for number in range(1 + len(self.stored))
+        ]
         return StoredScores(reference, rewards)
+
+    def task(self, table: TokenTable, number: int) -> Pass:
+        """Return a pass over a table: 0 is the reference, which the others may read.
+
+        Args:
+            table: the pairs.
+            number: see ``Pass``.
+        """
+        if number == 0:
+            return self._reference_pass(table)
+        self._references.refresh()
+        return self._reward_pass(number, table, self._references.locate(table.ids_hashes))
+
+    @functools.cached_property
+    def _references(self) -> Collection:
+        return Collection(self.settings.store, self._reference_document())
+
+    def _filled(self, task: Pass, label: str, elsewhere: Elsewhere | None) -> Located:
+        try:
+            filled = fill(task, label=label, elsewhere=elsewhere)
+        finally:
+            task.close()
+        before = self.counts.get(task.name, PassCounts(0, 0))
+        self.counts[task.name] = PassCounts(
+            before.computed + filled.computed, before.reused + filled.reused
+        )
+        self.keys[task.name] = task.collection.key
+        return filled.values
 
     @property
     def stored(self) -> list[RewardSource]:
@@ -133,29 +170,26 @@ class Scorer:
         weighted = [fit_source(source, beta=beta, table=None, stored=None) for source in dynamic]
         return OnlineRewards(weighted, lambda each: self._context(each.source), shaping)
 
-    def _reference_pass(self, table: TokenTable, label: str) -> Located:
-        collection = Collection(self.settings.store, self._reference_document())
-
+    def _reference_pass(self, table: TokenTable) -> Pass:
         @functools.cache
         def logps() -> Compute:
-            model = self.reference.load().to(self.settings.device)
+            model = on_device(self.reference.load(), self.settings.device)
             require_known_ids(model, table, self.tokenizer, who="the reference")
             return reference_logps(model, table, self.settings.precision)
 
-        filled = fill(
-            collection,
-            table,
-            table.ids_hashes,
-            lambda rows: logps()(rows),
-            label=f"{label}reference log-probs",
+        return Pass(
+            number=0,
+            name="reference_logps",
+            label="reference log-probs",
+            collection=self._references,
+            table=table,
+            entries=table.ids_hashes,
+            compute=lambda rows: logps()(rows),
+            close=logps.cache_clear,
         )
-        self._note("reference_logps", collection, filled)
-        return filled.values
 
-    def _reward_pass(
-        self, source: RewardSource, table: TokenTable, reference: Located, label: str
-    ) -> Located:
-        collection = Collection(self.settings.store, self._reward_document(source))
+    def _reward_pass(self, number: int, table: TokenTable, reference: Located) -> Pass:
+        source = self.stored[number - 1]
         context = self._context(source)
         score = token_rewards(source, table, reference)
 
@@ -167,16 +201,20 @@ class Scorer:
             set_up()
             return score(rows)
 
-        entries = reward_entries(source, table)
-        try:
-            filled = fill(
-                collection, table, entries, compute, label=f"{label}{source.name} rewards"
-            )
-        finally:
+        def close() -> None:
             call_plugin(str(source), "teardown", source.reward.teardown)
             context.release()
-        self._note(f"token_reward:{source.name}", collection, filled)
-        return filled.values
+
+        return Pass(
+            number=number,
+            name=f"token_reward:{source.name}",
+            label=f"{source.name} rewards",
+            collection=Collection(self.settings.store, self._reward_document(source)),
+            table=table,
+            entries=reward_entries(source, table),
+            compute=compute,
+            close=close,
+        )
 
     def _context(self, source: RewardSource) -> FrozenModels:
         return FrozenModels(
@@ -204,10 +242,3 @@ class Scorer:
         if source.needs_reference:
             document["reference"] = self._reference_document()
         return document
-
-    def _note(self, name: str, collection: Collection, filled: Filled) -> None:
-        before = self.counts.get(name, PassCounts(0, 0))
-        self.counts[name] = PassCounts(
-            before.computed + filled.computed, before.reused + filled.reused
-        )
-        self.keys[name] = collection.key

@@ -1,6 +1,8 @@
 """``tgdpo score``: fill the store."""
 
-from typing import Any
+import contextlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -8,19 +10,39 @@ from tgdpo_cli.main import Session
 from tgdpo_cli.output import print_json, quiet_libraries, show_data, show_diagnostics
 from tgdpo_cli.recipe_options import recipe_from, recipe_options
 
+if TYPE_CHECKING:
+    from tgdpo_core.preparation.plan import Plan
+
+_OF_RAY = ("address", "num_actors", "cpus_per_actor", "gpus_per_actor")
+
 
 @click.command("score")
 @recipe_options
 @click.option("--describe", is_flag=True, help="Then print statistics of the rewards and weights.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--executor", type=click.Choice(["local", "ray"]), default="local", show_default=True)
+@click.option("--address", help="Of the Ray cluster.  [default: auto, the one of this machine]")
+@click.option(
+    "--num-actors",
+    type=click.IntRange(min=1),
+    help="With Ray.  [default: as many as the cluster has room for]",
+)
+@click.option("--cpus-per-actor", type=click.FloatRange(min=0), help="With Ray.  [default: 1]")
+@click.option(
+    "--gpus-per-actor",
+    type=click.FloatRange(min=0),
+    help="With Ray.  [default: 1 if the cluster has GPUs]",
+)
 @click.pass_obj
 def command(session: Session, /, describe: bool, as_json: bool, **options: Any) -> None:
     """Fill the store of per-token values, without training.
 
     Takes the options of `tgdpo train`; what is stored already is not computed again, so that an
     interrupted run (SIGTERM, Ctrl-C: exit code 75) goes on where it stopped. Start it with
-    `accelerate launch -m tgdpo_cli.main score ...` to share the work between processes.
+    `accelerate launch -m tgdpo_cli.main score ...` to share the work between processes of one machine or job, or with `--executor ray`
+    to share it between the nodes of a Ray cluster; a node that is lost costs the batch it was in.
     """
+    _refuse_useless(options)
     recipe = recipe_from(options, needs_output=False)
     quiet_libraries()
     from tgdpo_core.preparation.plan import make_plan
@@ -34,8 +56,9 @@ def command(session: Session, /, describe: bool, as_json: bool, **options: Any) 
 
     is_first = is_first_process(plan)
     tokens = tokenize(plan, read(plan), show=show_data if is_first and not as_json else None)
-    with stopping_is("What was scored is kept; the same command goes on from there."):
-        scorer = fill_store(plan, tokens)
+    kept = "What was scored is kept; the same command goes on from there."
+    with stopping_is(kept), _cluster(session, plan, options) as cluster:
+        scorer = fill_store(plan, tokens, cluster.on if cluster else None)
     totals = scorer.totals()
     diagnostics = prepare_plan(plan, tokens)[0].diagnostics if describe else None
     if not is_first:
@@ -54,3 +77,21 @@ def command(session: Session, /, describe: bool, as_json: bool, **options: Any) 
         )
     if diagnostics:
         show_diagnostics(diagnostics)
+
+
+def _refuse_useless(options: Mapping[str, Any]) -> None:
+    """Refuse options that would change nothing."""
+    given = [key for key in _OF_RAY if options[key] is not None]
+    if given and options["executor"] != "ray":
+        raise click.UsageError(f"--{given[0].replace('_', '-')} goes with --executor ray.")
+
+
+def _cluster(session: Session, plan: "Plan", options: Mapping[str, Any]) -> Any:
+    """Return the cluster that fills the store, or a context of None: this process does."""
+    if options["executor"] != "ray":
+        return contextlib.nullcontext()
+    from tgdpo_core.preparation.on_ray import Actors, RayCluster
+
+    cpus = options["cpus_per_actor"]
+    actors = Actors(options["num_actors"], 1 if cpus is None else cpus, options["gpus_per_actor"])
+    return RayCluster(options["address"] or "auto", plan, session.plugin_files, actors)

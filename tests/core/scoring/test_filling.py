@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from tgdpo_core.data.pairs import PreferencePair, TokenizedPair, TokenizedResponse
-from tgdpo_core.data.token_table import ListedTokens
+from tgdpo_core.data.token_table import ListedTokens, TokenTable
+from tgdpo_core.errors import StoreError
 from tgdpo_core.scoring import filling
-from tgdpo_core.scoring.filling import Filled, fill
+from tgdpo_core.scoring.filling import Filled, Pass, fill
 from tgdpo_core.store.collection import Collection
 
 DOCUMENT = {"kind": "logps", "model": "abc"}
@@ -39,7 +40,20 @@ def values_of(rows: Sequence[int]) -> list[torch.Tensor]:
 
 
 def filled(root: Path, compute: Callable[[Sequence[int]], Any] = values_of) -> Filled:
-    return fill(Collection(root, DOCUMENT), TABLE, TABLE.ids_hashes, compute, label="test")
+    return fill(task_on(TABLE, root, compute))
+
+
+def task_on(table: TokenTable, root: Path, compute: Callable[[Sequence[int]], Any]) -> Pass:
+    return Pass(
+        number=0,
+        name="test",
+        label="test",
+        collection=Collection(root, DOCUMENT),
+        table=table,
+        entries=table.ids_hashes,
+        compute=compute,
+        close=lambda: None,
+    )
 
 
 def test_everything_is_computed_once_and_found_by_row(tmp_path: Path) -> None:
@@ -65,6 +79,16 @@ def test_long_rows_come_first_and_few_at_a_time(
     order = [int(longest[row]) for batch in batches for row in batch]
     assert order == sorted(order, reverse=True)
     assert max(2 * longest[batch[0]] * len(batch) for batch in batches) <= 300
+
+
+def test_values_that_other_processes_put_elsewhere_are_an_error(tmp_path: Path) -> None:
+    def elsewhere(task: Pass, batches: Sequence[Any]) -> Iterator[int]:
+        for batch in batches:
+            yield len(batch)
+
+    task = task_on(TABLE, tmp_path, values_of)
+    with pytest.raises(StoreError, match=r"200 of 200 pairs .* not in .*Set TGDPO_STORE"):
+        fill(task, elsewhere=elsewhere)
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
@@ -93,7 +117,7 @@ def test_pairs_that_are_equal_are_computed_once(tmp_path: Path) -> None:
         asked.extend(rows)
         return [torch.ones(6) for _ in rows]
 
-    found = fill(Collection(tmp_path, DOCUMENT), table, table.ids_hashes, compute, label="x")
+    found = fill(task_on(table, tmp_path, compute))
     assert len(asked) == 2
     assert [len(found.values[row]) for row in range(3)] == [6, 6, 6]
 
