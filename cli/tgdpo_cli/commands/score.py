@@ -39,8 +39,9 @@ def command(session: Session, /, describe: bool, as_json: bool, **options: Any) 
 
     Takes the options of `tgdpo train`; what is stored already is not computed again, so that an
     interrupted run (SIGTERM, Ctrl-C: exit code 75) goes on where it stopped. Start it with
-    `accelerate launch -m tgdpo_cli.main score ...` to share the work between processes of one machine
-    or job, or with `--executor ray` to share it between the nodes of a Ray cluster; a node that is lost costs the batch it was in.
+    `accelerate launch -m tgdpo_cli.main score ...` to share the work between processes of one
+    machine or job, or with `--executor ray` to share it between the nodes of a Ray cluster; a node
+    that is lost costs the batch it was in.
     """
     _refuse_useless(options)
     recipe = recipe_from(options, needs_output=False)
