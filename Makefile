@@ -6,7 +6,7 @@ RUNS := runs/quickstart
 # One thread a core that this process may use; more would only get in each other's way.
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: quickstart install test test-real check format wheel clean
+.PHONY: quickstart install test test-real check format wheel audit prove-faults clean
 
 install: $(VENV)/.installed-dev
 
@@ -57,3 +57,13 @@ wheel: $(VENV)/.installed-dev
 
 clean:
 	rm -rf $(VENV) dist build runs
+
+# Known vulnerabilities of the pinned packages; needs the network, installs nothing beside pip-audit.
+audit:
+	$(PYTHON) -m venv .venv/audit
+	.venv/audit/bin/python -m pip install --quiet pip-audit==2.10.1
+	.venv/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
+
+# Runs killed at every file operation of their saves, resumed and compared bit for bit.
+prove-faults: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks.prove_faults

@@ -27,6 +27,7 @@ def grid_from(options: Mapping[str, Any]) -> tuple["Grid", str]:
     from tgdpo_cli.shipped_recipes import recipe_path
     from tgdpo_core.experiments.grid import quick_form, read_grid
     from tgdpo_core.recipe import load_recipe
+    from tgdpo_core.recipe.trust import require_trust
 
     path = recipe_path(options["config"])
     content = load_recipe(path)
@@ -39,6 +40,8 @@ def grid_from(options: Mapping[str, Any]) -> tuple["Grid", str]:
         )
     if isinstance(content.get("recipe"), str):
         content["recipe"] = load_recipe(recipe_path(content["recipe"]))
+    if not options["trust_remote_code"]:
+        require_trust(content, f"Recipe {options['config']}")
     grid = read_grid(content, options["config"])
     if options["quick"]:
         grid = quick_form(grid)

@@ -28,6 +28,7 @@ COMMANDS = {
     "validate": "Check recipe, paths, plugins and data rows; load no model.",
     "store": "Look after the stored values: list, explain, verify, prune.",
     "plugins": "List and explain what is installed.",
+    "doctor": "Is this machine ready; is a run folder whole, and can it go on?",
     "recipes": "List, show and copy the recipes that come along.",
 }
 
@@ -100,6 +101,16 @@ def _session(ctx: click.Context) -> Session:
     return session
 
 
+class _VisibleFormatter(logging.Formatter):
+    """Log lines in which nothing that data says can steer a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, control characters as escapes."""
+        from tgdpo_core.reports.visible import escaped
+
+        return escaped(super().format(record))
+
+
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--plugin-file",
@@ -117,7 +128,9 @@ def cli(ctx: click.Context, plugin_files: Sequence[str], debug: bool) -> None:
     Where token rewards come from and how they become weights is a plugin:
     `tgdpo plugins list`. Plugins may add commands, too.
     """
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    handler = logging.StreamHandler()
+    handler.setFormatter(_VisibleFormatter("%(levelname)s: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     _session(ctx)
 
 
@@ -148,6 +161,8 @@ def _failed(
     error: BaseException, translated: "Callable[[BaseException], TgdpoError | None]"
 ) -> int:
     """Print what went wrong, and return the exit code."""
+    from tgdpo_core.reports.visible import escaped
+
     if isinstance(error, click.Abort | KeyboardInterrupt):
         click.echo(
             "Interrupted. What was stored and saved is kept; the same command goes on from there "
@@ -165,7 +180,7 @@ def _failed(
             err=True,
         )
         return 1
-    click.echo(f"Error: {known}", err=True)
+    click.echo(f"Error: {escaped(str(known))}", err=True)
     return known.exit_code
 
 

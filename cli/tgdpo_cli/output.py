@@ -14,16 +14,25 @@ if TYPE_CHECKING:
 _QUANTILE_NAMES = {0.0: "min", 0.5: "median", 1.0: "max"}
 
 
+def echo(text: str) -> None:
+    """Print text that may hold what data, files or plugins say; control characters as escapes."""
+    from tgdpo_core.reports.visible import escaped
+
+    click.echo(escaped(text))
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table; where the output is no terminal, with one line for each row."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    from tgdpo_core.reports.visible import escaped
+
     shown = Table(*header, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         # Text: what data and plugins say is never markup.
-        shown.add_row(*(Text(str(cell)) for cell in row))
+        shown.add_row(*(Text(escaped(str(cell))) for cell in row))
     if sys.stdout.isatty():
         Console().print(shown)
         return
@@ -45,11 +54,11 @@ def show_data(train: "DataReport", evaluation: "DataReport | None") -> None:
     for name, report in (("Training data", train), ("Evaluation data", evaluation)):
         if report is None:
             continue
-        click.echo(f"{name}: {report.source}, {report.num_pairs} pairs of {report.num_rows} rows")
+        echo(f"{name}: {report.source}, {report.num_pairs} pairs of {report.num_rows} rows")
         for line in share_lines(report):
-            click.echo(f"  {line}")
+            echo(f"  {line}")
         if report.problems:
-            click.echo(report.listed_problems())
+            echo(report.listed_problems())
 
 
 def show_plan(report: Mapping[str, Any]) -> None:

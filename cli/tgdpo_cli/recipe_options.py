@@ -42,6 +42,11 @@ _OPTIONS = [
     click.option("--beta", type=float, help="Strength of the tie to the reference."),
     click.option("--output-dir", help="The run folder."),
     click.option(
+        "--trust-remote-code",
+        is_flag=True,
+        help="Run code that model repositories bring, where the recipe asks for it.",
+    ),
+    click.option(
         "--set",
         "overrides",
         multiple=True,
@@ -62,9 +67,12 @@ def recipe_from(values: Mapping[str, Any], *, needs_output: bool = True) -> "Rec
     """Return the checked recipe of a command's option values."""
     from tgdpo_cli.shipped_recipes import recipe_path
     from tgdpo_core.recipe import load_recipe, resolve_recipe
+    from tgdpo_core.recipe.trust import require_trust
 
     config = values["config"]
     content = load_recipe(recipe_path(config)) if config else {}
+    if not values.get("trust_remote_code"):
+        require_trust(content, f"Recipe {config}")
     settings = {
         "model.name_or_path": values["model"],
         "reference.name_or_path": values["reference"],
@@ -72,6 +80,7 @@ def recipe_from(values: Mapping[str, Any], *, needs_output: bool = True) -> "Rec
         "data.eval_path": values["eval_dataset"],
         "loss.beta": values["beta"],
         "output_dir": values["output_dir"],
+        "model.trust_remote_code": values.get("trust_remote_code") or None,
         **_reward_settings(content, values),
         **_shaping_settings(content, values),
     }

@@ -113,12 +113,13 @@ def _score(task: SharedScoring, settings: Settings) -> int:
 def _train(task: CellRun, settings: Settings) -> None:
     from tgdpo_core.plugin_api.manager import PluginManager
     from tgdpo_core.preparation.plan import make_plan
+    from tgdpo_core.training.durability.checkpoints import Checkpoints
     from tgdpo_core.training.run import train
     from tgdpo_core.training.run_folder import RunFolder
 
     (task.folder / ERROR).unlink(missing_ok=True)
     plan = make_plan(task.recipe, PluginManager(files=settings.plugin_files))
-    has_checkpoint = RunFolder(task.folder).last_checkpoint() is not None
+    has_checkpoint = Checkpoints(RunFolder(task.folder).checkpoints).newest_whole().path is not None
     train(plan, resume=has_checkpoint, overwrite=not has_checkpoint)
 
 

@@ -24,6 +24,7 @@ from tgdpo_core.preparation.plan import Plan
 from tgdpo_core.preparation.scored_table import Scored, ScoredTable, score
 from tgdpo_core.preparation.scoring import score_tokens, scorer_of
 from tgdpo_core.preparation.tokens import Tokens
+from tgdpo_core.preparation.usable_weights import require_usable_weights
 from tgdpo_core.reports.diagnostics import Diagnostics, diagnose
 from tgdpo_core.scoring.guard import process_kept
 from tgdpo_core.scoring.pairs import ScoredPair
@@ -85,6 +86,7 @@ def prepare(
             lambda staged: _write(_diagnose(sample, is_error), staged),
         )
         diagnostics = Diagnostics.from_dict(json.loads((folder / _FILE).read_text()))
+    require_usable_weights(diagnostics, beta=beta)
     is_plain_dpo = all(source.name == "none" for source in scorer.sources)
     if PartialState().is_main_process and not is_plain_dpo:
         for sign in diagnostics.warnings:

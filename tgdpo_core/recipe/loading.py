@@ -1,9 +1,8 @@
 """YAML and ``--set`` overrides to a checked recipe."""
 
 import copy
-import re
 import reprlib
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from tgdpo_core.errors import RecipeError, did_you_mean
 from tgdpo_core.recipe.schema import Recipe
+from tgdpo_core.recipe.yaml_reading import MOST_CHARACTERS, read_yaml
 
 Schema = TypeVar("Schema", bound=BaseModel)
 
@@ -25,12 +25,11 @@ def load_recipe(path: str | Path) -> dict[str, Any]:
         RecipeError: the file cannot be read, is not YAML, or repeats a key.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
-        content = yaml.load(text, Loader=_StrictLoader)
+        with Path(path).open(encoding="utf-8") as file:
+            text = file.read(MOST_CHARACTERS + 1)
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"Recipe {path} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise RecipeError(f"Recipe {path} is not valid YAML: {error}") from error
+    content = read_yaml(text, f"Recipe {path}")
     if not isinstance(content, dict):
         raise RecipeError(
             f"Recipe {path} must hold sections such as model, data, training; found "
@@ -99,10 +98,7 @@ def yaml_value(text: str, source: str) -> Any:
     Raises:
         RecipeError: it is not valid YAML.
     """
-    try:
-        return yaml.load(text, Loader=_StrictLoader)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{source}: the value is not valid YAML: {error}") from error
+    return read_yaml(text, f"{source}: the value")
 
 
 def put_value(content: dict[str, Any], dotted: str, value: Any) -> None:
@@ -130,7 +126,8 @@ def put_value(content: dict[str, Any], dotted: str, value: Any) -> None:
 
 
 def _index(place: list[Any], part: str, dotted: str) -> int:
-    if not part.isdigit() or int(part) >= len(place):
+    is_number = part.isascii() and part.isdigit() and len(part) < 10
+    if not is_number or int(part) >= len(place):
         raise RecipeError(f"--set {dotted}: '{part}' is not an index below {len(place)}.")
     return int(part)
 
@@ -160,30 +157,3 @@ def _keys_at(schema: type[BaseModel], path: Sequence[str]) -> list[str]:
         nested = [annotation, *get_args(annotation)]
         model = next((t for t in nested if isinstance(t, type) and issubclass(t, BaseModel)), model)
     return list(model.model_fields)
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """YAML without its traps: repeated keys are errors, ``1e-6`` is a number."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        """Refuse a key that stands twice in one mapping."""
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, Hashable):
-                raise yaml.constructor.ConstructorError(
-                    None, None, "a key must be a word, not a list or mapping", key_node.start_mark
-                )
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key '{key}' stands twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep=deep)
-
-
-_StrictLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
-    list("-+0123456789."),
-)

@@ -253,6 +253,12 @@ def _watched(who: str, where: str) -> Iterator[None]:
         )
 
 
+def is_time_limit() -> bool:
+    """Return whether an interrupt comes from the time limit of the plugin that is at work."""
+    current = _WATCHDOG.current
+    return current is not None and _WATCHDOG.timed_out is current
+
+
 def _seconds(variable: str, default: float) -> float:
     text = os.environ.get(variable)
     if not text:

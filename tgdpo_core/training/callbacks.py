@@ -20,15 +20,27 @@ _SHOWN = {
 
 
 class JsonlLog(TrainerCallback):
-    """Writes every log row to a file, one JSON object a line."""
+    """Writes every log row to a file, one JSON object a line.
+
+    Attributes:
+        resumed_size: bytes that the file had at the save that a run goes on from.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.resumed_size: int | None = None
+
+    def size(self) -> int:
+        """Return how many bytes are written."""
+        return self._path.stat().st_size if self._path.exists() else 0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """On resume, drop the rows that the run will log again."""
         if not state.is_world_process_zero or not self._path.exists():
             return
+        if self.resumed_size is not None:  # rows of the same step may have come after the save
+            with self._path.open("r+b") as file:
+                file.truncate(min(self.resumed_size, self.size()))
         lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines()
         steps = [_step(line) for line in lines]
         if None in steps[:-1]:  # the last one may have been cut off by a kill

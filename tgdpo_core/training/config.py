@@ -1,8 +1,11 @@
 """Settings of a training run."""
 
+import datetime
+import os
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+from accelerate import PartialState
 from transformers import TrainingArguments
 
 from tgdpo_core.engine.losses import check_settings
@@ -124,5 +127,16 @@ class TGDPOConfig(TrainingArguments):
         # Newer versions of transformers have another name for it, and warn about this one.
         if getattr(self, "activation_checkpointing", False) is None:
             self.activation_checkpointing = self.gradient_checkpointing
+        self._limit_waiting()
         super().__post_init__()
         check_optimizer_settings(self)
+
+    def _limit_waiting(self) -> None:
+        """Start the processes' connection with ``ddp_timeout``, which transformers leaves out on
+        a CPU: a process that hangs would be waited for without end."""
+        import torch
+
+        is_cpu = self.use_cpu or not torch.cuda.is_available()
+        if int(os.environ.get("WORLD_SIZE") or 1) > 1 and is_cpu:
+            limit = datetime.timedelta(seconds=self.ddp_timeout)
+            PartialState(cpu=True, backend=self.ddp_backend, timeout=limit)

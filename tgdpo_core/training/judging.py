@@ -1,7 +1,8 @@
 """Judgement during training: answers to held-out prompts, or held-out pairs, at epoch ends."""
 
+import contextlib
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from tgdpo_core.evaluation.stopping import stop_ids
 from tgdpo_core.models.precision import Precision
 from tgdpo_core.plugin_api.judges import Judge
 from tgdpo_core.scoring.guard import call_plugin
+from tgdpo_core.training.durability.signals import stop_signals
 
 
 @dataclass(frozen=True)
@@ -115,10 +117,21 @@ class JudgePolicy(TrainerCallback):
         policy = getattr(model, "module", model)  # generate belongs to the model itself
         label = f"epoch {state.epoch or 0:.0f}: {self._judging.judge.reads}"
         judge = self._of_pairs if self._pairs else self._of_answers
-        rows = judge(args, policy, label)
+        with self._may_stop(args):
+            rows = judge(args, policy, label)
         if args.world_size > 1:
             rows = {name: gather_object(values) for name, values in rows.items()}
         self._log({name: statistics.fmean(values) for name, values in rows.items() if values})
+
+    @staticmethod
+    @contextlib.contextmanager
+    def _may_stop(args: Any) -> Iterator[None]:
+        """Let a stop signal end a judgement; one process of several cannot stop alone."""
+        if args.world_size > 1:
+            yield
+            return
+        with stop_signals() as stop, stop.interruptible():
+            yield
 
     def _of_pairs(self, args: Any, policy: Any, label: str) -> dict[str, list[float]]:
         """Return the scores of this process's pairs."""

@@ -1,4 +1,4 @@
-"""What may stop a step, and what a step costs: finiteness, positions, memory, packing."""
+"""What may stop a step, and what a step costs: positions, memory, packing."""
 
 import resource
 
@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from tgdpo_core.data.token_table import TokenCounts
-from tgdpo_core.errors import MachineError, NumericError
+from tgdpo_core.errors import MachineError
 from tgdpo_core.training.batches import PairBatch
 
 _TOKENS_PER_ROW = {"cpu": 1024, "cuda": 8192}
@@ -15,20 +15,6 @@ _TOKENS_PER_ROW = {"cpu": 1024, "cuda": 8192}
 def default_tokens_per_row(device: torch.device) -> int:
     """Return the row budget of a device: small rows for caches, large ones for a GPU."""
     return _TOKENS_PER_ROW.get(device.type, _TOKENS_PER_ROW["cuda"])
-
-
-def require_finite(losses: torch.Tensor, batch: PairBatch, step: int) -> None:
-    """Raise ``NumericError`` before the update if a pair's loss is not finite."""
-    finite = torch.isfinite(losses.detach())
-    if bool(finite.all()):
-        return
-    first = int(torch.nonzero(~finite).flatten()[0])
-    weights = batch.weights
-    raise NumericError(
-        f"The loss of {batch.where[first]} is {losses[first].item()} at step {step}; training "
-        f"stops before the update. Token weights of the batch: {weights.min().item():.3g} to "
-        f"{weights.max().item():.3g}. Look at the learning rate, beta and the token rewards."
-    )
 
 
 def out_of_memory(batch: PairBatch, tokens_per_row: int) -> MachineError:

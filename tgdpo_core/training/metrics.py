@@ -120,6 +120,12 @@ class MetricBuffer:
         """Keep [P, K] metrics; nothing is copied off the device."""
         self._parts.append(metrics)
 
+    def rows(self) -> torch.Tensor:
+        """Return the [P, K] metrics kept since the last ``pop``, and keep them."""
+        if not self._parts:
+            return torch.zeros(0, len(PairMetrics._fields), dtype=torch.float64)
+        return torch.cat(self._parts)
+
     def pop(self, gather: Callable[[torch.Tensor], torch.Tensor] | None = None) -> "Reduced":
         """Return the metrics of everything added since the last call; empty if nothing was.
 

@@ -1,10 +1,13 @@
 """The model card of a run, and what else it leaves to read."""
 
+import html
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tgdpo_core.reports.visible import escaped
 from tgdpo_core.training.config import TGDPOConfig
 from tgdpo_core.training.record import environment
 
@@ -82,17 +85,32 @@ def model_card(
     return (
         environment_.from_string(_TEMPLATE).render(
             metadata=data.to_yaml(),
-            name=name,
+            name=_text(name),
             version=environment()["versions"].get("tgdpo", ""),
-            base_model=Path(base_model).name if is_local else base_model,
-            dataset=facts.get("dataset", ""),
+            base_model=_code(Path(base_model).name if is_local else base_model),
+            dataset=_code(facts.get("dataset", "")),
             num_pairs=facts["diagnostics"]["num_pairs"],
             sources=sources,
-            settings=settings,
+            settings={key: _text(str(value)) for key, value in settings.items()},
             metrics={key: metrics[key] for key in _SHOWN if key in metrics},
         )
         + "\n"
     )
+
+
+def _code(text: str) -> str:
+    """Return text that cannot leave a code span of Markdown."""
+    return _line(text).replace("`", "'")
+
+
+def _text(text: str) -> str:
+    """Return text that is neither HTML nor Markdown, in a heading or a cell of a table."""
+    return re.sub(r"([\\`*\[\]|])", r"\\\1", html.escape(_line(text), quote=False))
+
+
+def _line(text: str) -> str:
+    """Return text as one line, control characters as escapes."""
+    return escaped(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def settings_yaml(args: TGDPOConfig) -> str:

@@ -1,7 +1,7 @@
 """Runs from a plan: train, or only say what would happen."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from tgdpo_core.errors import RecipeError
@@ -13,6 +13,7 @@ from tgdpo_core.preparation.tokens import Show, Tokens, tokenize
 from tgdpo_core.recipe.loading import to_yaml
 from tgdpo_core.recipe.schema import Recipe
 from tgdpo_core.training.config import TGDPOConfig
+from tgdpo_core.training.durability.signals import stop_signals, stopping_is
 from tgdpo_core.training.judging import Judging
 from tgdpo_core.training.limits import packing_summary
 from tgdpo_core.training.rehearsal import rehearse
@@ -21,7 +22,12 @@ from tgdpo_core.training.trainer import TGDPOTrainer
 
 
 def train(
-    plan: Plan, *, resume: bool = False, overwrite: bool = False, show: Show | None = None
+    plan: Plan,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    allow_changed: Collection[str] = (),
+    show: Show | None = None,
 ) -> RunFolder:
     """Train by a plan and return the finished run folder.
 
@@ -29,13 +35,29 @@ def train(
         plan: see ``make_plan``.
         resume: continue from the newest checkpoint, if there is one.
         overwrite: replace a run that the folder holds.
+        allow_changed: what may differ from the run that is resumed.
         show: is called by the first process.
+
+    Raises:
+        Preempted: a stop signal came; what was done is kept.
     """
+    output_dir = plan.recipe.output_dir
+    require_free(output_dir, resume=resume, overwrite=overwrite)
+    with stop_signals():
+        with stopping_is("Nothing was trained yet; what was scored is kept. Start it again."):
+            trainer = _trainer(plan, overwrite=overwrite, allowed=allow_changed, show=show)
+        trainer.train(resume_from_checkpoint=resume or None)
+    return RunFolder(output_dir)
+
+
+def _trainer(
+    plan: Plan, *, overwrite: bool, allowed: Collection[str], show: Show | None
+) -> TGDPOTrainer:
+    """Return the trainer of a plan, its pairs scored."""
     recipe = plan.recipe
-    require_free(recipe.output_dir, resume=resume, overwrite=overwrite)
     args = training_config(recipe, overwrite=overwrite)
     tokens = tokenize(plan, read(plan), show=show if args.process_index == 0 else None)
-    trainer = TGDPOTrainer(
+    return TGDPOTrainer(
         load_plan_policy(plan),
         ref_model=recipe.reference.name_or_path,
         args=args,
@@ -50,9 +72,8 @@ def train(
         judging=judging(plan, tokens),
         facts=facts(plan, tokens),
         config_yaml=to_yaml(recipe),
+        allow_changed=allowed,
     )
-    trainer.train(resume_from_checkpoint=resume or None)
-    return RunFolder(recipe.output_dir)
 
 
 def dry_run(plan: Plan, tokens: Tokens) -> dict[str, Any]:

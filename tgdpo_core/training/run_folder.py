@@ -7,26 +7,28 @@ checkpoints/checkpoint-N/  model/ (only when done)  logs/train.jsonl
 import contextlib
 import datetime
 import json
-import logging
 import os
-import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tgdpo_core.errors import CheckpointError, UsageError
+from tgdpo_core.errors import CheckpointError, Preempted, UsageError
 from tgdpo_core.failures import exit_code_of
-
-logger = logging.getLogger(__name__)
+from tgdpo_core.training.durability.folder_lock import (
+    HOLDER,
+    LOCK,
+    described,
+    is_held,
+    this_process,
+)
 
 _OURS = (
     *("run.json", "config.yaml", "settings.yaml", "README.md"),
-    *("checkpoints", "model", ".model.part", "logs"),
+    *("checkpoints", "model", ".model.part", "logs", "failure"),
 )
 # What lies there before run.json does: output of an ablation's cell, a write that was cut off.
-_BEFORE = ("output.txt", "error.txt", ".run.json.part")
-_CHECKPOINT = re.compile(r"checkpoint-(\d+)")
+_BEFORE = ("output.txt", "error.txt", ".run.json.part", LOCK, HOLDER)
 
 
 class RunFolder:
@@ -42,6 +44,7 @@ class RunFolder:
         self.model = self.path / "model"
         self.staged_model = self.path / ".model.part"
         self.log = self.path / "logs" / "train.jsonl"
+        self.failure = self.path / "failure"
         self._record = self.path / "run.json"
 
     def require_free(self, *, resume: bool, overwrite: bool) -> None:
@@ -52,10 +55,9 @@ class RunFolder:
         """
         if not self._record.exists() or resume or overwrite:
             return
-        status = self.read().get("status", "unknown")
         raise UsageError(
-            f"{self.path} holds a run already (status: {status}). Continue it with --resume, "
-            "replace it with --overwrite, or choose another --output-dir."
+            f"{self.path} holds a run already (status: {self.status()}). Continue it with "
+            "--resume, replace it with --overwrite, or choose another --output-dir."
         )
 
     def require_own(self) -> None:
@@ -96,16 +98,20 @@ class RunFolder:
             raise CheckpointError(f"{self._record} cannot be read: {error}") from error
         return record
 
-    def last_checkpoint(self) -> Path | None:
-        """Return the newest checkpoint, or None."""
-        found = {}
-        for path in sorted(self.checkpoints.glob("checkpoint-*")):
-            named = _CHECKPOINT.fullmatch(path.name)
-            if named and (path / "trainer_state.json").is_file():
-                found[int(named.group(1))] = path
-            else:
-                logger.warning("%s is no whole checkpoint; it is left alone.", path)
-        return found[max(found)] if found else None
+    def status(self) -> str:
+        """Return how the run stands, in words; a run whose process is gone is not running."""
+        record = self.read()
+        status = str(record.get("status", "unknown"))
+        if status == "running" and not is_held(self.path):
+            return f"killed: {described(record.get('process') or {})} is gone and could not say why"
+        return status
+
+    def past(self, resumes: bool) -> dict[str, Any]:
+        """Return what run.json says about earlier lives of a run that goes on."""
+        with contextlib.suppress(CheckpointError):
+            if resumes and "resumes" in (record := self.read()):
+                return {"resumes": record["resumes"]}
+        return {}
 
     @staticmethod
     def require_resumable(checkpoint: Path) -> None:
@@ -125,16 +131,18 @@ class RunFolder:
 
     def clear(self) -> None:
         """Remove what an earlier run left here, and nothing else."""
-        for name in _OURS:
+        kept = (path.name for path in self.path.glob("*.before-resume-*.yaml"))
+        for name in [*_OURS, *kept]:
             _remove(self.path / name)
 
     @contextlib.contextmanager
     def running(self, facts: Mapping[str, Any]) -> Iterator[Callable[..., None]]:
         """Keep run.json while a run goes on; yield a function that adds facts to it.
 
-        The status is ``running``, then ``done``, ``failed`` or ``interrupted``.
+        The status is ``running``, then ``done``, ``preempted``, ``failed`` or ``interrupted``.
         """
         record: dict[str, Any] = {"status": "running", "exit_code": None, "started": _now()}
+        record["process"] = this_process()
         record |= facts
 
         def note(**more: Any) -> None:
@@ -151,8 +159,9 @@ class RunFolder:
             raise
         except BaseException as error:
             message = f"{type(error).__name__}: {error}"
+            status = "preempted" if isinstance(error, Preempted) else "failed"
             with contextlib.suppress(CheckpointError):  # a full disk: its error is to be seen
-                note(status="failed", exit_code=exit_code_of(error), finished=_now(), error=message)
+                note(status=status, exit_code=exit_code_of(error), finished=_now(), error=message)
             raise
         note(status="done", exit_code=0, finished=_now())
 
@@ -171,6 +180,15 @@ class RunFolder:
             raise CheckpointError(
                 f"{self.path / name} cannot be written: {error}. What was written before is kept."
             ) from error
+
+    def write_config(self, name: str, text: str) -> None:
+        """Write the settings; those of the run so far are kept where they differ."""
+        path = self.path / name
+        if path.exists() and path.read_text(encoding="utf-8") != text:
+            stem, _, suffix = name.rpartition(".")
+            number = 1 + len(list(self.path.glob(f"{stem}.before-resume-*.{suffix}")))
+            path.rename(self.path / f"{stem}.before-resume-{number}.{suffix}")
+        self.write_text(name, text)
 
     def commit_model(self, card: str) -> None:
         """Turn what was written to ``staged_model`` into ``model/``, in one step.

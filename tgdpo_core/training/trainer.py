@@ -2,21 +2,18 @@
 
 import contextlib
 import itertools
-import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import Trainer
 
 from tgdpo_core.data.token_table import TokenTable
 from tgdpo_core.engine.losses import preference_loss, sft_loss
 from tgdpo_core.engine.policy import attach, plain_copy
-from tgdpo_core.errors import CheckpointError, StoreError, UsageError
-from tgdpo_core.failures import translated
+from tgdpo_core.errors import UsageError
 from tgdpo_core.models.adapters import record_base
 from tgdpo_core.models.checks import embedding_rows
 from tgdpo_core.models.loading import NO_TRUST, Policy, Trust
@@ -33,8 +30,15 @@ from tgdpo_core.scoring.fits import require_fit
 from tgdpo_core.scoring.scorer import Reference, Scorer, ScoringSettings
 from tgdpo_core.scoring.sources import resolve_shaping
 from tgdpo_core.training.batches import PairBatch, collate, make_rows
-from tgdpo_core.training.callbacks import JsonlLog, StepClock, replace_progress_bar
+from tgdpo_core.training.callbacks import StepClock, replace_progress_bar
 from tgdpo_core.training.config import TGDPOConfig
+from tgdpo_core.training.durability.agreement import by_first
+from tgdpo_core.training.durability.folder_lock import held
+from tgdpo_core.training.durability.identity import run_identity, with_keys
+from tgdpo_core.training.durability.rank_agreement import require_same_run, require_shared_folder
+from tgdpo_core.training.durability.resumption import Resumption
+from tgdpo_core.training.durability.signals import stop_signals
+from tgdpo_core.training.durability.trainer import DurableTrainer
 from tgdpo_core.training.given_data import given_data
 from tgdpo_core.training.given_rows import EvalData, TrainData
 from tgdpo_core.training.hub import push_run
@@ -49,7 +53,6 @@ from tgdpo_core.training.limits import (
     out_of_memory,
     packing_summary,
     peak_memory_mib,
-    require_finite,
 )
 from tgdpo_core.training.metrics import MetricBuffer, error_aucs, pair_metrics
 from tgdpo_core.training.model_card import last_metrics, model_card, settings_yaml
@@ -58,10 +61,8 @@ from tgdpo_core.training.record import environment, scoring_facts, seeds
 from tgdpo_core.training.run_folder import RunFolder
 from tgdpo_core.training.trainer_arguments import check_trainer_arguments, text_of_path
 
-logger = logging.getLogger(__name__)
 
-
-class TGDPOTrainer(Trainer):
+class TGDPOTrainer(DurableTrainer):
     """Trains a causal language model with TGDPO (arXiv 2506.14574, eq. 20).
 
     Building it validates and tokenizes the data and runs the scoring pass, so that nothing but
@@ -88,6 +89,8 @@ class TGDPOTrainer(Trainer):
         judging: answers that are generated and judged during training, or None.
         facts: JSON that the caller wants in run.json (data report, recipe).
         config_yaml: the resolved recipe, kept as config.yaml.
+        allow_changed: what may differ from the run that a checkpoint belongs to (keys of its
+            ``identity.json``, or the word before their dot).
         kwargs: passed to ``transformers.Trainer``: ``callbacks``, ``optimizers`` or
             ``optimizer_cls_and_kwargs``; others are refused.
 
@@ -121,6 +124,7 @@ class TGDPOTrainer(Trainer):
         judging: Judging | None = None,
         facts: Mapping[str, Any] | None = None,
         config_yaml: str | None = None,
+        allow_changed: Collection[str] = (),
         **kwargs: Any,
     ) -> None:
         model, ref_model = text_of_path(model), text_of_path(ref_model)
@@ -136,8 +140,7 @@ class TGDPOTrainer(Trainer):
         self._facts: dict[str, Any] = {"model": _name_of(model), **(facts or {})}
         self._config_yaml = config_yaml
         self._folder = RunFolder(str(args.output_dir))
-        if args.process_index == 0:  # the others may come when it has begun to write
-            self._folder.require_own()
+        by_first(self._folder.require_own)
         self._shaping = resolve_shaping(shaping, plugins)
         sources = resolve_sources(token_reward, transforms, plugins)
         tokenizer = processing_class or tokenizer_of(model)
@@ -156,6 +159,7 @@ class TGDPOTrainer(Trainer):
             tokenizer,
             ScoringSettings(store_of(args.store_path), args.device, precision, trust),
         )
+        identity = self._agreed(scorer, given, (train_tokens, eval_tokens), args)
         prepared = prepare(
             score(scorer, train_tokens, eval_tokens, shaping=self._shaping, beta=args.beta),
             scorer,
@@ -185,10 +189,22 @@ class TGDPOTrainer(Trainer):
         self._buffers = {"train": MetricBuffer(), "eval": MetricBuffer()}
         self._clock = StepClock()
         self.add_callback(self._clock)
-        self.add_callback(JsonlLog(self._folder.log))
+        self._be_durable(
+            self._folder, self._buffers["train"], with_keys(identity, scorer.keys), allow_changed
+        )
         if judging:
             self.add_callback(JudgePolicy(judging, tokenizer, self.log, compared))
         replace_progress_bar(self)
+
+    def _agreed(
+        self, scorer: Scorer, policy: Policy, pairs: Any, args: TGDPOConfig
+    ) -> dict[str, Any]:
+        """Return what decides the run's numbers, when all processes agree on it."""
+        identity = run_identity(args, scorer, policy, pairs=pairs, shaping=self._shaping)
+        require_same_run(identity)
+        require_shared_folder(scorer.settings.store, "the store (TGDPO_STORE)")
+        require_shared_folder(self._folder.path, "the run folder (output_dir)")
+        return identity
 
     def _attach_engine(self, tokens: TokenTable) -> None:
         """Put the engine into the model's forward, and note for run.json what it chose."""
@@ -330,7 +346,7 @@ class TGDPOTrainer(Trainer):
         if self.args.sft_weight:
             sft = sft_loss(policy_logps, row.pair_ids, row.is_chosen, num_pairs=row.num_pairs)
             losses = losses + self.args.sft_weight * sft
-        require_finite(losses, batch, self.state.global_step)
+        self._numbers.add(batch, policy_logps, losses)
         metrics = pair_metrics(batch, policy_logps.detach(), loss, losses, beta=self.args.beta)
         return losses.sum(), metrics
 
@@ -344,6 +360,7 @@ class TGDPOTrainer(Trainer):
         """Return the mean loss of a batch of scored pairs (``{"pairs": [...]}``)."""
         rows, _ = make_rows(inputs["pairs"], self._engine, self._tokens_per_row)
         total = torch.stack([self._row_loss(model, batch)[0] for batch in rows]).sum()
+        self._require_finite_evaluation()
         mean = total / len(inputs["pairs"])
         return (mean, None) if return_outputs else mean
 
@@ -358,6 +375,7 @@ class TGDPOTrainer(Trainer):
         rows, order = make_rows(inputs["pairs"], self._engine, self._tokens_per_row)
         with torch.no_grad(), self.compute_loss_context_manager():
             parts = [self._row_loss(model, batch) for batch in rows]
+        self._require_finite_evaluation()
         metrics = torch.cat([metrics for _, metrics in parts])
         # Back in the order of the data, and gathered at once: only here is it known which rows at
         # the end of the last batch are repeats.
@@ -411,68 +429,51 @@ class TGDPOTrainer(Trainer):
             UsageError: the output folder holds another run, or files that no run wrote.
             NumericError: the loss is not finite.
         """
-        if self.is_world_process_zero():  # the others may come when it has begun to write
-            self._folder.require_free(
-                resume=bool(resume_from_checkpoint), overwrite=self.args.overwrite
-            )
-        if resume_from_checkpoint is True:
-            resume_from_checkpoint = self._newest_checkpoint()
-        if resume_from_checkpoint:
-            self._folder.require_resumable(Path(resume_from_checkpoint))
-        arguments = (resume_from_checkpoint, trial, ignore_keys_for_eval)
-        if not self.is_world_process_zero():
-            return self._train_and_save(*arguments)
-        if self.args.overwrite and not resume_from_checkpoint:
+        resumes, overwrites = bool(resume_from_checkpoint), self.args.overwrite
+        by_first(lambda: self._folder.require_free(resume=resumes, overwrite=overwrites))
+        with contextlib.ExitStack() as stack:
+            self._stop = stack.enter_context(stop_signals())
+            if self.is_world_process_zero():
+                stack.enter_context(held(self._folder.path))
+            resumption = self._resumption(resume_from_checkpoint)
+            checkpoint = str(resumption.checkpoint) if resumption.checkpoint else None
+            arguments = (checkpoint, trial, ignore_keys_for_eval)
+            if not self.is_world_process_zero():
+                return self._train_and_save(*arguments)
+            output = self._recorded(resumption, resumes, *arguments)
+        if self.args.push_to_hub:
+            self.push_to_hub()
+        return output
+
+    def _recorded(self, resumption: Resumption, resumes: bool, *arguments: Any) -> Any:
+        """Train as the process that keeps the run's record."""
+        if self.args.overwrite and not resumes:
             self._folder.clear()
-        with self._folder.running({**environment(), **self._facts, **seeds(self.args)}) as note:
+        facts = {**environment(), **self._facts, **seeds(self.args), **self._folder.past(resumes)}
+        if resumes:
+            facts["resumes"] = [*facts.get("resumes", ()), resumption.record()]
+        with self._folder.running(facts) as note:
             if self._config_yaml:
-                self._folder.write_text("config.yaml", self._config_yaml)
+                self._folder.write_config("config.yaml", self._config_yaml)
             else:
-                self._folder.write_text("settings.yaml", settings_yaml(self.args))
+                self._folder.write_config("settings.yaml", settings_yaml(self.args))
             output = self._train_and_save(*arguments)
             metrics = last_metrics(self.state.log_history)
             card = model_card(self._folder.path.name, self.args, self._facts, metrics)
             self._folder.commit_model(card)
             note(metrics=metrics, global_step=self.state.global_step)
             self._folder.write_text("README.md", card)
-        if self.args.push_to_hub:
-            self.push_to_hub()
         return output
-
-    def _newest_checkpoint(self) -> str | None:
-        """Return the checkpoint that a run goes on from; None, with a word, where there is none."""
-        newest = self._folder.last_checkpoint()
-        if newest is None and self.is_world_process_zero():
-            logger.warning(
-                "%s holds no checkpoint to resume: the run starts from the beginning.",
-                self._folder.path,
-            )
-        return str(newest) if newest else None
 
     def _train_and_save(self, *arguments: Any) -> Any:
         """Train and write the model; every process takes part, sharded weights are gathered."""
         try:
-            output = super().train(*arguments)
+            output = self._train_durably(*arguments)
         finally:
             if self._online:
                 self._online.close()
-        self.save_model(str(self._folder.staged_model))
+        self._save_final_model(self._folder.staged_model)
         return output
-
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """Write a checkpoint; say where, if the disk does not take it."""
-        try:
-            super()._save_checkpoint(model, trial)
-        except Exception as error:
-            known = translated(error)
-            if not isinstance(known, StoreError):
-                raise
-            kept = self._folder.last_checkpoint()
-            raise CheckpointError(
-                f"The checkpoint of step {self.state.global_step} could not be written to "
-                f"{self._folder.checkpoints}: {known} Go on with --resume from "
-                f"{kept.name if kept else 'the beginning: there is no checkpoint yet'}."
-            ) from error
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Write model and tokenizer to a folder (default: the run's ``model/``); push nothing."""

@@ -57,6 +57,11 @@ if TYPE_CHECKING:
     "--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Any key, of all cells."
 )
 @click.option("--output-dir", help="The ablation folder.  [default: runs/NAME]")
+@click.option(
+    "--trust-remote-code",
+    is_flag=True,
+    help="Run code that model repositories bring, where the recipe asks for it.",
+)
 @click.option("--quick", is_flag=True, help="The form of about a minute that the file has.")
 @click.option(
     "--jobs", type=click.IntRange(min=1), help="Cells at a time.  [default: one a GPU, or a core]"

@@ -38,9 +38,10 @@ def command(session: Session, /, describe: bool, as_json: bool, **options: Any) 
     """Fill the store of per-token values, without training.
 
     Takes the options of `tgdpo train`; what is stored already is not computed again, so that an
-    interrupted run goes on where it stopped. Start it with `accelerate launch -m tgdpo_cli.main
-    score ...` to share the work between processes of one machine or job, or with `--executor ray`
-    to share it between the nodes of a Ray cluster; a node that is lost costs the batch it was in.
+    interrupted run (SIGTERM, Ctrl-C: exit code 75) goes on where it stopped. Start it with
+    `accelerate launch -m tgdpo_cli.main score ...` to share the work between processes of one
+    machine or job, or with `--executor ray` to share it between the nodes of a Ray cluster; a node
+    that is lost costs the batch it was in.
     """
     _refuse_useless(options)
     recipe = recipe_from(options, needs_output=False)
@@ -52,10 +53,12 @@ def command(session: Session, /, describe: bool, as_json: bool, **options: Any) 
     from tgdpo_core.preparation.reading import read
     from tgdpo_core.preparation.scoring import fill_store, is_first_process
     from tgdpo_core.preparation.tokens import tokenize
+    from tgdpo_core.training.durability.signals import stopping_is
 
     is_first = is_first_process(plan)
     tokens = tokenize(plan, read(plan), show=show_data if is_first and not as_json else None)
-    with _cluster(session, plan, options) as cluster:
+    kept = "What was scored is kept; the same command goes on from there."
+    with stopping_is(kept), _cluster(session, plan, options) as cluster:
         scorer = fill_store(plan, tokens, cluster.on if cluster else None)
     totals = scorer.totals()
     diagnostics = prepare_plan(plan, tokens)[0].diagnostics if describe else None

@@ -1,11 +1,13 @@
 """``tgdpo train``: the main job."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tgdpo_cli.main import Session
 from tgdpo_cli.output import (
+    echo,
     print_json,
     quiet_libraries,
     show_data,
@@ -23,6 +25,13 @@ if TYPE_CHECKING:
 @click.option("--resume", is_flag=True, help="Continue from the newest checkpoint of the run.")
 @click.option("--overwrite", is_flag=True, help="Replace a run that the folder holds.")
 @click.option(
+    "--allow-changed",
+    "allow_changed",
+    multiple=True,
+    metavar="KEY",
+    help="With --resume: this may differ from the saved run (learning_rate, data, versions, ..).",
+)
+@click.option(
     "--dry-run",
     is_flag=True,
     help="Score (what is stored is reused) and describe; train nothing, write no run folder.",
@@ -30,7 +39,14 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="With --dry-run: print JSON.")
 @click.pass_obj
 def command(
-    session: Session, /, resume: bool, overwrite: bool, dry_run: bool, as_json: bool, **options: Any
+    session: Session,
+    /,
+    resume: bool,
+    overwrite: bool,
+    allow_changed: Sequence[str],
+    dry_run: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Train a model on preference pairs, with token rewards from a plugin.
 
@@ -42,9 +58,14 @@ def command(
 
     Reference log-probs and token rewards are computed once, before training, and stored: a second
     run that changes only learning rate, alpha, beta or output folder computes nothing again.
+
+    SIGTERM, SIGINT (Ctrl-C) or SIGHUP: the step is finished and saved, exit code 75; again: stop at
+    once. --resume goes on from the newest whole checkpoint, exactly (docs/reliability.md).
     """
     if resume and overwrite:
         raise click.UsageError("--resume and --overwrite exclude each other.")
+    if allow_changed and not resume:
+        raise click.UsageError("--allow-changed says what --resume may change; give both.")
     recipe = recipe_from(options)
     if not dry_run:
         from tgdpo_core.training.run_folder import require_free
@@ -59,8 +80,10 @@ def command(
     if dry_run:
         _dry_run(plan, as_json)
         return
-    folder = run.train(plan, resume=resume, overwrite=overwrite, show=show_data)
-    click.echo(f"Done: {folder.path} (model in {folder.model}, metrics in {folder.log})")
+    folder = run.train(
+        plan, resume=resume, overwrite=overwrite, allow_changed=allow_changed, show=show_data
+    )
+    echo(f"Done: {folder.path} (model in {folder.model}, metrics in {folder.log})")
 
 
 def _dry_run(plan: "Plan", as_json: bool) -> None:

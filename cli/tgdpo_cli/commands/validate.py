@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from tgdpo_cli.main import Session
-from tgdpo_cli.output import print_json, show_data
+from tgdpo_cli.output import echo, print_json, show_data
 from tgdpo_cli.recipe_options import recipe_from, recipe_options
 
 
@@ -36,9 +36,9 @@ def command(session: Session, /, as_json: bool, **options: Any) -> None:
         print_json({"model": plan.model, **reports})
         return
     show_data(pairs.train.report, evaluation)
-    click.echo(f"Model: {plan.model}")
+    echo(f"Model: {plan.model}")
     for source in plan.sources:
-        click.echo(f"Reward: {source}, weight {source.weight:g}")
-    click.echo(f"Shaping: {plan.shaping[0]} {plan.shaping[1].options()}")
-    click.echo("Not looked at: lengths, chat template, special tokens (train --dry-run does).")
+        echo(f"Reward: {source}, weight {source.weight:g}")
+    echo(f"Shaping: {plan.shaping[0]} {plan.shaping[1].options()}")
+    echo("Not looked at: lengths, chat template, special tokens (train --dry-run does).")
     click.echo("Valid.")

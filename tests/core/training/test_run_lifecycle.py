@@ -64,6 +64,7 @@ def test_a_finished_run_folder_is_complete(done: TGDPOTrainer) -> None:
         "logs",
         "model",
         "checkpoints",
+        ".lock",
     }
 
 
@@ -173,8 +174,6 @@ def test_a_resumed_run_leaves_the_same_log(
     two_runs: tuple[Path, Path], log_rows: Callable[..., Rows]
 ) -> None:
     expected, found = (log_rows(folder) for folder in two_runs)
-    for row in (expected[-1], found[-1]):
-        del row["train_loss"]  # transformers sums it over the steps of one process
     assert found == expected
 
 
@@ -305,9 +304,8 @@ def test_the_weights_stay_finite_when_a_later_loss_is_not(
     class Break(TrainerCallback):
         def on_step_begin(self, args: Any, state: Any, *others: Any, **kwargs: Any) -> None:
             if state.global_step == 2:
-                trainer.train_dataset._reference = lambda pair: torch.full(
-                    (pair.num_response_tokens,), torch.nan
-                )
+                embeddings = trainer.model.get_input_embeddings()
+                embeddings.register_forward_hook(lambda module, ids, out: out * torch.nan)
 
     trainer = make_trainer(callbacks=[Break()], num_train_epochs=4)
     with pytest.raises(NumericError, match="at step"):

@@ -1,0 +1,146 @@
+"""Numbers that are not finite: found before the update, kept for a look, never saved."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors.torch import save_file
+
+from tgdpo_core.training.batches import PairBatch
+from tgdpo_core.training.durability.free_space import local
+
+_SHOWN = 5
+
+
+class RowPart(NamedTuple):
+    """A row of the step and what came out of it.
+
+    Attributes:
+        batch: the pairs.
+        policy_logps: [N] log pi of the response tokens.
+        losses: [P] a pair's loss each.
+    """
+
+    batch: PairBatch
+    policy_logps: torch.Tensor
+    losses: torch.Tensor
+
+
+class StepNumbers:
+    """The rows of the step that goes on, until they are known to be finite.
+
+    Args:
+        folder: where a bad step is kept (``failure/`` of the run folder).
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._parts: list[RowPart] = []
+
+    def add(self, batch: PairBatch, policy_logps: torch.Tensor, losses: torch.Tensor) -> None:
+        """Keep a row; nothing is copied off the device."""
+        self._parts.append(RowPart(batch, policy_logps.detach(), losses.detach()))
+
+    def clear(self) -> None:
+        """Forget the rows."""
+        self._parts = []
+
+    def bad_loss(self, step: int, then: str) -> str | None:
+        """Return a sentence about the first loss that is not finite; None if all are.
+
+        Args:
+            step: optimizer steps done.
+            then: what happens now.
+        """
+        parts = self._parts
+        if not parts or bool(torch.stack([p.losses.isfinite().all() for p in parts]).all()):
+            return None
+        part = next(p for p in parts if not bool(p.losses.isfinite().all()))
+        first = int(torch.nonzero(~part.losses.isfinite()).flatten()[0])
+        weights = part.batch.weights
+        return (
+            f"The loss of {part.batch.where[first]} is {part.losses[first].item()} at step {step}; "
+            f"{then}. Token weights of the batch: {weights.min().item():.3g} to "
+            f"{weights.max().item():.3g}. Look at the learning rate, beta and the token rewards."
+        )
+
+    def keep(self, step: int, rank: int, reason: str, model: torch.nn.Module) -> Path:
+        """Write the rows of the step to the run folder and return where.
+
+        ``rank-R.json`` says which rows with which losses, and which parameters and gradients are
+        not finite; ``rank-R.safetensors`` has ids, log-probs, rewards and weights per token.
+        """
+        place = self._folder / f"step-{step}"
+        place.mkdir(parents=True, exist_ok=True)
+        document = {
+            "step": step,
+            "reason": reason,
+            "rows": [
+                {"row": i, "where": where, "loss": repr(loss)}
+                for i, part in enumerate(self._parts)
+                for where, loss in zip(part.batch.where, part.losses.tolist(), strict=True)
+            ],
+            "parameters": bad_parameters(model),
+            "gradients": bad_gradients(model),
+        }
+        (place / f"rank-{rank}.json").write_text(json.dumps(document, indent=1) + "\n")
+        tensors = {
+            f"{i}.{name}": value.cpu().contiguous()
+            for i, part in enumerate(self._parts)
+            for name, value in _tensors(part).items()
+        }
+        if tensors:
+            save_file(tensors, place / f"rank-{rank}.safetensors")
+        return place
+
+
+def bad_parameters(model: torch.nn.Module) -> list[str]:
+    """Return the names of parameters that are not finite in this process."""
+    return _bad(model.named_parameters())
+
+
+def bad_gradients(model: torch.nn.Module) -> list[str]:
+    """Return the names of parameters whose gradient is not finite in this process."""
+    return _bad((n, p.grad) for n, p in model.named_parameters() if p.grad is not None)
+
+
+def bad_states(optimizer: Any) -> list[str]:
+    """Return the names of optimizer states that are not finite in this process."""
+    states = enumerate(optimizer.state.values()) if optimizer is not None else ()
+    return _bad(
+        (f"{name} of parameter {i}", value)
+        for i, state in states
+        for name, value in state.items()
+        if isinstance(value, torch.Tensor) and value.is_floating_point()
+    )
+
+
+def shown(names: Sequence[str]) -> str:
+    """Return the first names, and how many there are."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def _bad(named: Iterator[tuple[str, Any]]) -> list[str]:
+    items = [(name, local(value.detach())) for name, value in named]
+    if not items:
+        return []
+    # One look at the device for all of them.
+    finite = torch.stack([value.isfinite().all() for _, value in items]).tolist()
+    return [name for (name, _), is_finite in zip(items, finite, strict=True) if not is_finite]
+
+
+def _tensors(part: RowPart) -> dict[str, torch.Tensor]:
+    batch, row = part.batch, part.batch.row
+    return {
+        "losses": part.losses,
+        "policy_logps": part.policy_logps,
+        "reference_logps": batch.reference_logps,
+        "token_rewards": batch.token_rewards,
+        "weights": batch.weights,
+        "pair_ids": row.pair_ids,
+        "is_chosen": row.is_chosen,
+        "input_ids": row.input_ids,
+    }

@@ -1,0 +1,482 @@
+"""transformers' training loop with saves that survive, numbers that stop it, and stops that save.
+
+What a step computes is left to the subclass.
+"""
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from transformers import Trainer, TrainerCallback
+
+from tgdpo_core.errors import CheckpointError, NumericError, Preempted
+from tgdpo_core.training.callbacks import JsonlLog
+from tgdpo_core.training.durability.agreement import (
+    any_flag,
+    by_first,
+    first_message,
+    from_first,
+)
+from tgdpo_core.training.durability.checkpoints import Checkpoints
+from tgdpo_core.training.durability.disk_errors import fitting, is_disk_error
+from tgdpo_core.training.durability.free_space import checkpoint_bytes, require_space
+from tgdpo_core.training.durability.hang_watch import HangWatch
+from tgdpo_core.training.durability.manifest import damage, seal
+from tgdpo_core.training.durability.numeric_guard import (
+    StepNumbers,
+    bad_gradients,
+    bad_parameters,
+    bad_states,
+    shown,
+)
+from tgdpo_core.training.durability.resume_guard import (
+    apply_changes,
+    hyperparameters,
+    write_identity,
+)
+from tgdpo_core.training.durability.resumption import Resumption, choose
+from tgdpo_core.training.durability.running_sums import RunningSums, read_sums
+from tgdpo_core.training.durability.signals import StopRequested, StopSignals
+from tgdpo_core.training.metrics import MetricBuffer
+from tgdpo_core.training.run_folder import RunFolder
+
+# A loss scale of 2^16 is spent after 16 halvings: an overflow that stays is one of the model.
+_MOST_OVERFLOWS = 32
+
+
+class DurableTrainer(Trainer):
+    """A ``transformers.Trainer`` that can be stopped, killed and resumed.
+
+    A subclass calls ``_be_durable`` when it is built, adds rows to ``_numbers`` at every step, and
+    sets ``_stop`` while it trains.
+    """
+
+    args: Any
+    model: Any
+
+    _stop: StopSignals | None = None
+    _resumed: Path | None = None
+    _changed: Collection[str] = ()
+    _is_epoch_end = False
+    _closes_epoch = False
+    _in_evaluation = False
+    _stop_agreed = False
+    _saved_at = -1
+    _overflows = 0
+    _last_norm: float | None = None
+    _last_rate: float | None = None
+
+    def _be_durable(
+        self,
+        folder: RunFolder,
+        train_buffer: MetricBuffer,
+        identity: Mapping[str, Any],
+        allowed: Collection[str],
+    ) -> None:
+        """Take over what outlives a step.
+
+        Args:
+            folder: of the run.
+            train_buffer: metrics since the last log row.
+            identity: what decides the run's numbers (``run_identity``).
+            allowed: what of it may differ from the run that is resumed.
+        """
+        self._allowed = allowed
+        self._checkpoints = Checkpoints(folder.checkpoints)
+        self._numbers = StepNumbers(folder.failure)
+        self._log = JsonlLog(folder.log)
+        self._train_buffer = train_buffer
+        self._identity = identity
+        self._watch = HangWatch(self.args.ddp_timeout) if self.args.world_size > 1 else None
+        self.add_callback(self._log)
+        self.add_callback(_Place(self))
+        if self._watch:
+            self.add_callback(self._watch)
+
+    def _resumption(self, asked: str | bool | None) -> Resumption:
+        """Return what the run goes on from; every process must call this."""
+        if not asked:
+            return Resumption()
+        found: Resumption = by_first(
+            lambda: choose(self._checkpoints, asked, self._identity, self._allowed)
+        )
+        self._resumed, self._log.resumed_size = found.checkpoint, found.log_bytes
+        self._changed = {d.key.partition(".")[0] for d in found.differences}
+        return found
+
+    def _train_durably(self, *arguments: Any) -> Any:
+        """Run transformers' loop; a stop signal outside its epochs ends it, too."""
+        try:
+            return super().train(*arguments)
+        except StopRequested as error:
+            name = self._stop.received if self._stop else None
+            raise Preempted(
+                f"Stopped by {name} before the first step. Go on with --resume."
+            ) from error
+        finally:
+            if self._watch:
+                self._watch.stop()
+
+    def _save_final_model(self, folder: Path) -> None:
+        """Write the model, if it is finite; every process takes part."""
+        self._require_finite_state(with_optimizer=False)
+        if self.is_fsdp_enabled:
+            self.accelerator.state.fsdp_plugin.set_state_dict_type("FULL_STATE_DICT")
+        needed = checkpoint_bytes(self.model, None)
+        self._raise_together(self._attempt_space(folder, needed, "The model"))
+        self.save_model(str(folder))
+        if self.args.should_save:
+            seal(folder, {"step": self.state.global_step, "versions": _versions(self._identity)})
+
+    # -- saving -----------------------------------------------------------------------------------
+
+    def _save_checkpoint(self, model: Any, trial: Any, **pending: bool) -> None:
+        """Write a checkpoint aside, then make it one in one step.
+
+        Args:
+            model: as wrapped for training.
+            trial: of a hyperparameter search; not supported.
+            pending: what the step still has to do (``RunningSums``).
+
+        Raises:
+            NumericError: weights or optimizer state are not finite; nothing is written.
+            CheckpointError: there is no room, or writing failed; what was saved before is kept.
+        """
+        step = self.state.global_step
+        self._require_finite_state(with_optimizer=True)
+        self.store_flos()
+        self._name_best(step)
+        self._raise_together(self._staged(step) if self.args.should_save else None)
+        folder = self._checkpoints.folder / f".staged-checkpoint-{step}"
+        self._raise_together(self._attempt(step, lambda: self._write_parts(folder, pending)))
+        commit = lambda: self._commit(step) if self.args.should_save else None  # noqa: E731
+        self._raise_together(self._attempt(step, commit))
+        self._saved_at = step
+
+    def _commit(self, step: int) -> None:
+        path = self._checkpoints.commit(step, {"versions": _versions(self._identity)})
+        best = self.state.best_model_checkpoint
+        self._checkpoints.rotate(
+            self.args.save_total_limit, newest=path, keep=Path(best) if best else None
+        )
+
+    def _attempt(self, step: int, write: Callable[[], None]) -> str | None:
+        """Write; return why that failed, if the disk did."""
+        try:
+            write()
+        except (OSError, RuntimeError, SafetensorError) as error:
+            if not is_disk_error(error):
+                raise
+            with contextlib.suppress(OSError):
+                self._checkpoints.discard(step)
+            return (
+                f"The checkpoint of step {step} could not be written to "
+                f"{self._checkpoints.folder}: {error}. What was saved before is kept; make room, "
+                "then go on with --resume."
+            )
+        return None
+
+    def _staged(self, step: int) -> str | None:
+        """Make the folder to write to; return why that cannot be."""
+        what = f"The checkpoint of step {step}"
+        needed = checkpoint_bytes(self.model, None if self.args.save_only_model else self.optimizer)
+        error = self._attempt_space(self._checkpoints.folder, needed, what)
+        return error or self._attempt(step, lambda: self._stage(step))
+
+    def _stage(self, step: int) -> None:
+        self._checkpoints.stage(step)
+
+    def _attempt_space(self, folder: Path, needed: int, what: str) -> str | None:
+        """Return why something does not fit on the disk, if it does not."""
+        # Sharded states are of about the same size everywhere.
+        share = self.args.world_size if self.is_fsdp_enabled else 1
+        try:
+            require_space(folder, needed * share, what)
+        except (CheckpointError, OSError) as error:
+            return str(error)
+        return None
+
+    def _write_parts(self, folder: Path, pending: Mapping[str, bool]) -> None:
+        self.save_model(str(folder), _internal_call=True)
+        if not self.args.save_only_model:
+            self._save_optimizer_and_scheduler(str(folder))
+            self._save_scaler(str(folder))
+            self._save_rng_state(str(folder))
+        RunningSums(
+            total_loss=self._total_loss_scalar,
+            last_logged=self._globalstep_last_logged,
+            step_loss=self._tr_loss.item(),
+            grad_norm=self._last_norm,
+            learning_rate=self._last_rate,
+            log_bytes=self._log.size() if self.args.should_save else 0,
+            **{"at_epoch_end": self._closes_epoch, **pending},
+        ).write(folder, self.args.process_index, self._train_buffer.rows())
+        if self.args.should_save:
+            write_identity(folder, self._identity)
+            self._note_callbacks()
+            self.state.save_to_json(str(folder / "trainer_state.json"))
+
+    def _note_callbacks(self) -> None:
+        """Put the states of callbacks into the trainer state, as transformers does."""
+        from transformers.trainer_callback import ExportableState
+
+        for callback in [*self.callback_handler.callbacks, self.control]:
+            if isinstance(callback, ExportableState):
+                name = type(callback).__name__
+                kept: Any = self.state.stateful_callbacks
+                state = callback.state()
+                if isinstance(kept[name], list):
+                    kept[name].append(state)
+                else:
+                    kept[name] = state
+
+    def _name_best(self, step: int) -> None:
+        """Note where the best checkpoint is: among the saved ones, or the one about to be."""
+        best = self.state.best_global_step
+        if best:
+            path = self._checkpoints.folder / f"checkpoint-{best}"
+            if best == step or path.is_dir():
+                self.state.best_model_checkpoint = str(path)
+
+    def _load_best_model(self) -> None:
+        """Load the best checkpoint, if it is what was saved."""
+        best = Path(str(self.state.best_model_checkpoint))
+        wrong = from_first(damage(best) if self.args.process_index == 0 else None)
+        if wrong:
+            raise CheckpointError(
+                f"The best checkpoint cannot be loaded: {best}: {'; '.join(wrong[:3])}. Continue "
+                "with --resume and training.load_best_model_at_end=false to keep the last weights."
+            )
+        super()._load_best_model()
+
+    # -- resuming ---------------------------------------------------------------------------------
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """Load weights; say so where they do not fit."""
+        with fitting(resume_from_checkpoint):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """Load their states, but for what was allowed to change."""
+        if checkpoint is None:
+            return
+        fresh = hyperparameters(self.optimizer)
+        base_rates = list(getattr(self.lr_scheduler, "base_lrs", []))
+        for group, rate in zip(fresh, base_rates, strict=False):
+            group.setdefault("initial_lr", rate)
+        with fitting(checkpoint):
+            super()._load_optimizer_and_scheduler(checkpoint)
+        apply_changes(self.optimizer, self.lr_scheduler, fresh, self._changed)
+
+    def _run_epoch(self, model: Any, *args: Any, **kwargs: Any) -> None:
+        """Run an epoch, or what is left of it; a stop signal ends it with a checkpoint."""
+        try:
+            self._finish_resumed_step(model)
+            if self.state.global_step >= self.state.max_steps:  # resumed when all was done
+                self.control.should_training_stop = True
+                return
+            super()._run_epoch(model, *args, **kwargs)
+        except StopRequested as error:
+            due = {"evaluate": True, "save": bool(self.control.should_save)}
+            self._preempted(model, due if self._in_evaluation else {}, error)
+
+    def _finalize_training(self, *args: Any) -> Any:
+        """End the run; one that was resumed at its last step has to end that step first."""
+        self._finish_resumed_step(self.model_wrapped)
+        output = super()._finalize_training(*args)
+        # transformers divides by the steps of this process; the sum is over all of them.
+        return output._replace(training_loss=self._mean_loss())
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log a row; the loss of the whole run is that of all its processes' lives."""
+        if "train_loss" in logs:
+            logs["train_loss"] = self._mean_loss()
+        super().log(logs, start_time)
+
+    def _mean_loss(self) -> float:
+        return self._total_loss_scalar / max(self.state.global_step, 0.001)
+
+    def _finish_resumed_step(self, model: Any) -> None:
+        """Take up the sums of the checkpoint, and do what was still due when it was saved."""
+        if self._resumed is None:
+            return
+        folder, self._resumed = self._resumed, None
+        found = read_sums(folder, self.args.process_index)
+        if found is None:  # saved by fewer processes
+            return
+        sums, rows = found
+        if len(rows):
+            self._train_buffer.add(rows.to(self.args.device))
+        self._tr_loss += sums.step_loss
+        self._saved_at = self.state.global_step
+        self._total_loss_scalar = sums.total_loss
+        self._globalstep_last_logged = sums.last_logged
+        self._last_norm, self._last_rate = sums.grad_norm, sums.learning_rate
+        self._is_epoch_end = sums.at_epoch_end
+        if sums.evaluate:
+            self.control.should_evaluate, self.control.should_save = True, sums.save
+            self._close(model)
+        if not sums.at_epoch_end and self._stands_at_epoch_end():
+            self.control = self.callback_handler.on_epoch_end(self.args, self.state, self.control)
+            self._close(model)
+
+    def _stands_at_epoch_end(self) -> bool:
+        steps = self._steps_per_epoch
+        return self.state.global_step >= self.state.max_steps or self.state.global_step % steps == 0
+
+    def _init_training_state(self, max_steps: int, num_update_steps_per_epoch: int, *a: Any) -> Any:
+        """Note how long an epoch is."""
+        self._steps_per_epoch = max(1, num_update_steps_per_epoch)
+        return super()._init_training_state(max_steps, num_update_steps_per_epoch, *a)
+
+    def _close(self, model: Any) -> None:
+        left = (self._last_norm, model, None, 0, None, time.time())
+        self._maybe_log_save_evaluate(self._tr_loss, *left, learning_rate=self._last_rate)
+
+    # -- numbers ----------------------------------------------------------------------------------
+
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        """Return the gradient norm; stop every process before the update if it is not finite."""
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        step = self.state.global_step
+        bad = self._numbers.bad_loss(step, "training stops before the update")
+        self._last_norm = float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
+        if bad is None:
+            bad = self._bad_gradient(model, self._last_norm)
+        is_bad, self._stop_agreed = any_flag(
+            [bad is not None, self._is_told_to_stop()], self.args.device
+        )
+        if is_bad:
+            self._fail(bad)
+        self._numbers.clear()
+        return norm
+
+    def _bad_gradient(self, model: Any, norm: float) -> str | None:
+        """Return a sentence about a gradient that is not finite, or None."""
+        if math.isfinite(norm):
+            self._overflows = 0
+            return None
+        if getattr(self.accelerator, "scaler", None) is not None:
+            # With float16 the scaler leaves out such a step and lowers its scale.
+            self._overflows += 1
+            if self._overflows < _MOST_OVERFLOWS:
+                return None
+        names = bad_gradients(model)
+        return (
+            f"The gradient norm is {norm} at step {self.state.global_step}, all losses are finite; "
+            "training stops before the update. Gradients that are not finite: "
+            f"{shown(names) or 'none; their squares overflow'}. Look at the learning rate, at "
+            "training.max_grad_norm and at the size of token weights."
+        )
+
+    def _require_finite_state(self, *, with_optimizer: bool) -> None:
+        """Stop every process if weights or optimizer state are not finite."""
+        bad = None
+        step = self.state.global_step
+        if names := bad_parameters(self.model):
+            bad = f"{shown(names)}: weights are not finite after step {step}; they are not saved"
+        elif with_optimizer and (names := bad_states(self.optimizer)):
+            bad = f"{shown(names)}: not finite after step {step}; nothing is saved"
+        if any_flag([bad is not None], self.args.device)[0]:
+            self._fail(bad and f"{bad}. Lower the learning rate, or set training.max_grad_norm.")
+
+    def _require_finite_evaluation(self) -> None:
+        """After an evaluation batch: stop every process if a loss is not finite, or if told to."""
+        bad = self._numbers.bad_loss(self.state.global_step, "evaluation stops")
+        flags = [bad is not None, self._is_told_to_stop()]
+        is_bad, stops = any_flag(flags, self.args.device)
+        if is_bad:
+            self._fail(bad)
+        self._numbers.clear()
+        if stops:
+            raise StopRequested
+
+    def _fail(self, bad: str | None) -> None:
+        """Raise the first message on every process, when each has written what it saw."""
+        message = first_message(bad)
+        place = self._numbers.keep(
+            self.state.global_step, self.args.process_index, bad or str(message), self.model
+        )
+        self._numbers.clear()
+        raise NumericError(f"{message} The batch is kept in {place}.")
+
+    # -- stopping ---------------------------------------------------------------------------------
+
+    def _is_told_to_stop(self) -> bool:
+        return self._stop is not None and self._stop.received is not None
+
+    def _maybe_log_save_evaluate(self, *args: Any, **kwargs: Any) -> None:
+        """Log, evaluate and save as it is due; then stop, if that was asked for."""
+        model = args[2]
+        self._last_rate = kwargs.get("learning_rate")
+        self._closes_epoch = self._is_epoch_end
+        if self.control.should_log:
+            self._require_finite_state(with_optimizer=False)
+        stops = self._stops_now()
+        if stops and self.control.should_evaluate:
+            due = {"evaluate": True, "save": bool(self.control.should_save)}
+            self.control.should_evaluate = False
+            self.control.should_save = False
+            super()._maybe_log_save_evaluate(*args, **kwargs)
+            self._preempted(model, due)
+        super()._maybe_log_save_evaluate(*args, **kwargs)
+        if stops:
+            self._preempted(model, {})
+
+    def _stops_now(self) -> bool:
+        """Return whether every process stops after this step; they agreed before the update."""
+        if self._stop_agreed or not (self._is_epoch_end or self.control.should_evaluate):
+            return self._stop_agreed
+        return any_flag([self._is_told_to_stop()], self.args.device)[0]
+
+    def _evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """Evaluate; a stop within it is known as such."""
+        self._in_evaluation = True
+        result = super()._evaluate(*args, **kwargs)
+        self._in_evaluation = False
+        return result
+
+    def _preempted(
+        self, model: Any, due: Mapping[str, bool], cause: BaseException | None = None
+    ) -> None:
+        """Save, if the step is not saved yet, and raise ``Preempted``."""
+        self._in_evaluation = False
+        self._numbers.clear()
+        step = self.state.global_step
+        if step and (due or self._saved_at != step):
+            self._save_checkpoint(model, None, **due)
+        name = self._stop.received if self._stop else None
+        saved = f"checkpoint-{step} is saved" if step else "nothing was trained yet"
+        raise Preempted(
+            f"Stopped by {name or 'a signal to another process'} after step {step}; {saved}. Go on "
+            "with --resume."
+        ) from cause
+
+    def _raise_together(self, error: str | None) -> None:
+        """Raise ``CheckpointError`` on every process if the first has one."""
+        if any_flag([error is not None], self.args.device)[0]:
+            raise CheckpointError(first_message(error))
+
+
+class _Place(TrainerCallback):
+    """Tells the trainer whether it is in an epoch or at its end."""
+
+    def __init__(self, trainer: DurableTrainer) -> None:
+        self._trainer = trainer
+
+    def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
+        """Within an epoch."""
+        self._trainer._is_epoch_end = self._trainer._closes_epoch = False
+
+    def on_epoch_end(self, *args: Any, **kwargs: Any) -> None:
+        """At the end of one."""
+        self._trainer._is_epoch_end = True
+
+
+def _versions(identity: Mapping[str, Any]) -> dict[str, Any]:
+    start = "versions."
+    return {k.removeprefix(start): v for k, v in identity.items() if k.startswith(start)}
