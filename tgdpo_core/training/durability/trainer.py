@@ -3,43 +3,34 @@
 What a step computes is left to the subclass.
 """
 
-import contextlib
 import math
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from transformers import Trainer, TrainerCallback
-
-from tgdpo_core.errors import CheckpointError, NumericError, Preempted
+from tgdpo_core.errors import Preempted
 from tgdpo_core.training.callbacks import JsonlLog
 from tgdpo_core.training.durability.agreement import (
     any_flag,
     by_first,
-    first_message,
-    from_first,
 )
 from tgdpo_core.training.durability.checkpoints import Checkpoints
-from tgdpo_core.training.durability.disk_errors import fitting, is_disk_error
-from tgdpo_core.training.durability.free_space import checkpoint_bytes, require_space
+from tgdpo_core.training.durability.disk_errors import fitting
+from tgdpo_core.training.durability.epoch_ends import EpochEnds
 from tgdpo_core.training.durability.hang_watch import HangWatch
-from tgdpo_core.training.durability.manifest import damage, seal
 from tgdpo_core.training.durability.numeric_guard import (
     StepNumbers,
     bad_gradients,
-    bad_parameters,
-    bad_states,
     shown,
 )
 from tgdpo_core.training.durability.resume_guard import (
     apply_changes,
     hyperparameters,
-    write_identity,
 )
 from tgdpo_core.training.durability.resumption import Resumption, choose
-from tgdpo_core.training.durability.running_sums import RunningSums, read_sums
+from tgdpo_core.training.durability.running_sums import read_sums
+from tgdpo_core.training.durability.saving import SavingTrainer
 from tgdpo_core.training.durability.signals import StopRequested, StopSignals
 from tgdpo_core.training.metrics import MetricBuffer
 from tgdpo_core.training.run_folder import RunFolder
@@ -48,27 +39,20 @@ from tgdpo_core.training.run_folder import RunFolder
 _MOST_OVERFLOWS = 32
 
 
-class DurableTrainer(Trainer):
+class DurableTrainer(SavingTrainer):
     """A ``transformers.Trainer`` that can be stopped, killed and resumed.
 
     A subclass calls ``_be_durable`` when it is built, adds rows to ``_numbers`` at every step, and
     sets ``_stop`` while it trains.
     """
 
-    args: Any
-    model: Any
-
     _stop: StopSignals | None = None
     _resumed: Path | None = None
     _changed: Collection[str] = ()
     _is_epoch_end = False
-    _closes_epoch = False
     _in_evaluation = False
     _stop_agreed = False
-    _saved_at = -1
     _overflows = 0
-    _last_norm: float | None = None
-    _last_rate: float | None = None
 
     def _be_durable(
         self,
@@ -93,7 +77,7 @@ class DurableTrainer(Trainer):
         self._identity = identity
         self._watch = HangWatch(self.args.ddp_timeout) if self.args.world_size > 1 else None
         self.add_callback(self._log)
-        self.add_callback(_Place(self))
+        self.add_callback(EpochEnds(self))
         if self._watch:
             self.add_callback(self._watch)
 
@@ -120,138 +104,6 @@ class DurableTrainer(Trainer):
         finally:
             if self._watch:
                 self._watch.stop()
-
-    def _save_final_model(self, folder: Path) -> None:
-        """Write the model, if it is finite; every process takes part."""
-        self._require_finite_state(with_optimizer=False)
-        if self.is_fsdp_enabled:
-            self.accelerator.state.fsdp_plugin.set_state_dict_type("FULL_STATE_DICT")
-        needed = checkpoint_bytes(self.model, None)
-        self._raise_together(self._attempt_space(folder, needed, "The model"))
-        self.save_model(str(folder))
-        if self.args.should_save:
-            seal(folder, {"step": self.state.global_step, "versions": _versions(self._identity)})
-
-    # -- saving -----------------------------------------------------------------------------------
-
-    def _save_checkpoint(self, model: Any, trial: Any, **pending: bool) -> None:
-        """Write a checkpoint aside, then make it one in one step.
-
-        Args:
-            model: as wrapped for training.
-            trial: of a hyperparameter search; not supported.
-            pending: what the step still has to do (``RunningSums``).
-
-        Raises:
-            NumericError: weights or optimizer state are not finite; nothing is written.
-            CheckpointError: there is no room, or writing failed; what was saved before is kept.
-        """
-        step = self.state.global_step
-        self._require_finite_state(with_optimizer=True)
-        self.store_flos()
-        self._name_best(step)
-        self._raise_together(self._staged(step) if self.args.should_save else None)
-        folder = self._checkpoints.folder / f".staged-checkpoint-{step}"
-        self._raise_together(self._attempt(step, lambda: self._write_parts(folder, pending)))
-        commit = lambda: self._commit(step) if self.args.should_save else None  # noqa: E731
-        self._raise_together(self._attempt(step, commit))
-        self._saved_at = step
-
-    def _commit(self, step: int) -> None:
-        path = self._checkpoints.commit(step, {"versions": _versions(self._identity)})
-        best = self.state.best_model_checkpoint
-        self._checkpoints.rotate(
-            self.args.save_total_limit, newest=path, keep=Path(best) if best else None
-        )
-
-    def _attempt(self, step: int, write: Callable[[], None]) -> str | None:
-        """Write; return why that failed, if the disk did."""
-        try:
-            write()
-        except (OSError, RuntimeError, SafetensorError) as error:
-            if not is_disk_error(error):
-                raise
-            with contextlib.suppress(OSError):
-                self._checkpoints.discard(step)
-            return (
-                f"The checkpoint of step {step} could not be written to "
-                f"{self._checkpoints.folder}: {error}. What was saved before is kept; make room, "
-                "then go on with --resume."
-            )
-        return None
-
-    def _staged(self, step: int) -> str | None:
-        """Make the folder to write to; return why that cannot be."""
-        what = f"The checkpoint of step {step}"
-        needed = checkpoint_bytes(self.model, None if self.args.save_only_model else self.optimizer)
-        error = self._attempt_space(self._checkpoints.folder, needed, what)
-        return error or self._attempt(step, lambda: self._stage(step))
-
-    def _stage(self, step: int) -> None:
-        self._checkpoints.stage(step)
-
-    def _attempt_space(self, folder: Path, needed: int, what: str) -> str | None:
-        """Return why something does not fit on the disk, if it does not."""
-        # Sharded states are of about the same size everywhere.
-        share = self.args.world_size if self.is_fsdp_enabled else 1
-        try:
-            require_space(folder, needed * share, what)
-        except (CheckpointError, OSError) as error:
-            return str(error)
-        return None
-
-    def _write_parts(self, folder: Path, pending: Mapping[str, bool]) -> None:
-        self.save_model(str(folder), _internal_call=True)
-        if not self.args.save_only_model:
-            self._save_optimizer_and_scheduler(str(folder))
-            self._save_scaler(str(folder))
-            self._save_rng_state(str(folder))
-        RunningSums(
-            total_loss=self._total_loss_scalar,
-            last_logged=self._globalstep_last_logged,
-            step_loss=self._tr_loss.item(),
-            grad_norm=self._last_norm,
-            learning_rate=self._last_rate,
-            log_bytes=self._log.size() if self.args.should_save else 0,
-            **{"at_epoch_end": self._closes_epoch, **pending},
-        ).write(folder, self.args.process_index, self._train_buffer.rows())
-        if self.args.should_save:
-            write_identity(folder, self._identity)
-            self._note_callbacks()
-            self.state.save_to_json(str(folder / "trainer_state.json"))
-
-    def _note_callbacks(self) -> None:
-        """Put the states of callbacks into the trainer state, as transformers does."""
-        from transformers.trainer_callback import ExportableState
-
-        for callback in [*self.callback_handler.callbacks, self.control]:
-            if isinstance(callback, ExportableState):
-                name = type(callback).__name__
-                kept: Any = self.state.stateful_callbacks
-                state = callback.state()
-                if isinstance(kept[name], list):
-                    kept[name].append(state)
-                else:
-                    kept[name] = state
-
-    def _name_best(self, step: int) -> None:
-        """Note where the best checkpoint is: among the saved ones, or the one about to be."""
-        best = self.state.best_global_step
-        if best:
-            path = self._checkpoints.folder / f"checkpoint-{best}"
-            if best == step or path.is_dir():
-                self.state.best_model_checkpoint = str(path)
-
-    def _load_best_model(self) -> None:
-        """Load the best checkpoint, if it is what was saved."""
-        best = Path(str(self.state.best_model_checkpoint))
-        wrong = from_first(damage(best) if self.args.process_index == 0 else None)
-        if wrong:
-            raise CheckpointError(
-                f"The best checkpoint cannot be loaded: {best}: {'; '.join(wrong[:3])}. Continue "
-                "with --resume and training.load_best_model_at_end=false to keep the last weights."
-            )
-        super()._load_best_model()
 
     # -- resuming ---------------------------------------------------------------------------------
 
@@ -373,17 +225,6 @@ class DurableTrainer(Trainer):
             "training.max_grad_norm and at the size of token weights."
         )
 
-    def _require_finite_state(self, *, with_optimizer: bool) -> None:
-        """Stop every process if weights or optimizer state are not finite."""
-        bad = None
-        step = self.state.global_step
-        if names := bad_parameters(self.model):
-            bad = f"{shown(names)}: weights are not finite after step {step}; they are not saved"
-        elif with_optimizer and (names := bad_states(self.optimizer)):
-            bad = f"{shown(names)}: not finite after step {step}; nothing is saved"
-        if any_flag([bad is not None], self.args.device)[0]:
-            self._fail(bad and f"{bad}. Lower the learning rate, or set training.max_grad_norm.")
-
     def _require_finite_evaluation(self) -> None:
         """After an evaluation batch: stop every process if a loss is not finite, or if told to."""
         bad = self._numbers.bad_loss(self.state.global_step, "evaluation stops")
@@ -394,15 +235,6 @@ class DurableTrainer(Trainer):
         self._numbers.clear()
         if stops:
             raise StopRequested
-
-    def _fail(self, bad: str | None) -> None:
-        """Raise the first message on every process, when each has written what it saw."""
-        message = first_message(bad)
-        place = self._numbers.keep(
-            self.state.global_step, self.args.process_index, bad or str(message), self.model
-        )
-        self._numbers.clear()
-        raise NumericError(f"{message} The batch is kept in {place}.")
 
     # -- stopping ---------------------------------------------------------------------------------
 
@@ -455,28 +287,3 @@ class DurableTrainer(Trainer):
             f"Stopped by {name or 'a signal to another process'} after step {step}; {saved}. Go on "
             "with --resume."
         ) from cause
-
-    def _raise_together(self, error: str | None) -> None:
-        """Raise ``CheckpointError`` on every process if the first has one."""
-        if any_flag([error is not None], self.args.device)[0]:
-            raise CheckpointError(first_message(error))
-
-
-class _Place(TrainerCallback):
-    """Tells the trainer whether it is in an epoch or at its end."""
-
-    def __init__(self, trainer: DurableTrainer) -> None:
-        self._trainer = trainer
-
-    def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
-        """Within an epoch."""
-        self._trainer._is_epoch_end = self._trainer._closes_epoch = False
-
-    def on_epoch_end(self, *args: Any, **kwargs: Any) -> None:
-        """At the end of one."""
-        self._trainer._is_epoch_end = True
-
-
-def _versions(identity: Mapping[str, Any]) -> dict[str, Any]:
-    start = "versions."
-    return {k.removeprefix(start): v for k, v in identity.items() if k.startswith(start)}

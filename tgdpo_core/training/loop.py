@@ -1,0 +1,221 @@
+"""The training loop: an optimizer step is the rows of its pairs, one forward and backward each."""
+
+import contextlib
+import itertools
+import math
+from typing import Any
+
+import torch
+
+from tgdpo_core.engine.losses import preference_loss, sft_loss
+from tgdpo_core.engine.policy import TokenLogps
+from tgdpo_core.errors import UsageError
+from tgdpo_core.training.batches import PairBatch, make_rows
+from tgdpo_core.training.callbacks import StepClock
+from tgdpo_core.training.limits import (
+    out_of_memory,
+    peak_memory_mib,
+)
+from tgdpo_core.training.metrics import MetricBuffer, pair_metrics
+from tgdpo_core.training.rank_rows import EpochPlace, weightless
+from tgdpo_core.training.recorded_run import RecordedRun
+
+
+class PairLoop(RecordedRun):
+    """What a step, an evaluation and a log row are, for scored pairs.
+
+    A subclass sets the attributes.
+
+    Attributes:
+        _engine: puts pairs into rows.
+        _tokens_per_row: their budget.
+        _place: which pairs of the last batch of an epoch count.
+        _buffers: metrics since the last log row, and of the running evaluation.
+        _clock: seconds of training.
+        _error_aucs: how well rewards mark known errors; logged with every row.
+    """
+
+    loss_is_scaled_for_ga = True  # training_step divides by the pairs of the optimizer step
+
+    _engine: TokenLogps
+    _tokens_per_row: int
+    _place: EpochPlace
+    _buffers: dict[str, MetricBuffer]
+    _clock: StepClock
+    _error_aucs: dict[str, float]
+
+    def evaluate(
+        self,
+        eval_dataset: Any = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> dict[str, float]:
+        """Return the metrics of the evaluation sets, or of the one with a name.
+
+        Raises:
+            UsageError: rows in place of a name: they must be scored, so the constructor takes them.
+        """
+        if eval_dataset is not None and not isinstance(eval_dataset, str):
+            raise UsageError(
+                "evaluate() takes the name of an evaluation set, no rows: give them to the "
+                "trainer, TGDPOTrainer(eval_dataset={'name': rows}), where they are scored."
+            )
+        named: Any = eval_dataset
+        metrics: dict[str, float] = super().evaluate(named, ignore_keys, metric_key_prefix)
+        return metrics
+
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse: a preference-trained model predicts no labels."""
+        raise UsageError("There is nothing to predict: see evaluate(), and tgdpo evaluate.")
+
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> Any:
+        """Return the rows of an optimizer step, and the number of its pairs over all processes.
+
+        The pairs of all micro-batches are packed together, so that accumulation costs nothing; the
+        rows go to the last micro-batch, where gradients are synchronised, and the others are empty.
+        """
+        batches = list(itertools.islice(epoch_iterator, num_batches))
+        if not batches:
+            return [], None
+        self._place.begin(epoch_iterator, self._first_batch())
+        pairs = self._place.counted(batches)
+        count = torch.tensor(len(pairs), device=device)
+        # Where all pairs of this process only fill the batch, one still keeps it in step.
+        rows, _ = make_rows(pairs or batches[0]["pairs"][:1], self._engine, self._tokens_per_row)
+        if not pairs:
+            rows = [weightless(row) for row in rows]
+        if self.is_fsdp_enabled:
+            most = int(self.accelerator.gather(torch.tensor([len(rows)], device=device)).max())
+            rows = [weightless(min(rows, key=lambda row: row.row.num_tokens))] * (
+                most - len(rows)
+            ) + rows
+        empty: list[dict[str, list[PairBatch]]] = [{"rows": []} for _ in batches[1:]]
+        total = self.accelerator.gather(count).sum() if self.args.world_size > 1 else count
+        return [*empty, {"rows": rows}], total
+
+    def _first_batch(self) -> int:
+        """Return how many batches of its epoch a resumed run has taken."""
+        if self.args.ignore_data_skip:
+            return 0
+        per_epoch = math.ceil(self._place.batches_per_epoch / self.args.gradient_accumulation_steps)
+        return self.state.global_step % per_epoch * self.args.gradient_accumulation_steps
+
+    def training_step(
+        self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None
+    ) -> Any:
+        """Return the loss of a micro-batch: one forward and one backward for each of its rows."""
+        model.train()
+        total = torch.zeros((), device=self.args.device)
+        for i, batch in enumerate(inputs["rows"]):
+            is_last = i == len(inputs["rows"]) - 1
+            # Processes have different numbers of rows, so gradients may meet only at the last one.
+            with contextlib.nullcontext() if is_last else self.accelerator.no_sync(model):
+                total += self._row_step(model, batch, num_items_in_batch)
+        return total
+
+    def _row_step(self, model: Any, batch: PairBatch, num_pairs: Any) -> torch.Tensor:
+        """Return a row's share of the step's loss, its gradient accumulated."""
+        try:
+            with self.compute_loss_context_manager():
+                loss, metrics = self._row_loss(model, batch)
+            if batch.counts:
+                self._buffers["train"].add(metrics)
+            else:
+                loss = loss * 0.0
+            # Data parallelism averages gradients over processes; the pairs were counted over all.
+            loss = loss * self.accelerator.num_processes / num_pairs
+            self.accelerator.backward(loss)
+        except torch.OutOfMemoryError as error:
+            raise out_of_memory(batch, self._tokens_per_row) from error
+        return loss.detach()
+
+    def _row_loss(self, model: Any, batch: PairBatch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the summed loss of a row's pairs, and their metrics [P, K]."""
+        batch = batch.to(self.args.device)
+        row = batch.row
+        policy_logps = model(row=row)
+        if self._online:
+            batch = batch.scored_online(self._online, policy_logps.detach())
+        loss = preference_loss(
+            policy_logps,
+            batch.reference_logps,
+            batch.weights,
+            row.pair_ids,
+            row.is_chosen,
+            num_pairs=row.num_pairs,
+            beta=self.args.beta,
+            loss=self.args.loss_type,
+            label_smoothing=self.args.label_smoothing,
+            simpo_gamma=self.args.simpo_gamma,
+        )
+        losses = loss.losses
+        if self.args.sft_weight:
+            sft = sft_loss(policy_logps, row.pair_ids, row.is_chosen, num_pairs=row.num_pairs)
+            losses = losses + self.args.sft_weight * sft
+        self._numbers.add(batch, policy_logps, losses)
+        metrics = pair_metrics(batch, policy_logps.detach(), loss, losses, beta=self.args.beta)
+        return losses.sum(), metrics
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        """Return the mean loss of a batch of scored pairs (``{"pairs": [...]}``)."""
+        rows, _ = make_rows(inputs["pairs"], self._engine, self._tokens_per_row)
+        total = torch.stack([self._row_loss(model, batch)[0] for batch in rows]).sum()
+        self._require_finite_evaluation()
+        mean = total / len(inputs["pairs"])
+        return (mean, None) if return_outputs else mean
+
+    def prediction_step(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,
+    ) -> tuple[Any, None, None]:
+        """Return the mean loss of an evaluation batch; the metrics go into the buffer."""
+        rows, order = make_rows(inputs["pairs"], self._engine, self._tokens_per_row)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            parts = [self._row_loss(model, batch) for batch in rows]
+        self._require_finite_evaluation()
+        metrics = torch.cat([metrics for _, metrics in parts])
+        # Back in the order of the data, and gathered at once: only here is it known which rows at
+        # the end of the last batch are repeats.
+        metrics = metrics[torch.tensor(order, device=metrics.device).argsort()]
+        self._buffers["eval"].add(self.accelerator.gather_for_metrics(metrics))
+        return torch.stack([loss for loss, _ in parts]).sum() / len(order), None, None
+
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
+        """Return transformers' output with our metrics in place of its batch-weighted loss."""
+        output = super().evaluation_loop(*args, **kwargs)
+        prefix = kwargs.get("metric_key_prefix", "eval")
+        metrics = self._buffers["eval"].pop().metrics
+        ours = {f"{prefix}_{name}": value for name, value in metrics.items()}
+        return output._replace(metrics={**(output.metrics or {}), **ours})
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log a row; training rows get the metrics of the pairs since the last one."""
+        if "loss" in logs:
+            gather = self._gather_rows if self.args.world_size > 1 else None
+            since = self._buffers["train"].pop(gather)
+            logs = {**logs, **since.metrics, **self._error_aucs}
+            if seconds := self._clock.pop_seconds():
+                logs["tokens_per_second"] = since.num_tokens / seconds
+                logs["pairs_per_second"] = since.num_pairs / seconds
+            logs["peak_memory_mib"] = peak_memory_mib(self.args.device)
+        super().log(logs, start_time)
+
+    def _gather_rows(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return the metric rows of all processes, which may have different numbers of them."""
+        padded = self.accelerator.pad_across_processes(rows, dim=0, pad_index=torch.nan)
+        joined: torch.Tensor = self.accelerator.gather(padded)
+        return joined[~joined[:, 0].isnan()]
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        """Return 6 x parameters x tokens, the usual estimate of forward and backward."""
+        num_tokens = sum(batch.row.num_tokens for batch in inputs["rows"])
+        return int(6 * self.model.num_parameters() * num_tokens)
