@@ -152,7 +152,6 @@ class Doubled(Transform):
         for values in rewards:
             values.zero_()
         rewards.clear()
-        examples.reverse()
         return {}
     def __call__(self, rewards, example, state):
         return rewards.mul_(2)

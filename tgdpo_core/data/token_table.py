@@ -122,11 +122,13 @@ class MappedTokens(TokenTable):
         self.highest_ids = columns.numbers("highest_id")[rows]
 
     def __getitem__(self, row: Any) -> Any:
-        """Return the pair of a row.
+        """Return the pair of a row, or a list of pairs for a slice.
 
         Raises:
             StoreError: the file is damaged.
         """
+        if isinstance(row, slice):
+            return [self[i] for i in range(*row.indices(len(self)))]
         at = int(self._rows[row])
         pair = TokenizedPair(
             self._pairs[at],
@@ -158,11 +160,11 @@ class MappedTokens(TokenTable):
 def column_values(pair: TokenizedPair) -> Mapping[str, Any]:
     """Return a pair's row of the table."""
     return {
-        "prompt": pair.prompt_ids,
-        "chosen": pair.chosen.ids,
-        "rejected": pair.rejected.ids,
-        "chosen_offsets": pair.chosen.offsets.reshape(-1),
-        "rejected_offsets": pair.rejected.offsets.reshape(-1),
+        "prompt": pair.prompt_ids.astype(np.int32),
+        "chosen": pair.chosen.ids.astype(np.int32),
+        "rejected": pair.rejected.ids.astype(np.int32),
+        "chosen_offsets": pair.chosen.offsets.reshape(-1).astype(np.int32),
+        "rejected_offsets": pair.rejected.offsets.reshape(-1).astype(np.int32),
         "chosen_text": pair.chosen.text,
         "rejected_text": pair.rejected.text,
         "chosen_full": pair.chosen.num_untruncated,

@@ -106,6 +106,7 @@ def _turn_end(tokenizer: Any, tokens: dict[str, int]) -> int | None:
         return None
     turn = {"role": "assistant", "content": _MARK}
     prompt = [{"role": "user", "content": "?"}]
+    problem: Exception | None = None
     # A template that writes today's date is refused without one: any will do here.
     for variables in ({}, {DATE: "2000-01-01"}):
         pair = PreferencePair(prompt, [turn], [turn], "a short chat", template_kwargs=variables)
@@ -113,7 +114,7 @@ def _turn_end(tokenizer: Any, tokens: dict[str, int]) -> int | None:
             text = ChatTemplate(tokenizer).render(pair, [*prompt, turn])
             break
         except (TgdpoError, RowProblem) as error:
-            problem = error
+            problem = problem or error
     else:
         say_once(f"Where the chat template ends a turn cannot be seen: {problem}")
         return None

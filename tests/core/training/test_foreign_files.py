@@ -12,6 +12,7 @@ import pytest
 from tgdpo_core import TGDPOTrainer
 from tgdpo_core.errors import CheckpointError, UsageError
 from tgdpo_core.training.callbacks import JsonlLog
+from tgdpo_core.training.durability.checkpoints import Checkpoints
 from tgdpo_core.training.run_folder import RunFolder
 
 MakeTrainer = Callable[..., TGDPOTrainer]
@@ -51,20 +52,16 @@ def test_a_trainer_that_has_evaluated_may_train(
     assert RunFolder(trainer.args.output_dir).read()["status"] == "done"
 
 
-def test_what_is_no_checkpoint_is_left_alone_with_a_word(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_what_is_no_checkpoint_is_not_resumed(tmp_path: Path) -> None:
     for name in ("checkpoint-4", "checkpoint-12", "checkpoint-foo", "checkpoint-9-old"):
         folder = tmp_path / "checkpoints" / name
         folder.mkdir(parents=True)
         (folder / "trainer_state.json").write_text("{}")
     (tmp_path / "checkpoints" / "checkpoint-30").mkdir()
     (tmp_path / "checkpoints" / "checkpoint-file").write_text("x")
-    newest = RunFolder(tmp_path).last_checkpoint()
-    assert newest is not None
-    assert newest.name == "checkpoint-12"
-    for name in ("checkpoint-foo", "checkpoint-9-old", "checkpoint-30", "checkpoint-file"):
-        assert f"{name} is no whole checkpoint" in caplog.text
+    found = Checkpoints(tmp_path / "checkpoints").newest_whole()
+    assert found.path is None
+    assert {path.name for path in found.skipped} >= {"checkpoint-4", "checkpoint-12"}
 
 
 JUNK = ["no JSON", "[1, 2]", '{"loss": 3}', '{"step": null}', "\udcff", "7", ""]
@@ -118,7 +115,7 @@ def test_a_resume_without_a_checkpoint_says_that_it_starts_anew(
 ) -> None:
     with caplog.at_level(logging.WARNING):
         make_trainer(max_steps=1).train(resume_from_checkpoint=True)
-    assert "holds no checkpoint to resume: the run starts from the beginning" in caplog.text
+    assert "holds no checkpoint: from the beginning" in caplog.text
 
 
 def full_disk(*args: Any, **kwargs: Any) -> None:
@@ -137,7 +134,7 @@ def test_a_full_disk_in_a_save_names_the_folder_and_what_is_kept(
         "_save_rng_state",
         lambda *a: full_disk() if trainer.state.global_step == 2 else save(*a),
     )
-    with pytest.raises(CheckpointError, match=r"step 2 .*checkpoints.*disk is full.*checkpoint-1"):
+    with pytest.raises(CheckpointError, match=r"step 2 .*checkpoints.*No space left.*is kept"):
         trainer.train()
     record = run_record(trainer.args.output_dir)
     assert (record["status"], record["exit_code"]) == ("failed", 5)

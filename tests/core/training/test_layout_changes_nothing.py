@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tgdpo_core import TGDPOTrainer
-from tgdpo_core.errors import DataError, UsageError
+from tgdpo_core.errors import DataError, MachineError
 
 MakeTrainer = Callable[..., TGDPOTrainer]
 # Times, and the epoch: transformers counts it in micro-batches, of which an uneven end has more.
@@ -85,5 +85,7 @@ def test_running_out_of_memory_names_the_row_and_the_remedy(
         raise torch.OutOfMemoryError("no more")
 
     monkeypatch.setattr(trainer, "_row_loss", too_much)
-    with pytest.raises(UsageError, match=r"train_dataset\[\d+\].*engine.tokens_per_row \(now 1024"):
+    with pytest.raises(
+        MachineError, match=r"train_dataset\[\d+\].*engine.tokens_per_row \(now 1024"
+    ):
         trainer.train()

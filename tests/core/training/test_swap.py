@@ -9,6 +9,7 @@ import pytest
 from tgdpo_core.errors import RecipeError
 from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.preparation.plan import Plan, make_plan
+from tgdpo_core.preparation.reading import read
 from tgdpo_core.recipe import resolve_recipe
 from tgdpo_core.training import run
 
@@ -31,8 +32,8 @@ def plan_of(model_folder: Path, rows_file: Path, tmp_path: Path) -> Any:
 
 
 def test_chosen_and_rejected_are_exchanged(plan_of: Any) -> None:
-    plain = plan_of(**{"loss.name": "sft"}).train.pairs
-    swapped = plan_of(**SFT).train.pairs
+    plain = read(plan_of(**{"loss.name": "sft"})).train
+    swapped = read(plan_of(**SFT)).train
     assert [(p.prompt, p.chosen, p.rejected) for p in swapped] == [
         (p.prompt, p.rejected, p.chosen) for p in plain
     ]

@@ -19,8 +19,8 @@ from transformers import (
 
 from tgdpo_core import TGDPOTrainer
 from tgdpo_core.models.adapters import with_lora
+from tgdpo_core.preparation import references
 from tgdpo_core.scoring import context
-from tgdpo_core.training import inputs
 from tgdpo_core.training.batches import collate, make_rows
 from tgdpo_plugins.shapings.linear import Linear
 
@@ -134,7 +134,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[weakref.ref[Any]]:
         return loading
 
     monkeypatch.setattr(context, "load_frozen", noting(context.load_frozen))
-    monkeypatch.setattr(inputs, "load_causal_lm", noting(inputs.load_causal_lm))
+    monkeypatch.setattr(references, "load_causal_lm", noting(references.load_causal_lm))
     return seen
 
 

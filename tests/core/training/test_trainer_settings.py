@@ -78,7 +78,7 @@ def test_defaults_that_differ_from_transformers(tmp_path: Path) -> None:
 
 
 def test_a_row_that_is_too_long_is_cut_at_max_length(make_trainer: MakeTrainer) -> None:
-    trainer = make_trainer(max_length=40, on_bad_row="skip")
+    trainer = make_trainer(max_length=40, on_bad_row="skip", max_shares={"truncated": 1.0})
     lengths = [
         len(pair.prompt_ids) + max(len(pair.chosen.ids), len(pair.rejected.ids))
         for pair in trainer.train_dataset.tokens
