@@ -147,7 +147,10 @@ def test_P6_any_magnitude_trains_or_is_refused_and_its_scale_is_named(
 ) -> None:
     faulty(f"return [[{magnitude!r}] * len(e.response_ids) for e in batch]")
     code, error = train("--reward-plugin", "faulty", "--shaping", shaping)
-    named = (code == 4 and f"shaping '{shaping}'" in error) or (code == 6 and "loss" in error)
+    named = (code == 4 and f"shaping '{shaping}'" in error) or (
+        code == 6 and "Token weights reach" in error
+    )
     assert code == 0 or named, error
     is_odd = not 1e-4 <= magnitude <= 10
-    assert (f"RMS of the token reward is {magnitude:.3g}" in caplog.text) == is_odd
+    if code != 6:  # what cannot be trained is refused before its scale is
+        assert (f"RMS of the token reward is {magnitude:.3g}" in caplog.text) == is_odd

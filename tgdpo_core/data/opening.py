@@ -6,7 +6,7 @@ from typing import Any
 from tgdpo_core.data.paths import files_of_folder, is_saved_dataset, labels, named_files
 from tgdpo_core.data.row_table import DatasetRows, JsonRows, ListedRows, RowTable, write_rows
 from tgdpo_core.data.source_code import data_code
-from tgdpo_core.data.sources import hub_dataset, load_rows, saved_dataset
+from tgdpo_core.data.sources import hub_dataset, load_rows, looks_local, saved_dataset
 from tgdpo_core.data.splits import is_part
 from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.store.folder import file_hash
@@ -46,7 +46,7 @@ def open_rows(
             return _of_files(path, files, split, settings, store)
         if is_saved and not is_part(split) and name is None and revision is None:
             return DatasetRows(path, saved_dataset(folder, split), f"{folder.name} row {{1}}")
-        if not is_saved and not folder.exists():
+        if not (is_saved or folder.exists() or looks_local(path)):
             dataset = hub_dataset(path, split, plugins, name=name, revision=revision)
             return DatasetRows(path, dataset, f"{path} row {{1}}")
     return ListedRows(path, list(load_rows(path, split=split, **settings)))

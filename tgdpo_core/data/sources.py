@@ -64,10 +64,15 @@ def load_rows(
         require_whole(split, path)
         yield from rows_of_split(split, lambda _: _of_files(files))
         return
-    if file_type(folder) in FILE_TYPES or path.startswith((".", "/", "~")):
+    if looks_local(path):
         raise DataError(f"{path}: no such file or folder (data.path). {siblings(folder)}".strip())
     dataset = hub_dataset(path, split, plugins, name=name, revision=revision)
     yield from _from_datasets(path, dataset)
+
+
+def looks_local(path: str) -> bool:
+    """Return whether a name can only be that of a file or folder."""
+    return file_type(Path(path)) in FILE_TYPES or path.startswith((".", "/", "~"))
 
 
 def default_split(path: str, plugins: PluginManager, otherwise: str) -> str:
