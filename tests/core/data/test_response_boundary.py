@@ -9,6 +9,7 @@ import pytest
 
 from tgdpo_core.data.alignment import owned_ranges
 from tgdpo_core.data.pairs import SIDES, data_fingerprint
+from tgdpo_core.data.token_table import ListedTokens
 from tgdpo_core.data.tokenization import layout
 from tgdpo_core.errors import DataError
 
@@ -293,8 +294,12 @@ def test_the_data_fingerprint_moves_with_ids_and_order_only(
 ) -> None:
     (a, b), _ = tokenize([LONG, TEXTS["plain"]], small_tokenizer)
     (with_column, _), _ = tokenize([{**LONG, "extra": 1}, TEXTS["plain"]], small_tokenizer)
-    assert data_fingerprint([a, b]) == data_fingerprint([with_column, b])
-    assert data_fingerprint([a, b]) != data_fingerprint([b, a])
+    assert data_fingerprint(ListedTokens([a, b]).ids_hashes) == data_fingerprint(
+        ListedTokens([with_column, b]).ids_hashes
+    )
+    assert data_fingerprint(ListedTokens([a, b]).ids_hashes) != data_fingerprint(
+        ListedTokens([b, a]).ids_hashes
+    )
 
 
 def test_ids_hash_knows_where_the_prompt_ends(small_tokenizer: Any, tokenize: Tokenize) -> None:
