@@ -294,12 +294,12 @@ def test_the_data_fingerprint_moves_with_ids_and_order_only(
 ) -> None:
     (a, b), _ = tokenize([LONG, TEXTS["plain"]], small_tokenizer)
     (with_column, _), _ = tokenize([{**LONG, "extra": 1}, TEXTS["plain"]], small_tokenizer)
-    assert data_fingerprint(ListedTokens([a, b]).ids_hashes) == data_fingerprint(
-        ListedTokens([with_column, b]).ids_hashes
-    )
-    assert data_fingerprint(ListedTokens([a, b]).ids_hashes) != data_fingerprint(
-        ListedTokens([b, a]).ids_hashes
-    )
+
+    def named(*pairs: Any) -> str:
+        return data_fingerprint(ListedTokens(pairs).ids_hashes)
+
+    assert named(a, b) == named(with_column, b)
+    assert named(a, b) != named(b, a)
 
 
 def test_ids_hash_knows_where_the_prompt_ends(small_tokenizer: Any, tokenize: Tokenize) -> None:
