@@ -84,6 +84,8 @@ def lost_texts(row: dict[str, Any], pair: Any, tokenizer: Any) -> list[tuple[str
         sides = [whole["rejected"]] if is_rejected else sides
         if plain in LISTS and says_nothing(value):
             continue
+        if isinstance(value, str) and any(value.strip() in side for side in sides):
+            continue  # it stands there as it was written
         lost += [(name, t) for t in said(value) if not any(t in side for side in sides)]
     return lost
 
