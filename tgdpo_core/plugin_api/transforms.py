@@ -24,7 +24,8 @@ class Transform(Options):
 
         Args:
             rewards: one 1-D float32 tensor per response.
-            examples: the responses in the same order.
+            examples: the responses in the same order; each is made when it is asked for, so that a
+                training set of any size fits.
         """
         return {}
 
