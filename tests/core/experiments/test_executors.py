@@ -181,7 +181,13 @@ def test_a_full_disk_fails_the_task_in_one_line(
 def busy(tmp_path: Path) -> Iterator[tuple["subprocess.Popen[str]", list[int]]]:
     """A program with two busy workers, and their process ids."""
     command = [sys.executable, str(HERE / "task_commands.py"), str(tmp_path)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as program:
+    # Tests that were started in the background ignore interrupts, and so would the program.
+    with subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as program:
         files = [tmp_path / f"{i}.json" for i in range(2)]
         assert until(lambda: all(file.exists() and file.read_text() for file in files))
         pids = [noted(tmp_path, file.name)["pid"] for file in files]
