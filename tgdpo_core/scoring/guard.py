@@ -240,7 +240,8 @@ def _watched(who: str, where: str) -> Iterator[None]:
     call = _Call(who, where, threading.get_ident(), time.monotonic(), patience, limit)
     _WATCHDOG.current = call
     try:
-        yield
+        with _interruptible(limit):
+            yield
     except KeyboardInterrupt:
         if _WATCHDOG.timed_out is not call:
             raise
@@ -251,6 +252,20 @@ def _watched(who: str, where: str) -> Iterator[None]:
             f"{who} was busy with {where} for more than {limit:g} s and was stopped ({TIMEOUT}). "
             "What was scored before is kept."
         )
+
+
+@contextlib.contextmanager
+def _interruptible(limit: float) -> Iterator[None]:
+    """Listen to interrupts where a limit needs them: a command in the background ignores them."""
+    in_main = threading.current_thread() is threading.main_thread()
+    if math.isinf(limit) or not in_main or signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def is_time_limit() -> bool:
