@@ -58,15 +58,6 @@ class DataReport:
         if len(places) < _PLACES:
             places.append(where)
 
-    def add(self, other: "DataReport") -> None:
-        """Take in what another report has found, in rows that this one has counted already."""
-        self.problems += other.problems
-        self.problem_kinds |= other.problem_kinds
-        self.counts.update(other.counts)
-        for kind, places in other.places.items():
-            known = self.places.setdefault(kind, [])
-            known += places[: _PLACES - len(known)]
-
     @staticmethod
     def from_json(values: Mapping[str, Any]) -> "DataReport":
         """Return a report that was written with ``to_json``."""
