@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from tgdpo_core.recipe.columns import RowFormat, check_columns
 from tgdpo_core.recipe.paths import check_path
+from tgdpo_core.recipe.rounding import check_rounding
 from tgdpo_core.recipe.training_arguments import check_training_arguments
 
 Positive = Annotated[float, Field(gt=0)]
@@ -255,6 +256,11 @@ class Recipe(Section):
         for key, path in named.items():
             if path is not None:
                 check_path(key, path)
+        return self
+
+    @model_validator(mode="after")
+    def _rounding_has_effect(self) -> "Recipe":
+        check_rounding(self.training, dtype=self.model.dtype, lora=self.model.lora is not None)
         return self
 
     @field_validator("training")

@@ -41,6 +41,7 @@ from tgdpo_core.training.limits import (
     packing_summary,
 )
 from tgdpo_core.training.loop import PairLoop
+from tgdpo_core.training.low_bit_adamw import optimizer_of
 from tgdpo_core.training.metrics import MetricBuffer, error_aucs
 from tgdpo_core.training.rank_rows import EpochPlace
 from tgdpo_core.training.record import scoring_facts
@@ -129,7 +130,7 @@ class TGDPOTrainer(PairLoop):
         data = given_data(train_dataset, eval_dataset, tokenizer, args)
         train_tokens, eval_tokens = data.train, data.evaluation
         self._facts = {**data.facts, **self._facts}
-        given = given_policy(model, args.learning_rate)
+        given = given_policy(model, args)
         policy = given.model
         for table in (train_tokens, *eval_tokens.values()):
             require_fit(policy, table, tokenizer, "the policy")
@@ -187,6 +188,11 @@ class TGDPOTrainer(PairLoop):
         require_shared_folder(scorer.settings.store, "the store (TGDPO_STORE)")
         require_shared_folder(self._folder.path, "the run folder (output_dir)")
         return identity
+
+    @staticmethod
+    def get_optimizer_cls_and_kwargs(args: Any, model: Any = None) -> tuple[Any, dict[str, Any]]:
+        """Return class and arguments of the optimizer, as transformers asks for them."""
+        return optimizer_of(args, model)
 
     def _attach_engine(self, tokens: TokenTable) -> None:
         """Put the engine into the model's forward, and note for run.json what it chose."""
