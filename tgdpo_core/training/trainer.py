@@ -19,6 +19,7 @@ from tgdpo_core.preparation.plan import store_of
 from tgdpo_core.preparation.prepared import prepare
 from tgdpo_core.preparation.references import given_reference, own_reference
 from tgdpo_core.preparation.scored_table import ScoredTable, score
+from tgdpo_core.recipe.rounding import rounds_stochastically
 from tgdpo_core.scoring.fits import require_fit
 from tgdpo_core.scoring.scorer import Reference, Scorer, ScoringSettings
 from tgdpo_core.scoring.sources import resolve_shaping
@@ -46,6 +47,7 @@ from tgdpo_core.training.metrics import MetricBuffer, error_aucs
 from tgdpo_core.training.rank_rows import EpochPlace
 from tgdpo_core.training.record import scoring_facts
 from tgdpo_core.training.run_folder import RunFolder
+from tgdpo_core.training.sharded_precision import set_sharded_precision
 from tgdpo_core.training.trainer_arguments import check_trainer_arguments, text_of_path
 
 
@@ -188,6 +190,12 @@ class TGDPOTrainer(PairLoop):
         require_shared_folder(scorer.settings.store, "the store (TGDPO_STORE)")
         require_shared_folder(self._folder.path, "the run folder (output_dir)")
         return identity
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """Make the accelerator, with our number formats for sharded weights."""
+        super().create_accelerator_and_postprocess()
+        named = {"optim": self.args.optim, "optim_args": self.args.optim_args}
+        set_sharded_precision(self.accelerator, rounds=rounds_stochastically(named))
 
     @staticmethod
     def get_optimizer_cls_and_kwargs(args: Any, model: Any = None) -> tuple[Any, dict[str, Any]]:
