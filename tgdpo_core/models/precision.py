@@ -70,6 +70,23 @@ def mixed_precision(*, bf16: bool | None, fp16: bool, device: torch.device) -> t
     return torch.bfloat16 if bf16 else torch.float16 if fp16 else None
 
 
+def frozen_dtype(
+    policy: torch.dtype, *, autocast: torch.dtype | None, device: torch.device
+) -> torch.dtype:
+    """Return the dtype of frozen models' weights, where none is asked for.
+
+    On a GPU under bfloat16 autocast, whose products round weights all the same, they are bfloat16:
+    half the memory, and nothing to convert in every batch.
+
+    Args:
+        policy: dtype of the trained weights.
+        autocast: dtype of mixed precision, or None.
+        device: where models run.
+    """
+    halved = device.type == "cuda" and autocast is torch.bfloat16 and policy is torch.float32
+    return torch.bfloat16 if halved else policy
+
+
 def require_trainable_formats(model: Any) -> None:
     """Raise ``UsageError`` for float16 weights that are trained.
 

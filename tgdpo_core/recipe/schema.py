@@ -36,7 +36,9 @@ class ModelSection(Section):
     )
     revision: str | None = Field(None, description="Hub branch, tag or commit")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="of the trained weights; auto is float32 (mixed precision on GPUs)"
+        "auto",
+        description="of the weights; auto is float32 for trained ones, and for frozen models "
+        "bfloat16 on a GPU with bf16 mixed precision",
     )
     attn_implementation: str = Field("auto", description="auto, sdpa, eager, flash_attention_2, ..")
     trust_remote_code: bool = Field(False, description="run code that a model repository brings")

@@ -10,7 +10,7 @@ from tgdpo_core.data.token_table import TokenTable
 from tgdpo_core.engine.policy import attach, plain_copy
 from tgdpo_core.models.checks import embedding_rows
 from tgdpo_core.models.loading import NO_TRUST, Policy, Trust
-from tgdpo_core.models.precision import Precision, mixed_precision
+from tgdpo_core.models.precision import Precision, frozen_dtype, mixed_precision
 from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.plugin_api.rewards import TokenReward
 from tgdpo_core.plugin_api.shapings import Shaping
@@ -73,7 +73,8 @@ class TGDPOTrainer(PairLoop):
         transforms: applied in order to the token rewards, where ``token_reward`` is a single one.
         shaping: a registered name, a ``Shaping``, or one with its name: rewards to weights.
         plugins: where names are found; None loads what is installed.
-        precision: number formats of frozen models; None takes those of the policy.
+        precision: number formats of frozen models; None takes those of the policy, bfloat16
+            weights under bfloat16 autocast on a GPU.
         trust: what the files of models named here may do; nothing by default.
         judging: answers that are generated and judged during training, or None.
         facts: JSON that the caller wants in run.json (data report, recipe).
@@ -137,7 +138,8 @@ class TGDPOTrainer(PairLoop):
         for table in (train_tokens, *eval_tokens.values()):
             require_fit(policy, table, tokenizer, "the policy")
         mixed = mixed_precision(bf16=args.bf16, fp16=args.fp16, device=args.device)
-        precision = precision or Precision(policy.dtype, mixed)
+        frozen = frozen_dtype(policy.dtype, autocast=mixed, device=args.device)
+        precision = precision or Precision(frozen, mixed)
         scorer = Scorer(
             self._reference(given, ref_model, tokenizer, precision, trust, args.device),
             sources,
@@ -154,7 +156,7 @@ class TGDPOTrainer(PairLoop):
         )
         scored, diagnostics = prepared.scored, prepared.diagnostics
         self._error_aucs = error_aucs(diagnostics)
-        self._facts["precision"] = precision.document()
+        self._facts["precision"] = {**precision.document(), "policy": str(policy.dtype)}
         self._facts |= scoring_facts(scorer, scored.train, self._shaping, diagnostics)
         compared = plain_copy(scorer.reference.load()) if judging and judging.kl else None
         super().__init__(
@@ -226,7 +228,7 @@ class TGDPOTrainer(PairLoop):
         """Return the reference; the policy goes to its device."""
         policy.model.to(device)
         if ref_model is None:
-            return own_reference(policy, device)
+            return own_reference(policy, device, precision)
         rows = embedding_rows(policy.model)
         return given_reference(
             ref_model, tokenizer, precision=precision, policy_rows=rows, trust=trust
