@@ -38,5 +38,5 @@ def check_rounding(training: Mapping[str, Any], *, dtype: str, lora: bool) -> No
         weights = "an adapter's weights are" if lora else f"model.dtype={dtype} means"
         raise ValueError(
             f"training.optim_args: {STOCHASTIC} has no effect here: {weights} float32. "
-            + ("Leave it out." if lora else "Set model.dtype=bfloat16, or leave it out.")
+            + ("Leave it out" if lora else "Set model.dtype=bfloat16, or leave it out")
         )
