@@ -29,14 +29,14 @@ def dry_run(plan: "Plan", *, machine: "Machine", as_json: bool) -> None:
     tokens = None
     if "tokenizer" not in lacking:
         tokens = tokenize(plan, read(plan), show=None if as_json else show_data)
-    if tokens is None or lacking:
+    if lacking:
         _without_model(plan, machine, tokens, lacking, as_json=as_json)
-    else:
+    require_memory(plan, machine, tokens.train if tokens else None)
+    if tokens and not lacking:
         report = run.dry_run(plan, tokens, machine)
         if not as_json:
             show_plan(report)
         _with_rewards(plan, tokens, report, as_json=as_json)
-    require_memory(plan, machine, tokens.train if tokens else None)
     if not as_json:
         click.echo("\nDry run: nothing was trained; no run folder was written.")
 

@@ -35,9 +35,7 @@ SETTING = Setting("adamw_torch_fused", autocast=True, checkpointing=False)
         ("an_unknown_one", 4, 8.0),
     ],
 )
-def test_states_of_the_optimizer_have_its_size(
-    name: str, itemsize: int, expected: float
-) -> None:
+def test_states_of_the_optimizer_have_its_size(name: str, itemsize: int, expected: float) -> None:
     weight = Weight(2**20, itemsize, is_trained=True)
     assert optimizer_bytes(weight, name) == expected * weight.numel
 
