@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 
 _BASE = "tgdpo_base"  # attribute of a policy: the source of the model under its adapter
 _PROMPT_LEARNING = ("PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "MULTITASK_PROMPT_TUNING", "CPT")
+_ALL = "all-linear"  # peft's name for all linear layers but the head
 _SAFE, _PICKLED = "adapter_model.safetensors", "adapter_model.bin"
 
 
@@ -71,7 +72,7 @@ def with_lora(model: Any, settings: Mapping[str, Any]) -> Any:
     config = peft.LoraConfig(
         r=settings["r"],
         lora_alpha=settings["alpha"],
-        target_modules=settings["target_modules"],
+        target_modules=_ALL if settings["target_modules"] == "auto" else settings["target_modules"],
         task_type="CAUSAL_LM",
     )
     with one_line_errors("model.lora"):

@@ -93,4 +93,11 @@ def load_plan_policy(plan: Plan) -> Policy:
         precision=Precision(weights_dtype(recipe), None, attention_of(recipe)),
         trust=trust_of(recipe),
         lora=fresh_adapter(recipe),
+        four_bits=_products(plan) if recipe.model.load_in_4bit else None,
     )
+
+
+def _products(plan: Plan) -> torch.dtype:
+    """Return the dtype of products of weights of 4 bits: autocast does not reach them."""
+    own = own_precision_of(plan)
+    return own.autocast or own.dtype

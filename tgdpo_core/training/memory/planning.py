@@ -118,7 +118,7 @@ def plan_memory(plan: Plan, machine: Machine, table: TokenTable | None = None) -
     source, trust = policy_source(plan), trust_of(recipe)
     adapter = source if source.base and not recipe.model.lora else None
     trained = Trained(weights_dtype(recipe), fresh_adapter(recipe), adapter, trust)
-    setting = setting_of(recipe.training, machine)
+    setting = setting_of(recipe.training, machine, four_bits=recipe.model.load_in_4bit)
     parts = predicted_parts(
         config_of(source, trust),
         trained,
@@ -150,7 +150,9 @@ def require_memory(plan: Plan, machine: Machine, table: TokenTable | None = None
         raise _too_little(plan, found, table)
 
 
-def setting_of(training: Mapping[str, Any], machine: Machine) -> Setting:
+def setting_of(
+    training: Mapping[str, Any], machine: Machine, *, four_bits: bool = False
+) -> Setting:
     """Return how a run trains on GPUs by its settings."""
     bf16, fp16 = training.get("bf16"), training.get("fp16")
     checkpointing = training.get("gradient_checkpointing") or training.get(
@@ -160,6 +162,7 @@ def setting_of(training: Mapping[str, Any], machine: Machine) -> Setting:
         optimizer=str(training.get("optim") or "adamw_torch_fused"),
         autocast=bool(fp16 or bf16 or bf16 is None),
         checkpointing=bool(checkpointing),
+        is_quantised=four_bits,
         shards=machine.gpus,
         replicas=machine.replicas,
     )
@@ -215,6 +218,17 @@ def _changes(plan: Plan) -> Iterator[tuple[str, Plan]]:
         "model.dtype=bfloat16 with training.gradient_checkpointing=true"
         + ("" if lora else " and model.lora={r: 16, alpha: 32}"),
         _with(plan, recompute, dtype="bfloat16", lora=lora.model_dump() if lora else _LORA),
+    )
+    yield (
+        "model.load_in_4bit=true with training.gradient_checkpointing=true, model.dtype=bfloat16"
+        + ("" if lora else " and model.lora={r: 16, alpha: 32}"),
+        _with(
+            plan,
+            recompute,
+            dtype="bfloat16",
+            lora=lora.model_dump() if lora else _LORA,
+            load_in_4bit=True,
+        ),
     )
 
 
