@@ -15,7 +15,14 @@ from tgdpo_core.engine.policy import TokenLogps
 
 
 def measure(device: str, *, small: bool) -> Iterator[dict[str, Any]]:
-    """Yield the facts of one row of HH pairs on the smallest shape, forward and backward."""
+    """Yield the facts of one row of HH pairs on the smallest shape, layers as they are and
+    compiled."""
+    for compiled in (False, True):
+        yield {"layers": "compiled" if compiled else "plain", **_row(device, compiled, small=small)}
+
+
+def _row(device: str, compiled: bool, *, small: bool) -> dict[str, Any]:
+    """Return the facts of a forward and backward."""
     shape = SHAPES["135M"]
     task = Task(
         pairs=pairs("12:6" if small else "hh", 4 if small else 160, 1000 if small else 49_152),
@@ -26,6 +33,9 @@ def measure(device: str, *, small: bool) -> Iterator[dict[str, Any]]:
         dtype=torch.bfloat16 if device == "cuda" else torch.float32,
     )
     model = task.model().train()
+    if compiled:
+        for layer in model.model.layers:
+            layer.compile(dynamic=True)
     engine = TokenLogps(model)
     plan = engine.plan(task.pairs, 8192)
     rows = [engine.row([task.pairs[i] for i in row]).to(device) for row in plan[:4]]
@@ -58,8 +68,8 @@ def measure(device: str, *, small: bool) -> Iterator[dict[str, Any]]:
         step(row)
         _wait(device)
     events = recorded.key_averages()
-    kernels = [e for e in events if e.device_type == torch.autograd.DeviceType.CUDA]
-    yield {
+    kernels = [e for e in events if "CUDA" in str(e.device_type)]
+    return {
         "attention": engine.choice.attention,
         "head": engine.choice.head_kernel,
         "tokens": row.num_tokens,
