@@ -6,6 +6,8 @@ import platform
 import subprocess
 from typing import Any
 
+import torch
+
 from tgdpo_core.data.pairs import data_fingerprint
 from tgdpo_core.models.fingerprints import tokenizer_fingerprint
 from tgdpo_core.plugin_api.shapings import Shaping
@@ -49,6 +51,7 @@ def environment() -> dict[str, Any]:
     for name in _PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
+    versions["torch"] = torch.__version__  # with what it was built for
     return {"versions": versions, "platform": platform.platform(), "git_commit": _git_commit()}
 
 
