@@ -45,6 +45,7 @@ from tgdpo_core.training.metrics import MetricBuffer, error_aucs
 from tgdpo_core.training.rank_rows import EpochPlace
 from tgdpo_core.training.record import scoring_facts
 from tgdpo_core.training.run_folder import RunFolder
+from tgdpo_core.training.step_reader import StepReader
 from tgdpo_core.training.trainer_arguments import check_trainer_arguments, text_of_path
 
 
@@ -170,7 +171,9 @@ class TGDPOTrainer(PairLoop):
         )
         self._buffers = {"train": MetricBuffer(), "eval": MetricBuffer()}
         self._clock = StepClock()
-        self.add_callback(self._clock)
+        self._reader = StepReader(self._read_step)
+        for callback in (self._clock, self._reader):
+            self.add_callback(callback)
         self._be_durable(
             self._folder, self._buffers["train"], with_keys(identity, scorer.keys), allow_changed
         )

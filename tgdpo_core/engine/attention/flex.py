@@ -22,6 +22,10 @@ class Flex:
     what: str
     attention: Callable[..., Any]  # flex_attention, compiled where there is a compiler for it
 
+    def prepare(self, layout: Layout) -> Layout:
+        """See ``Backend``."""
+        return layout.with_places()
+
     def bind(self, layout: Layout, device: torch.device) -> "FlexRow":
         """Return the attention over a row."""
         return FlexRow(layout.places(device), self.attention)
