@@ -224,7 +224,8 @@ class PairLoop(RecordedRun):
         metrics = torch.cat([metrics for _, metrics in parts])
         # Back in the order of the data, and gathered at once: only here is it known which rows at
         # the end of the last batch are repeats.
-        metrics = metrics[torch.tensor(order, device=metrics.device).argsort()]
+        places = torch.tensor(order).argsort().to(metrics.device, non_blocking=True)
+        metrics = metrics[places]
         self._buffers["eval"].add(self.accelerator.gather_for_metrics(metrics))
         return torch.stack([loss for loss, _ in parts]).sum() / len(order), None, None
 
