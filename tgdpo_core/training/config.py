@@ -95,7 +95,7 @@ class TGDPOConfig(TrainingArguments):
     )
     tokens_per_row: int | None = field(
         default=None,
-        metadata={"help": "Most tokens of a row; unset: 1024 on a CPU, 8192 on a GPU."},
+        metadata={"help": "Most tokens of a row; unset: 1024 on a CPU, by free memory on a GPU."},
     )
     logits_chunk_size: int | None = field(
         default=None, metadata={"help": "Tokens whose logits exist at once; unset: by memory."}
