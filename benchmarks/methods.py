@@ -65,12 +65,22 @@ def run_official(method: str, task: Task, *, micro_batch: int) -> Result:
     return _measured(method, task, meter, policy, step)
 
 
-def run_ours(method: str, task: Task, *, layout: str, micro_batch: int | None = None) -> Result:
+def run_ours(
+    method: str,
+    task: Task,
+    *,
+    layout: str,
+    micro_batch: int | None = None,
+    compile_layers: bool = False,
+) -> Result:
     """One forward over a row: ``pad`` (as TRL does), ``pack`` (no padding) or ``share``.
 
     Reference log-probs and rewards come from the store in the product; here, from memory.
     """
     policy = task.model().train()
+    if compile_layers:
+        for layer in policy.model.layers:
+            layer.compile(dynamic=True)
     engine = TokenLogps(policy, layout="pad" if layout == "pad" else "auto")
     meter = Meter(task.device)
 

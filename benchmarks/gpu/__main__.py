@@ -26,13 +26,14 @@ Part = Callable[..., Iterator[dict[str, Any]]]
 
 def _parts() -> dict[str, tuple[Part, int]]:
     """Return each part and its limit in seconds, in order of worth."""
-    from benchmarks.gpu import exactness, large_model, launches, product, steps
+    from benchmarks.gpu import exactness, large_model, launches, product, soft_caps, steps
     from benchmarks.gpu.workloads import SHAPES, WORKLOADS
 
     parts: dict[str, tuple[Part, int]] = {
         "machine": (_machine, 60),
         "kernels": (exactness.measure, 240),
         "launches": (launches.measure, 60),
+        "soft-caps": (soft_caps.measure, 90),
     }
     for shape in SHAPES:
         for workload in WORKLOADS:

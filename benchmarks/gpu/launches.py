@@ -1,13 +1,13 @@
 """What the card does during one of our steps: launches, busy time, waits of the host."""
 
 import time
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from benchmarks.gpu.waits import noted_waits
 from benchmarks.gpu.workloads import SHAPES, pairs
 from benchmarks.methods import Task
 from tgdpo_core.engine.losses import preference_loss
@@ -15,7 +15,14 @@ from tgdpo_core.engine.policy import TokenLogps
 
 
 def measure(device: str, *, small: bool) -> Iterator[dict[str, Any]]:
-    """Yield the facts of one row of HH pairs on the smallest shape, forward and backward."""
+    """Yield the facts of one row of HH pairs on the smallest shape, layers as they are and
+    compiled."""
+    for compiled in (False, True):
+        yield {"layers": "compiled" if compiled else "plain", **_row(device, compiled, small=small)}
+
+
+def _row(device: str, compiled: bool, *, small: bool) -> dict[str, Any]:
+    """Return the facts of a forward and backward."""
     shape = SHAPES["135M"]
     task = Task(
         pairs=pairs("12:6" if small else "hh", 4 if small else 160, 1000 if small else 49_152),
@@ -26,6 +33,9 @@ def measure(device: str, *, small: bool) -> Iterator[dict[str, Any]]:
         dtype=torch.bfloat16 if device == "cuda" else torch.float32,
     )
     model = task.model().train()
+    if compiled:
+        for layer in model.model.layers:
+            layer.compile(dynamic=True)
     engine = TokenLogps(model)
     plan = engine.plan(task.pairs, 8192)
     rows = [engine.row([task.pairs[i] for i in row]).to(device) for row in plan[:4]]
@@ -53,13 +63,16 @@ def measure(device: str, *, small: bool) -> Iterator[dict[str, Any]]:
     enqueued = time.perf_counter() - started
     _wait(device)
     wall = time.perf_counter() - started
+    waits: list[str] = []
+    with noted_waits(waits):
+        step(row)
     kinds = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if device == "cuda" else [])
     with profile(activities=kinds) as recorded:
         step(row)
         _wait(device)
     events = recorded.key_averages()
-    kernels = [e for e in events if e.device_type == torch.autograd.DeviceType.CUDA]
-    yield {
+    kernels = [e for e in events if "CUDA" in str(e.device_type)]
+    return {
         "attention": engine.choice.attention,
         "head": engine.choice.head_kernel,
         "tokens": row.num_tokens,
@@ -68,7 +81,7 @@ def measure(device: str, *, small: bool) -> Iterator[dict[str, Any]]:
         "host_ms": enqueued * 1e3,
         "kernels": sum(e.count for e in kernels),
         "busy_ms": sum(e.self_device_time_total for e in kernels) / 1e3,
-        "waits": _waits(lambda: step(row), device),
+        "waits": waits,
         "top": [
             {"kernel": e.key[:90], "ms": e.self_device_time_total / 1e3, "count": e.count}
             for e in sorted(kernels, key=lambda e: -e.self_device_time_total)[:12]
@@ -79,17 +92,3 @@ def measure(device: str, *, small: bool) -> Iterator[dict[str, Any]]:
 def _wait(device: str) -> None:
     if device == "cuda":
         torch.cuda.synchronize()
-
-
-def _waits(work: Any, device: str) -> list[str]:
-    """Return where the host waits for the card during some work."""
-    if device != "cuda":
-        return []
-    with warnings.catch_warnings(record=True) as found:
-        warnings.simplefilter("always")
-        torch.cuda.set_sync_debug_mode("warn")
-        try:
-            work()
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
-    return [f"{w.filename.split('site-packages/')[-1]}:{w.lineno}" for w in found]

@@ -12,7 +12,14 @@ def markdown(folder: Path) -> str:
     sections = []
     for facts in parts.pop("machine", []):
         sections.append("\n".join(f"- {name}: {_text(value)}" for name, value in facts.items()))
-    order = ["kernels", "launches", *(n for n in parts if n.startswith("steps")), "product", "8bit"]
+    order = [
+        "kernels",
+        "launches",
+        "soft-caps",
+        *(n for n in parts if n.startswith("steps")),
+        "product",
+        "8bit",
+    ]
     for name in order:
         if rows := parts.get(name):
             sections.append(f"## {name}\n\n{_table(rows)}")

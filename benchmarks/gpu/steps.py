@@ -13,6 +13,7 @@ from benchmarks.methods import Task, run_official, run_ours, run_trl_best
 _METHODS: dict[str, Sequence[tuple[str, Callable[..., Result], dict[str, Any]]]] = {
     "135M": (
         ("ours", run_ours, {"layout": "share"}),
+        ("ours, layers compiled", run_ours, {"layout": "share", "compile_layers": True}),
         ("ours, prompts not shared", run_ours, {"layout": "pack"}),
         ("TRL best, micro-batch 8", run_trl_best, {"micro_batch": 8}),
         ("TRL best, micro-batch 32", run_trl_best, {"micro_batch": 32}),
@@ -20,12 +21,14 @@ _METHODS: dict[str, Sequence[tuple[str, Callable[..., Result], dict[str, Any]]]]
     ),
     "1.5B": (
         ("ours", run_ours, {"layout": "share"}),
+        ("ours, layers compiled", run_ours, {"layout": "share", "compile_layers": True}),
         ("TRL best, micro-batch 4", run_trl_best, {"micro_batch": 4}),
         ("TRL best, micro-batch 16", run_trl_best, {"micro_batch": 16}),
         ("official, micro-batch 4", run_official, {"micro_batch": 4}),
     ),
     "8B": (
         ("ours", run_ours, {"layout": "share"}),
+        ("ours, layers compiled", run_ours, {"layout": "share", "compile_layers": True}),
         ("TRL best, micro-batch 2", run_trl_best, {"micro_batch": 2}),
         ("TRL best, micro-batch 8", run_trl_best, {"micro_batch": 8}),
         ("official, micro-batch 1", run_official, {"micro_batch": 1}),

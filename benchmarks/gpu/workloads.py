@@ -32,9 +32,9 @@ class Shape:
 
 
 SHAPES = {
-    "135M": Shape("smollm2-135m", 49_152, 64, 3, 2.0),
-    "1.5B": Shape("qwen2.5-1.5b", 151_936, 32, 3, 3.0),
-    "8B": Shape("llama-3-8b", 128_256, 16, 2, 8.0),
+    "135M": Shape("smollm2-135m", 49_152, 64, 3, 1.0),
+    "1.5B": Shape("qwen2.5-1.5b", 151_936, 32, 3, 4.0),
+    "8B": Shape("llama-3-8b", 128_256, 16, 2, 9.0),
 }
 WORKLOADS = ("hh", "1000:1000")
 
@@ -63,4 +63,5 @@ def row_budget(shape: Shape, parameters: float) -> int:
     if not torch.cuda.is_available():
         return 512
     free = torch.cuda.get_device_properties(0).total_memory / 2**30 * 0.9 - parameters * 8 / 2**30
-    return int(min(8192, max(1024, free / 2 / shape.row_gib * 1024 // 1024 * 1024)))
+    thousands = int(0.7 * free / shape.row_gib)
+    return 1024 * min(max(thousands, 1), 32)

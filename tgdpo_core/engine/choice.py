@@ -18,11 +18,13 @@ class Request:
         attention: ``auto``, or the name of a backend to try first.
         autocast: dtype that rows will be computed in where it is not the model's; None tries
             bfloat16 for float32 weights on a GPU.
+        row_multiple: what the lengths of shared rows are multiples of.
     """
 
     layout: str = "auto"
     attention: str = "auto"
     autocast: torch.dtype | None = None
+    row_multiple: int = 1
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ import torch
 
 from tgdpo_core.engine.tensors import moved
 
+BLOCK = 128  # tokens; masks of FlexAttention say which blocks see which
+
 Span = tuple[int, int]  # first and one-past-last index in the row
 
 
@@ -149,6 +151,8 @@ class Layout:
             "branch": np.repeat(np.tile(np.arange(3), len(lengths)), lengths.ravel()),
             "position": position,
         }
+        counts, members = _visible_blocks(lengths.sum(1))
+        numbers |= {"block_counts": counts, "block_members": members}
         return TokenPlaces(**{k: torch.from_numpy(v) for k, v in numbers.items()})
 
 
@@ -173,7 +177,7 @@ class VarlenPlan:
 
 @dataclass(frozen=True)
 class TokenPlaces:
-    """Where each token of a row belongs, [T] int64.
+    """Where each token of a row belongs, [T] int64, and which blocks of 128 tokens see which.
 
     A token sees the tokens of its pair that are in the prompt or in its own branch, up to itself.
 
@@ -181,11 +185,15 @@ class TokenPlaces:
         pair: number of its pair; the tail is one more.
         branch: 0 in the prompt, 1 in the chosen response, 2 in the rejected one.
         position: in its sequence, prompt first.
+        block_counts: [B] int32, in how many blocks of keys a block of queries may see something.
+        block_members: [B, B] int32, which; the first ``block_counts`` of a row count.
     """
 
     pair: torch.Tensor
     branch: torch.Tensor
     position: torch.Tensor
+    block_counts: torch.Tensor
+    block_members: torch.Tensor
 
 
 def lower_right(
@@ -206,6 +214,25 @@ def pair_segments(start: int, prompt: int, chosen: int, rejected: int) -> list[S
     if rejected:
         segments.append(Segment((middle, end), ((start, start + prompt), (middle, end))))
     return segments
+
+
+def _visible_blocks(sizes: Any) -> tuple[Any, Any]:
+    """Return how many blocks of keys each block of queries may see, and which.
+
+    Tokens see earlier ones of their own pair, so these are the blocks from the one in which the
+    first pair of the queries begins to the queries' own.
+
+    Args:
+        sizes: [P] tokens of each pair.
+    """
+    ends = np.cumsum(sizes)
+    firsts = np.arange(0, max(int(ends[-1]), 1), BLOCK)
+    pairs = np.searchsorted(ends, firsts, side="right")
+    begins = (ends - sizes)[np.minimum(pairs, len(sizes) - 1)] // BLOCK
+    own = np.arange(len(firsts))
+    counts = own - begins + 1
+    members = (begins[:, None] + own[None]) % len(own)
+    return counts.astype(np.int32), members.astype(np.int32)
 
 
 def _cumulative(sizes: Sequence[int]) -> torch.Tensor:

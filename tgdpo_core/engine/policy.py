@@ -69,7 +69,7 @@ class TokenLogps:
         self._settings: HeadSettings = head_settings(model)
         self._plain_attention = door.plain_implementation(model)
         self.choice: Choice
-        request = Request(layout, attention, autocast)
+        request = Request(layout, attention, autocast, self._row_multiple)
         self.choice, self._backends = probe(model, self._logps, request)
 
     def plan(self, pairs: Sequence[PairIds], budget: int) -> list[list[int]]:

@@ -124,7 +124,8 @@ class _Probe:
         obstacle = _structural_obstacle(self._model) if asked else "padded rows were asked for"
         if obstacle:
             return "pad", obstacle, None
-        row = share_pairs(self._pairs).to(device_of(self._model))
+        row = share_pairs(self._pairs, multiple=self._request.row_multiple)
+        row = row.to(device_of(self._model))
         refused: list[str] = []
         reason = ""
         for name in attention.candidates(wanted, self._device):
