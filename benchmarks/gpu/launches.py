@@ -1,13 +1,13 @@
 """What the card does during one of our steps: launches, busy time, waits of the host."""
 
 import time
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from benchmarks.gpu.waits import noted_waits
 from benchmarks.gpu.workloads import SHAPES, pairs
 from benchmarks.methods import Task
 from tgdpo_core.engine.losses import preference_loss
@@ -63,6 +63,9 @@ def _row(device: str, compiled: bool, *, small: bool) -> dict[str, Any]:
     enqueued = time.perf_counter() - started
     _wait(device)
     wall = time.perf_counter() - started
+    waits: list[str] = []
+    with noted_waits(waits):
+        step(row)
     kinds = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if device == "cuda" else [])
     with profile(activities=kinds) as recorded:
         step(row)
@@ -78,7 +81,7 @@ def _row(device: str, compiled: bool, *, small: bool) -> dict[str, Any]:
         "host_ms": enqueued * 1e3,
         "kernels": sum(e.count for e in kernels),
         "busy_ms": sum(e.self_device_time_total for e in kernels) / 1e3,
-        "waits": _waits(lambda: step(row), device),
+        "waits": waits,
         "top": [
             {"kernel": e.key[:90], "ms": e.self_device_time_total / 1e3, "count": e.count}
             for e in sorted(kernels, key=lambda e: -e.self_device_time_total)[:12]
@@ -89,17 +92,3 @@ def _row(device: str, compiled: bool, *, small: bool) -> dict[str, Any]:
 def _wait(device: str) -> None:
     if device == "cuda":
         torch.cuda.synchronize()
-
-
-def _waits(work: Any, device: str) -> list[str]:
-    """Return where the host waits for the card during some work."""
-    if device != "cuda":
-        return []
-    with warnings.catch_warnings(record=True) as found:
-        warnings.simplefilter("always")
-        torch.cuda.set_sync_debug_mode("warn")
-        try:
-            work()
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
-    return [f"{w.filename.split('site-packages/')[-1]}:{w.lineno}" for w in found]

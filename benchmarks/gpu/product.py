@@ -3,12 +3,14 @@
 import random
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from benchmarks.gpu.waits import noting
 from benchmarks.gpu.workloads import SHAPES, pairs
 from benchmarks.workload import make_model
 
@@ -58,7 +60,11 @@ def _train(model: Any, rows: list[dict[str, str]], *, small: bool) -> dict[str, 
                 token_reward="random",
             )
             facts[f"prepare_{run}_seconds"] = time.perf_counter() - started
+        waits: list[str] = []
+        trainer.training_step = noting(trainer.training_step, waits)  # type: ignore[method-assign]
         trainer.train()
+        # The first pass of each kernel may compile, and wait for that.
+        facts["waits_in_rows"] = dict(Counter(waits))
         logs = [row for row in trainer.state.log_history if "pairs_per_second" in row]
         facts["pairs_per_second"] = [round(row["pairs_per_second"], 2) for row in logs]
         facts["losses"] = [round(row["loss"], 6) for row in logs]

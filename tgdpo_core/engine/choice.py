@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 
 from tgdpo_core.engine.attention import Backend
+from tgdpo_core.engine.layout import Layout
 
 
 @dataclass(frozen=True)
@@ -63,3 +64,7 @@ class Backends:
     def of(self, dtype: torch.dtype) -> Backend:
         """Return the backend for rows computed in ``dtype``."""
         return self.half if dtype in (torch.float16, torch.bfloat16) else self.full
+
+    def prepare(self, layout: Layout) -> Layout:
+        """Return a layout with what the backends will need of it, made on the CPU."""
+        return self.half.prepare(self.full.prepare(layout))

@@ -7,13 +7,15 @@ in a tail that makes its length a round number.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
+
+from tgdpo_core.engine.tensors import moved
 
 BLOCK = 128  # tokens; masks of FlexAttention say which blocks see which
 
@@ -51,10 +53,14 @@ class Layout:
     Attributes:
         lengths: (prompt, chosen, rejected) of each pair.
         tail: positions after the last pair that belong to none and that nothing reads.
+        plan: its form for variable-length kernels, where one was made ahead.
+        token_places: its form for masks that are functions, where one was made ahead.
     """
 
     lengths: Sequence[tuple[int, int, int]]
     tail: int = 0
+    plan: "VarlenPlan | None" = None
+    token_places: "TokenPlaces | None" = None
     _made: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
@@ -85,13 +91,21 @@ class Layout:
         ]
         return [end - start for start, end in pairwise(cuts)], members
 
+    def with_varlen(self) -> "Layout":
+        """Return the layout with its form for variable-length kernels, which moves with a row."""
+        return self if self.plan else replace(self, plan=self._varlen())
+
+    def with_places(self) -> "Layout":
+        """Return the layout with its form token by token, which moves with a row."""
+        return self if self.token_places else replace(self, token_places=self._places())
+
     def varlen(self, device: torch.device) -> "VarlenPlan":
         """Return the layout in the form of variable-length attention kernels."""
-        return self._once(("varlen", device), lambda: self._varlen(device))
+        return moved(self.plan or self._varlen(), device)
 
     def places(self, device: torch.device) -> "TokenPlaces":
         """Return the layout token by token, the form of kernels that take a mask as a function."""
-        return self._once(("places", device), lambda: self._places(device))
+        return moved(self.token_places or self._places(), device)
 
     def mask(self, index: int, window: int | None, device: torch.device) -> torch.Tensor | None:
         """Return [queries, keys] bool, what a segment's queries see; None where it is causal.
@@ -116,17 +130,17 @@ class Layout:
             self._made[key] = make()
         return self._made[key]
 
-    def _varlen(self, device: torch.device) -> "VarlenPlan":
+    def _varlen(self) -> "VarlenPlan":
         spans = [np.arange(*span) for segment in self.segments for span in segment.keys]
         return VarlenPlan(
-            key_index=torch.from_numpy(np.concatenate(spans)).to(device),
-            cu_queries=_cumulative([s.num_queries for s in self.segments], device),
-            cu_keys=_cumulative([s.num_keys for s in self.segments], device),
+            key_index=torch.from_numpy(np.concatenate(spans)),
+            cu_queries=_cumulative([s.num_queries for s in self.segments]),
+            cu_keys=_cumulative([s.num_keys for s in self.segments]),
             max_queries=max(s.num_queries for s in self.segments),
             max_keys=max(s.num_keys for s in self.segments),
         )
 
-    def _places(self, device: torch.device) -> "TokenPlaces":
+    def _places(self) -> "TokenPlaces":
         lengths = np.array([*self.lengths, (self.tail, 0, 0)])
         prompts = lengths[:, 0]
         starts = np.stack([np.zeros_like(prompts), prompts, prompts], 1).ravel()
@@ -139,7 +153,7 @@ class Layout:
         }
         counts, members = _visible_blocks(lengths.sum(1))
         numbers |= {"block_counts": counts, "block_members": members}
-        return TokenPlaces(**{k: torch.from_numpy(v).to(device) for k, v in numbers.items()})
+        return TokenPlaces(**{k: torch.from_numpy(v) for k, v in numbers.items()})
 
 
 @dataclass(frozen=True)
@@ -221,5 +235,5 @@ def _visible_blocks(sizes: Any) -> tuple[Any, Any]:
     return counts.astype(np.int32), members.astype(np.int32)
 
 
-def _cumulative(sizes: Sequence[int], device: torch.device) -> torch.Tensor:
-    return torch.tensor([0, *sizes], dtype=torch.int32, device=device).cumsum(0, dtype=torch.int32)
+def _cumulative(sizes: Sequence[int]) -> torch.Tensor:
+    return torch.tensor([0, *sizes], dtype=torch.int32).cumsum(0, dtype=torch.int32)

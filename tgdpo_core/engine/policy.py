@@ -3,6 +3,7 @@
 import copy
 import types
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -81,10 +82,12 @@ class TokenLogps:
         return plan_padded_rows([pair.longest_sequence for pair in pairs], budget)
 
     def row(self, pairs: Sequence[PairIds]) -> PackedRow:
-        """Return pairs as one row of the chosen layout, on the CPU."""
-        if self.choice.layout == "share":
-            return share_pairs(pairs, multiple=self._row_multiple)
-        return pad_pairs(pairs)
+        """Return pairs as one row of the chosen layout, on the CPU, ready for its attention."""
+        if self.choice.layout != "share":
+            return pad_pairs(pairs)
+        row = share_pairs(pairs, multiple=self._row_multiple)
+        assert row.layout
+        return replace(row, layout=self._backends.prepare(row.layout))
 
     def __call__(self, row: PackedRow) -> torch.Tensor:
         """Return log pi of every response token of the row, [N] float32."""

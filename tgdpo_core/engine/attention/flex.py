@@ -22,6 +22,10 @@ class Flex:
     what: str
     attention: Callable[..., Any]  # flex_attention, compiled where there is a compiler for it
 
+    def prepare(self, layout: Layout) -> Layout:
+        """See ``Backend``."""
+        return layout.with_places()
+
     def bind(self, layout: Layout, device: torch.device) -> "FlexRow":
         """Return the attention over a row."""
         return FlexRow(layout.places(device), self.attention)
@@ -116,7 +120,7 @@ def visible(places: TokenPlaces, window: int | None) -> Callable[..., torch.Tens
     if window is None:
         return full
     # A number would be a symbol to the compiler, which its kernels do not take.
-    last = torch.tensor(window, device=pair.device)
+    last = torch.full((), window, device=pair.device)
 
     def windowed(b: Any, h: Any, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
         return full(b, h, query, key) & (position[query] - position[key] < last)
@@ -128,7 +132,7 @@ def visible(places: TokenPlaces, window: int | None) -> Callable[..., torch.Tens
 def soft_cap(cap: float, device: torch.device) -> Callable[..., torch.Tensor]:
     """Return FlexAttention's ``score_mod`` of Gemma 2: cap * tanh(score / cap)."""
     # A number would be a symbol to the compiler, which its kernels do not take.
-    limit = torch.tensor(cap, device=device)
+    limit = torch.full((), cap, device=device)
 
     def modify(score: torch.Tensor, b: Any, h: Any, query: Any, key: Any) -> torch.Tensor:
         return limit * torch.tanh(score / limit)
