@@ -71,16 +71,15 @@ def run_ours(
     *,
     layout: str,
     micro_batch: int | None = None,
-    compile_layers: bool = False,
+    compiled: bool = False,
 ) -> Result:
     """One forward over a row: ``pad`` (as TRL does), ``pack`` (no padding) or ``share``.
 
     Reference log-probs and rewards come from the store in the product; here, from memory.
     """
     policy = task.model().train()
-    if compile_layers:
-        for layer in policy.model.layers:
-            layer.compile(dynamic=True)
+    if compiled:
+        compile_layers(policy)
     engine = TokenLogps(policy, layout="pad" if layout == "pad" else "auto")
     meter = Meter(task.device)
 

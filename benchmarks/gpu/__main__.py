@@ -32,7 +32,7 @@ def _parts() -> dict[str, tuple[Part, int]]:
     parts: dict[str, tuple[Part, int]] = {
         "machine": (_machine, 60),
         "kernels": (exactness.measure, 240),
-        "launches": (launches.measure, 60),
+        "launches": (launches.measure, 90),
         "soft-caps": (soft_caps.measure, 90),
     }
     for shape in SHAPES:

@@ -200,6 +200,9 @@ class EngineSection(Section):
     logits_chunk_size: int | None = Field(
         None, gt=0, description="tokens whose logits exist at once; null: by memory"
     )
+    compile_layers: bool = Field(
+        False, description="compile the policy's decoder layers (torch.compile), one by one"
+    )
     device_map: str | dict[str, int | str] | None = Field(
         None,
         description="how frozen models that are too large for one device are spread while they "

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from tgdpo_core.data.token_table import TokenTable
+from tgdpo_core.engine.compiled_layers import compile_layers
 from tgdpo_core.engine.policy import attach, plain_copy
 from tgdpo_core.models.checks import embedding_rows
 from tgdpo_core.models.loading import NO_TRUST, Policy, Trust
@@ -192,6 +193,8 @@ class TGDPOTrainer(PairLoop):
 
     def _attach_engine(self, tokens: TokenTable) -> None:
         """Put the engine into the model's forward, and note for run.json what it chose."""
+        if self.args.compile_layers:
+            compile_layers(self.model)
         self._engine = attach(
             self.model, layout=self.args.layout, chunk_size=self.args.logits_chunk_size
         )
@@ -199,6 +202,7 @@ class TGDPOTrainer(PairLoop):
         self._tokens_per_row, reason = row_size(self.model, self.args, shards=shards)
         self._facts["engine"] = {
             **asdict(self._engine.choice),
+            "compiled_layers": self.args.compile_layers,
             "tokens_per_row": self._tokens_per_row,
             "tokens_per_row_reason": reason,
             "packing": packing_summary(tokens.counts, self.args.per_device_train_batch_size),
