@@ -10,6 +10,7 @@ import torch
 from benchmarks.measure import Meter, Result
 from benchmarks.official import collate, official_loss
 from benchmarks.workload import make_model
+from tgdpo_core.engine.compiled_layers import compile_layers
 from tgdpo_core.engine.losses import preference_loss
 from tgdpo_core.engine.policy import TokenLogps
 from tgdpo_core.engine.rows import PackedRow, PairIds, share_pairs
