@@ -160,8 +160,8 @@ class TGDPOTrainer(PairLoop):
         self._facts |= {
             "precision": {**precision.document(), "policy": str(policy.dtype)},
             "adapter": bool(getattr(policy, "peft_config", None)),
+            **scoring_facts(scorer, scored.train, self._shaping, diagnostics),
         }
-        self._facts |= scoring_facts(scorer, scored.train, self._shaping, diagnostics)
         compared = plain_copy(scorer.reference.load()) if judging and judging.kl else None
         super().__init__(
             model=policy,

@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -14,16 +15,16 @@ from tgdpo_core.errors import MachineError
 from tgdpo_core.models.paths import ModelSource
 from tgdpo_core.preparation.formats import fresh_adapter, policy_source, trust_of, weights_dtype
 from tgdpo_core.preparation.plan import Plan
-from tgdpo_core.training.limits import default_tokens_per_row
 from tgdpo_core.training.memory.activations import UnknownMemoryError
 from tgdpo_core.training.memory.counts import config_of
 from tgdpo_core.training.memory.parts import GIB, Parts, Row, Setting
-from tgdpo_core.training.memory.prediction import Trained, predicted_parts
+from tgdpo_core.training.memory.prediction import Trained, empty_policy, predicted_parts
+from tgdpo_core.training.row_size import size_within
 
 logger = logging.getLogger(__name__)
 
 _MOST_PLANNED = 50_000  # pairs
-_GPU = torch.device("cuda")
+_UNKNOWN_GPU = 8192  # tokens of a row
 _CONTEXT = 1 * GIB  # of CUDA and its libraries, beside all tensors
 _LORA = {"r": 16, "alpha": 32, "target_modules": "all-linear"}
 
@@ -80,7 +81,7 @@ class MemoryPlan:
             "highest": self.parts.moment,
             "row": {
                 **asdict(self.row),
-                "from": "data" if self.is_data else "engine.tokens_per_row",
+                "from": "data" if self.is_data else "a full row",
             },
             "gpu_memory_gib": self.machine.memory and self.machine.memory / GIB,
             "gpus_that_share_weights": self.machine.gpus,
@@ -113,20 +114,38 @@ def plan_memory(plan: Plan, machine: Machine, table: TokenTable | None = None) -
         table: the training pairs; None: rows are as long as they can be.
     """
     recipe = plan.recipe
-    budget = recipe.engine.tokens_per_row or default_tokens_per_row(_GPU)
-    row = longest_row(table, budget) if table else Row(budget, budget)
     source, trust = policy_source(plan), trust_of(recipe)
     adapter = source if source.base and not recipe.model.lora else None
     trained = Trained(weights_dtype(recipe), fresh_adapter(recipe), adapter, trust)
     setting = setting_of(recipe.training, machine, four_bits=recipe.model.load_in_4bit)
+    config = config_of(source, trust)
+    budget = recipe.engine.tokens_per_row or _budget(
+        empty_policy(config, trained), setting, machine
+    )
+    row = longest_row(table, budget) if table else Row(budget, budget)
     parts = predicted_parts(
-        config_of(source, trust),
+        config,
         trained,
         row,
         setting,
         chunk_size=recipe.engine.logits_chunk_size,
     )
     return MemoryPlan(parts, row, machine, table is not None)
+
+
+def _budget(model: Any, setting: Setting, machine: Machine) -> int:
+    """Return the most tokens of a row, as a run on such a GPU would choose."""
+    if machine.memory is None:
+        return _UNKNOWN_GPU
+    weights = sum(each.numel() * each.element_size() for each in model.parameters())
+    args: Any = SimpleNamespace(
+        bf16=setting.autocast,
+        fp16=False,
+        optim=setting.optimizer,
+        gradient_checkpointing=setting.checkpointing,
+    )
+    free = int(machine.memory - _CONTEXT - weights)
+    return size_within(model, args, free=free, shards=machine.gpus).tokens
 
 
 def memory_document(plan: Plan, machine: Machine, table: TokenTable | None = None) -> Any:

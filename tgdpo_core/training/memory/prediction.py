@@ -56,8 +56,7 @@ def predicted_parts(
         UsageError: no model can be made of the config.
     """
 
-    with torch.device("meta"):
-        model = _made(config, trained)
+    model = empty_policy(config, trained)
     weights = weights_of(model)
     output, text = model.get_output_embeddings().weight, config.get_text_config()
     shape = (row.responses, len(output), text.hidden_size)
@@ -73,7 +72,7 @@ def predicted_parts(
     gathered = torch.bfloat16 if setting.autocast and setting.shards > 1 else trained.dtype
     activations = activations_of(
         config,
-        lambda smaller: _made(smaller, replace(trained, dtype=gathered)),
+        lambda smaller: empty_policy(smaller, replace(trained, dtype=gathered)),
         weights_of,
         tokens=row.tokens,
         autocast=torch.bfloat16 if setting.autocast else None,
@@ -82,6 +81,8 @@ def predicted_parts(
     return memory_parts(weights, activations, head, row, setting)
 
 
-def _made(config: Any, trained: Trained) -> Any:
-    model = empty_model(config, dtype=trained.dtype, trust=trained.trust)
-    return adapted(model, trained.adapter, trained.lora)
+def empty_policy(config: Any, trained: Trained) -> Any:
+    """Return the model that is trained, its tensors on the meta device."""
+    with torch.device("meta"):
+        model = empty_model(config, dtype=trained.dtype, trust=trained.trust)
+        return adapted(model, trained.adapter, trained.lora)
