@@ -112,8 +112,15 @@ def plan_memory(plan: Plan, machine: Machine, table: TokenTable | None = None) -
         plan: the run.
         machine: what it is planned for.
         table: the training pairs; None: rows are as long as they can be.
+
+    Raises:
+        UnknownMemoryError: the model cannot be asked, or the way it is shared out is not known.
     """
     recipe = plan.recipe
+    if recipe.training.get("deepspeed") or os.environ.get("ACCELERATE_USE_DEEPSPEED"):
+        raise UnknownMemoryError("what DeepSpeed shares out is not planned")
+    if recipe.training.get("fsdp") and machine.replicas > 1:
+        machine = replace(machine, gpus=machine.replicas, replicas=1)
     source, trust = policy_source(plan), trust_of(recipe)
     adapter = source if source.base and not recipe.model.lora else None
     trained = Trained(weights_dtype(recipe), fresh_adapter(recipe), adapter, trust)
@@ -202,10 +209,11 @@ def longest_row(table: TokenTable, budget: int) -> Row:
 def _too_little(plan: Plan, found: MemoryPlan, table: TokenTable | None) -> MachineError:
     memory = found.machine.memory or 0.0
     parts = {k: v for k, v in found.parts.by_name().items() if v > 0.05 * GIB}
+    parts["cuda"] = _CONTEXT
     shown = ", ".join(f"{name} {size / GIB:.1f}" for name, size in parts.items())
     return MachineError(
         f"Too little memory: a step needs about {found.needed / GIB:.1f} GiB of a GPU, which has "
-        f"{memory / GIB:.1f} ({shown}, cuda {_CONTEXT / GIB:.1f}; row of "
+        f"{memory / GIB:.1f} ({shown}; row of "
         f"{found.row.tokens} tokens). {_what_fits(plan, found, table)}"
     )
 

@@ -100,6 +100,22 @@ def test_a_gpu_that_is_large_enough_or_not_known_stops_nothing(planned: Planned)
     require_memory(planned(AGAIN), Machine())
 
 
+def test_weights_that_a_recipe_shards_are_shared(planned: Planned) -> None:
+    found = plan_memory(planned({**AGAIN, "fsdp": "full_shard"}), Machine(replicas=8))
+    assert found.machine == Machine(gpus=8)
+
+
+def test_what_deepspeed_shares_is_not_guessed(
+    planned: Planned, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    assert memory_document(planned(AGAIN), Machine()) == {
+        "not_known": "what DeepSpeed shares out is not planned"
+    }
+    require_memory(planned(AGAIN), Machine(GIB))
+    assert "is not known: what DeepSpeed shares out is not planned" in caplog.text
+
+
 def test_the_process_says_how_many_share_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "4")
     assert (machine_of(memory_gib=80).gpus, machine_of(memory_gib=80).replicas) == (1, 4)
