@@ -17,6 +17,7 @@ import torch
 
 from tgdpo_core.errors import PluginError, TgdpoError, UsageError
 from tgdpo_core.scoring.process_state import settings_kept_by
+from tgdpo_core.secret_values import holds_secret, redacted
 
 logger = logging.getLogger(__name__)
 
@@ -108,17 +109,45 @@ def named_errors(who: str, where: str) -> Iterator[None]:
     """Raise what a plugin raises again as ``PluginError`` with its name, chained."""
     try:
         yield
-    except TgdpoError as error:
-        if isinstance(error, PluginError) and who not in str(error):  # the plugin's own
-            raise PluginError(f"{who} failed on {where}: {error}") from error
-        raise
-    except torch.OutOfMemoryError as error:
-        raise PluginOutOfMemoryError(
-            f"{who} ran out of memory on {where}. Lower its batch size or its dtype, or use a "
-            f"smaller model. ({error})"
-        ) from error
     except (Exception, SystemExit) as error:
-        raise PluginError(f"{who} failed on {where}: {type(error).__name__}: {error}") from error
+        named = named_error(who, where, error)
+        if named is error:
+            raise
+        # A traceback shows causes, too: one that quotes a secret is not handed on.
+        raise named from (None if _quotes_secret(error) else error)
+
+
+def named_error(who: str, where: str, error: BaseException) -> TgdpoError:
+    """Return what a plugin raised as ``PluginError`` with its name, secrets taken out.
+
+    Errors of the tree are returned as they are, unless they are the plugin's own.
+    """
+    text = redacted(str(error))
+    if isinstance(error, TgdpoError):
+        if isinstance(error, PluginError) and who not in text:  # the plugin's own
+            return PluginError(f"{who} failed on {where}: {text}")
+        return type(error)(text) if _quotes_secret(error) else error
+    if isinstance(error, torch.OutOfMemoryError):
+        return PluginOutOfMemoryError(
+            f"{who} ran out of memory on {where}. Lower its batch size or its dtype, or use a "
+            f"smaller model. ({text})"
+        )
+    return PluginError(f"{who} failed on {where}: {type(error).__name__}: {text}")
+
+
+def _quotes_secret(error: BaseException) -> bool:
+    """Whether an exception, or one that a traceback shows with it, quotes a secret."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        each = waiting.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        if holds_secret(str(each)):
+            return True
+        waiting += [each.__cause__, each.__context__]
+    return False
 
 
 @contextlib.contextmanager
