@@ -5,7 +5,7 @@ labels. The core calls it in a pass of its own before training, checks what it r
 it per token.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
@@ -81,6 +81,26 @@ class Example:
     shared: "Mapping[str, torch.Tensor]" = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Cost:
+    """What asking a reward costs; shown while it is asked, and kept in run.json.
+
+    Args:
+        per_call: money for one call.
+        per_1k_tokens: money for a thousand tokens of prompt and response, counted by the policy's
+            tokenizer, so an estimate where the server counts by another one.
+        currency: as it is shown.
+    """
+
+    per_call: float = 0.0
+    per_1k_tokens: float = 0.0
+    currency: str = "USD"
+
+    def of(self, *, calls: float, tokens: float) -> float:
+        """Return what some calls with some tokens in all cost."""
+        return self.per_call * calls + self.per_1k_tokens * tokens / 1000
+
+
 class ScoringContext(Protocol):
     """What ``TokenReward.setup`` may use."""
 
@@ -135,12 +155,15 @@ RewardResult = Any  # per example: 1-D floats (list, numpy, tensor) of len(respo
 
 
 class TokenReward(Options):
-    """Base of a token-reward source; only ``score`` must be written.
+    """Base of a token-reward source; only ``score`` or ``score_one`` must be written.
 
     Annotated fields are its options (see ``option``). The life of an instance: built from options,
     ``validate``, then ``fingerprint`` and a look-up in the store; only if something is missing:
     ``setup``, ``score`` on batches, ``teardown``. So a reward model never shares memory with
     training.
+
+    ``setup``, ``score``, ``score_one`` and ``teardown`` may be ``async def``. Calls that are, and
+    those of a class with ``concurrency`` above 1, overlap; every answer is stored as it comes.
     """
 
     needs: ClassVar[tuple[str, ...]] = ()
@@ -154,6 +177,21 @@ class TokenReward(Options):
 
     store_version: ClassVar[int] = 1
     """Raise it when scores change, so that stored ones are not used again."""
+
+    batch_size = 0
+    """Most responses in one call of ``score``; 0: as many as fit a pass, one where calls overlap.
+    It may be an option: ``batch_size: int = option(8, help=..., stored=False)``."""
+
+    concurrency = 0
+    """Most calls under way at once; 0: one, and 16 of an ``async`` method. It may be an option. A
+    method that is not ``async`` is then called from that many threads."""
+
+    cost_note: ClassVar[Cost | str] = ""
+    """What asking costs: a ``Cost``, or words that are shown as they are."""
+
+    def cost(self) -> Cost | str:
+        """Return ``cost_note``; override it where the cost depends on the options."""
+        return self.cost_note
 
     def required(self) -> tuple[str, ...]:
         """Return ``needs``; override it where the needs depend on the options."""
@@ -176,9 +214,17 @@ class TokenReward(Options):
     def setup(self, context: ScoringContext) -> None:
         """Load what ``score`` needs."""
 
-    def score(self, batch: Sequence[Example]) -> Sequence[RewardResult]:
+    def score(
+        self, batch: Sequence[Example]
+    ) -> Sequence[RewardResult] | Awaitable[Sequence[RewardResult]]:
         """Return one result per example: 1-D values, one per response token, or ``Spans``."""
-        raise NotImplementedError(f"{type(self).__name__} must implement score(batch)")
+        return [self.score_one(example) for example in batch]
+
+    def score_one(self, example: Example) -> RewardResult:
+        """Return the result of one example; written instead of ``score``."""
+        raise NotImplementedError(
+            f"{type(self).__name__} must implement score(batch) or score_one(example)"
+        )
 
     def teardown(self) -> None:
         """Free what ``setup`` loaded; may be called twice."""

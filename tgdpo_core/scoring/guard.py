@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from tgdpo_core.errors import PluginError, TgdpoError, UsageError
+from tgdpo_core.errors import PluginError, UsageError
+from tgdpo_core.scoring.event_loop import finished
+from tgdpo_core.scoring.plugin_errors import named_errors
 from tgdpo_core.scoring.process_state import settings_kept_by
-from tgdpo_core.secret_values import holds_secret, redacted
 
 logger = logging.getLogger(__name__)
 
@@ -26,10 +27,6 @@ PATIENCE = "TGDPO_PLUGIN_PATIENCE"
 
 TIMEOUT = "TGDPO_PLUGIN_TIMEOUT"
 """Seconds after which a plugin that is still busy ends the command (default: never)."""
-
-
-class PluginOutOfMemoryError(PluginError):
-    """A plugin needed more memory than the device has; fewer rows at once may fit."""
 
 
 def call_plugin(
@@ -95,59 +92,13 @@ def require_batch_kept(who: str, given: Sequence[Any], batch: Sequence[Any]) -> 
 
 
 def call_often(who: str, where: str, function: Callable[..., Any], *args: Any) -> Any:
-    """Return ``function(*args)`` as ``call_plugin`` does, without a look at what must be kept.
+    """Return ``function(*args)``, or what it awaits, without a look at what must be kept.
 
     For what is called at every response: the look takes longer than the call. It is taken once,
     around the pass over the training set before training (``process_kept``).
     """
     with named_errors(who, where), _watched(who, where):
-        return function(*args)
-
-
-@contextlib.contextmanager
-def named_errors(who: str, where: str) -> Iterator[None]:
-    """Raise what a plugin raises again as ``PluginError`` with its name, chained."""
-    try:
-        yield
-    except (Exception, SystemExit) as error:
-        named = named_error(who, where, error)
-        if named is error:
-            raise
-        # A traceback shows causes, too: one that quotes a secret is not handed on.
-        raise named from (None if _quotes_secret(error) else error)
-
-
-def named_error(who: str, where: str, error: BaseException) -> TgdpoError:
-    """Return what a plugin raised as ``PluginError`` with its name, secrets taken out.
-
-    Errors of the tree are returned as they are, unless they are the plugin's own.
-    """
-    text = redacted(str(error))
-    if isinstance(error, TgdpoError):
-        if isinstance(error, PluginError) and who not in text:  # the plugin's own
-            return PluginError(f"{who} failed on {where}: {text}")
-        return type(error)(text) if _quotes_secret(error) else error
-    if isinstance(error, torch.OutOfMemoryError):
-        return PluginOutOfMemoryError(
-            f"{who} ran out of memory on {where}. Lower its batch size or its dtype, or use a "
-            f"smaller model. ({text})"
-        )
-    return PluginError(f"{who} failed on {where}: {type(error).__name__}: {text}")
-
-
-def _quotes_secret(error: BaseException) -> bool:
-    """Whether an exception, or one that a traceback shows with it, quotes a secret."""
-    seen: set[int] = set()
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        each = waiting.pop()
-        if each is None or id(each) in seen:
-            continue
-        seen.add(id(each))
-        if holds_secret(str(each)):
-            return True
-        waiting += [each.__cause__, each.__context__]
-    return False
+        return finished(function(*args))
 
 
 @contextlib.contextmanager
@@ -265,7 +216,7 @@ def _watched(who: str, where: str) -> Iterator[None]:
     """
     _WATCHDOG.ensure_running()
     outer = _WATCHDOG.current
-    patience, limit = _seconds(PATIENCE, 60.0), _seconds(TIMEOUT, math.inf)
+    patience, limit = patience_and_limit()
     call = _Call(who, where, threading.get_ident(), time.monotonic(), patience, limit)
     _WATCHDOG.current = call
     try:
@@ -301,6 +252,11 @@ def is_time_limit() -> bool:
     """Return whether an interrupt comes from the time limit of the plugin that is at work."""
     current = _WATCHDOG.current
     return current is not None and _WATCHDOG.timed_out is current
+
+
+def patience_and_limit() -> tuple[float, float]:
+    """Return the seconds of ``PATIENCE`` and of ``TIMEOUT``."""
+    return _seconds(PATIENCE, 60.0), _seconds(TIMEOUT, math.inf)
 
 
 def _seconds(variable: str, default: float) -> float:

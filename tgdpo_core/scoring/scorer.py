@@ -9,10 +9,13 @@ from typing import Any
 import torch
 
 from tgdpo_core.data.token_table import TokenTable
+from tgdpo_core.errors import PluginError
 from tgdpo_core.models.fingerprints import tokenizer_fingerprint
 from tgdpo_core.models.loading import NO_TRUST, Trust, on_device
 from tgdpo_core.models.precision import Precision
 from tgdpo_core.plugin_api.shapings import Shaping
+from tgdpo_core.scoring.answers import Answers
+from tgdpo_core.scoring.calls import way_of
 from tgdpo_core.scoring.context import FrozenModels
 from tgdpo_core.scoring.filling import Compute, Elsewhere, Pass, fill
 from tgdpo_core.scoring.fits import require_known_ids
@@ -71,10 +74,17 @@ class StoredScores:
 
 @dataclass(frozen=True)
 class PassCounts:
-    """Pairs whose values were computed, and pairs whose values were in the store."""
+    """Pairs whose values were computed, and pairs whose values were in the store.
+
+    Attributes:
+        computed: pairs.
+        reused: pairs.
+        asked: what was asked about single responses, with its cost; empty where batches are scored.
+    """
 
     computed: int
     reused: int
+    asked: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -100,7 +110,12 @@ class Scorer:
     def totals(self) -> dict[str, Any]:
         """Return pairs computed and reused, in all and by pass, with the store's keys."""
         passes = {
-            name: {"computed": c.computed, "reused": c.reused, "key": self.keys[name]}
+            name: {
+                "computed": c.computed,
+                "reused": c.reused,
+                "key": self.keys[name],
+                **({"asked": dict(c.asked)} if c.asked else {}),
+            }
             for name, c in self.counts.items()
         }
         return {
@@ -123,6 +138,7 @@ class Scorer:
         """
         for source in self.stored:  # what it names must be found before anything is computed
             self._reward_document(source)
+        self._require_secrets(table)
         reference, *rewards = [
             self._filled(self.task(table, number), label, elsewhere)
             for number in range(1 + len(self.stored))
@@ -168,7 +184,9 @@ class Scorer:
             task.close()
         before = self.counts.get(task.name, PassCounts(0, 0))
         self.counts[task.name] = PassCounts(
-            before.computed + filled.computed, before.reused + filled.reused
+            before.computed + filled.computed,
+            before.reused + filled.reused,
+            task.answers.asked.added_to(before.asked, task.answers.cost) if task.answers else {},
         )
         self.keys[task.name] = task.collection.key
         return filled.values
@@ -185,6 +203,20 @@ class Scorer:
             return None
         weighted = [fit_source(source, beta=beta, table=None, stored=None) for source in dynamic]
         return OnlineRewards(weighted, lambda each: self._context(each.source), shaping)
+
+    def _require_secrets(self, table: TokenTable) -> None:
+        """Raise ``PluginError`` for a secret that is not set, unless nothing has to be asked."""
+        for source in self.sources:
+            missing = source.reward.missing_secrets()
+            if missing and (source.is_dynamic or not self._is_complete(source, table)):
+                raise PluginError(
+                    f"{source} needs {' and '.join(missing)}. Set it and start again."
+                )
+
+    def _is_complete(self, source: RewardSource, table: TokenTable) -> bool:
+        collection = Collection(self.settings.store, self._reward_document(source))
+        stored = collection.verified(reward_entries(source, table), table.counts.responses.tolist())
+        return bool(stored.all())
 
     def _reference_pass(self, table: TokenTable) -> Pass:
         @functools.cache
@@ -221,15 +253,20 @@ class Scorer:
             call_plugin(str(source), "teardown", source.reward.teardown)
             context.release()
 
+        collection = Collection(self.settings.store, self._reward_document(source))
+        entries, way = reward_entries(source, table), way_of(source.reward)
         return Pass(
             number=number,
             name=f"token_reward:{source.name}",
             label=f"{source.name} rewards",
-            collection=Collection(self.settings.store, self._reward_document(source)),
+            collection=collection,
             table=table,
-            entries=reward_entries(source, table),
+            entries=entries,
             compute=compute,
             close=close,
+            answers=Answers(source, way, table, reference, collection, entries, set_up)
+            if way.overlaps
+            else None,
         )
 
     def _context(self, source: RewardSource) -> FrozenModels:

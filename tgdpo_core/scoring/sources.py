@@ -14,6 +14,7 @@ from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.plugin_api.rewards import TokenReward
 from tgdpo_core.plugin_api.shapings import Shaping
 from tgdpo_core.plugin_api.transforms import Transform
+from tgdpo_core.scoring.calls import way_of
 
 _NEEDS = ("reference_logps", "models", "column:NAME")
 
@@ -74,6 +75,13 @@ class RewardSource:
         """The data-set columns it reads."""
         needs = self.reward.required()
         return [need.removeprefix("column:") for need in needs if need.startswith("column:")]
+
+    def columns_of(self, pair: PreferencePair) -> dict[str, Any]:
+        """Return the columns that it reads of a row; ``DataError`` for a row without one."""
+        for name in self.columns:
+            if name not in pair.columns:
+                raise missing_column(str(self), pair, name)
+        return {name: pair.columns[name] for name in self.columns}
 
 
 def validate_source(source: RewardSource, pairs: Sequence[PreferencePair]) -> None:
@@ -215,6 +223,10 @@ def _checked(source: RewardSource) -> RewardSource:
         raise PluginError(
             f"{source} failed to say what it requires: {type(error).__name__}: {error}"
         ) from error
+    try:
+        way_of(source.reward)
+    except ValueError as error:
+        raise PluginError(f"{source}: {error}.") from error
     for need in needs:
         if need not in _NEEDS and not need.startswith("column:"):
             raise PluginError(f"{source} needs '{need}', unknown here. Known: {', '.join(_NEEDS)}.")

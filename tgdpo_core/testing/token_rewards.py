@@ -116,7 +116,7 @@ class TokenRewardContract(PluginContract):
         from tgdpo_core.testing.trials import score
 
         step = size or len(examples)
-        batches = [examples[i : i + step] for i in range(0, len(examples), step)]
+        batches = [list(examples[i : i + step]) for i in range(0, len(examples), step)]
         scored = score(self.fresh(), batches, self.tokenizer or make_tokenizer())
         return [values for batch in scored for values in batch]
 
