@@ -211,7 +211,7 @@ class TokenReward(Options):
         there, say. Import no torch here; columns that ``required()`` names are looked for anyway.
         """
 
-    def setup(self, context: ScoringContext) -> None:
+    def setup(self, context: ScoringContext) -> Awaitable[None] | None:
         """Load what ``score`` needs."""
 
     def score(
@@ -226,7 +226,7 @@ class TokenReward(Options):
             f"{type(self).__name__} must implement score(batch) or score_one(example)"
         )
 
-    def teardown(self) -> None:
+    def teardown(self) -> Awaitable[None] | None:
         """Free what ``setup`` loaded; may be called twice."""
 
     def scale(self, beta: float) -> float:

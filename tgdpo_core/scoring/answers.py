@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -204,7 +204,7 @@ class Answers:
     def _keep(self, answer: Answer) -> None:
         """Store what can be used of an answer; raise ``PluginError`` for the rest of it."""
         batch: list[_Response] = answer.ticket
-        who, where = str(self.source), batch[0].where
+        who, where = str(self.source), _place(batch)
         if answer.error is not None:
             raise_named(who, where, answer.error)
         self.asked.calls += 1
@@ -257,6 +257,12 @@ class Answers:
                 self._keep(answer)
             except TgdpoError as error:
                 logger.debug("%s", error)  # the first one is what the user is told
+
+
+def _place(batch: Sequence[_Response]) -> str:
+    """Return how messages name the responses of a call."""
+    first = f"{batch[0].where} ({batch[0].example.side})"
+    return first if len(batch) == 1 else f"{first} and {len(batch) - 1} more"
 
 
 def _names(source: RewardSource, pair: TokenizedPair) -> tuple[bytes, bytes]:
