@@ -7,6 +7,7 @@ it per token.
 
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from tgdpo_core.plugin_api.options import Options
@@ -108,6 +109,8 @@ class ScoringContext(Protocol):
     dtype: "torch.dtype"
     tokenizer: Any
     """The policy's tokenizer."""
+    artifacts: Path
+    """Folder of what ``prepare`` left; written to there, read from in ``setup``."""
 
     def load_causal_lm(self, name_or_path: str, *, revision: str | None = None) -> Any:
         """Return a frozen causal language model on ``device``, loaded once per scoring pass.
@@ -209,6 +212,19 @@ class TokenReward(Options):
 
         Called by ``tgdpo validate`` and before every run, with the options set: a path that is not
         there, say. Import no torch here; columns that ``required()`` names are looked for anyway.
+        """
+
+    def prepare(self, context: ScoringContext, examples: Sequence[Example]) -> None:
+        """Fit to the training set, once, before anything is scored; implement it where needed.
+
+        What is learnt goes into files in ``context.artifacts``: safetensors, JSON, plain text or
+        arrays, no pickles. ``setup`` reads them there, in this process, in others, and in later
+        runs: nothing else of the instance is kept. The training set is part of the store's key.
+
+        Args:
+            context: as in ``setup``.
+            examples: every response of the training set, chosen and rejected ones in turn, with
+                what ``required()`` names; made one at a time when asked for.
         """
 
     def setup(self, context: ScoringContext) -> Awaitable[None] | None:

@@ -20,15 +20,19 @@ from tgdpo_core.preparation.references import given_reference
 from tgdpo_core.preparation.scored_table import Scored, score
 from tgdpo_core.preparation.tokens import Tokens
 from tgdpo_core.scoring.filling import Elsewhere
-from tgdpo_core.scoring.scorer import Reference, Scorer, ScoringSettings
+from tgdpo_core.scoring.scorer import Scorer
+from tgdpo_core.scoring.settings import Reference, ScoringSettings
 
 
-def scorer_of(plan: Plan, tokenizer: Any) -> Scorer:
+def scorer_of(plan: Plan, tokens: Tokens) -> Scorer:
     """Return what scores a plan's tables; nothing is loaded yet."""
+    tokenizer = tokens.tokenizer
     settings = ScoringSettings(
         plan.store, device_of(plan), precision_of(plan), trust_of(plan.recipe)
     )
-    return Scorer(_reference(plan, tokenizer), plan.sources, tokenizer, settings)
+    return Scorer(
+        _reference(plan, tokenizer), plan.sources, tokenizer, settings, training=tokens.train
+    )
 
 
 def is_first_process(plan: Plan) -> bool:
@@ -48,7 +52,7 @@ def fill_store(
         elsewhere: gives the processes that fill the store for a table, by the table's name
             (``train`` or ``evaluation``); None: this process does.
     """
-    scorer = scorer_of(plan, tokens.tokenizer)
+    scorer = scorer_of(plan, tokens)
     for name, table in (("train", tokens.train), ("evaluation", tokens.evaluation)):
         if table:
             scorer.score(

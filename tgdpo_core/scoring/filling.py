@@ -39,6 +39,7 @@ class Pass:
         compute: called on rows of similar length; loads what it needs when first called.
         close: frees what was loaded.
         answers: asks about single responses in place of ``compute``, where calls overlap.
+        prepare: called by every process before anything is computed, or None.
     """
 
     number: int
@@ -50,6 +51,7 @@ class Pass:
     compute: Compute
     close: Callable[[], None]
     answers: Answers | None = None
+    prepare: Callable[[], None] | None = None
 
     def note(self, share: float) -> str:
         """Return what a progress bar adds, when a share of the work is done."""
@@ -96,6 +98,8 @@ def fill(task: Pass, *, label: str = "", elsewhere: Elsewhere | None = None) -> 
     collection, entries = task.collection, task.entries
     with _first_to_fill(collection) as is_first:
         lacking, in_order = _lacking(collection, task.table, entries, in_order=is_first)
+        if task.prepare and len(lacking):
+            task.prepare()
         mine = _first_of_each_name(lacking, entries)[state.process_index :: state.num_processes]
         size = task.answers.rows_per_batch if task.answers else None
         batches = list(_batches(mine, task.table.counts.longest, size))

@@ -128,13 +128,8 @@ def _ask(
 ) -> Sequence[torch.Tensor]:
     examples, where = [], []
     for i, pair in enumerate(pairs):
-        columns = source.columns_of(pair.pair)
-        # Copies: what a plugin does to them must not reach the stored values.
-        sides = {name: split_sides(values[i].clone(), pair) for name, values in shared.items()}
-        for k, side in enumerate(SIDES):
-            of_side = {name: values[k] for name, values in sides.items()}
-            examples.append(pair.example(side, columns=columns, shared=of_side))
-            where.append(pair.pair.where)
+        examples += examples_of(source, pair, {name: v[i] for name, v in shared.items()})
+        where += [pair.pair.where] * len(SIDES)
     way = way_of(source.reward)
     size = 0 if way.overlaps else way.per_call
     checked = [
@@ -143,6 +138,27 @@ def _ask(
         for values in _asked(source, way, part, places)
     ]
     return [torch.cat(checked[i : i + 2]) for i in range(0, len(checked), 2)]
+
+
+def examples_of(
+    source: RewardSource, pair: TokenizedPair, shared: Mapping[str, torch.Tensor]
+) -> list[Example]:
+    """Return both responses of a pair as a source sees them.
+
+    Args:
+        source: says which columns it reads.
+        pair: the pair.
+        shared: values of its response tokens, [n] each, by their name in ``Example.shared``.
+    """
+    columns = source.columns_of(pair.pair)
+    # Copies: what a plugin does to them must not reach the stored values.
+    sides = {name: split_sides(values.clone(), pair) for name, values in shared.items()}
+    return [
+        pair.example(
+            side, columns=columns, shared={name: values[k] for name, values in sides.items()}
+        )
+        for k, side in enumerate(SIDES)
+    ]
 
 
 def _parts(

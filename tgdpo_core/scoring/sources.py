@@ -58,6 +58,11 @@ class RewardSource:
         """Whether it loads causal language models, so that the dtype decides its values."""
         return "models" in self.reward.required()
 
+    @property
+    def is_fitted(self) -> bool:
+        """Whether it is fitted to the training set before it scores."""
+        return type(self.reward).prepare is not TokenReward.prepare
+
     def describe(self) -> dict[str, Any]:
         """Return JSON for run.json."""
         return {

@@ -19,7 +19,8 @@ from tgdpo_core.data.token_table import ListedTokens, TokenTable
 from tgdpo_core.data.tokenization import LengthLimits, tokenize_pairs
 from tgdpo_core.errors import PluginError
 from tgdpo_core.models.precision import Precision
-from tgdpo_core.scoring.scorer import Reference, Scorer, ScoringSettings
+from tgdpo_core.scoring.scorer import Scorer
+from tgdpo_core.scoring.settings import Reference, ScoringSettings
 from tgdpo_core.scoring.sources import source_of_instance
 from tgdpo_plugins.token_rewards.remote.reward import Remote
 
