@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 Side = Literal["chosen", "rejected"]
+Phase = Literal["train", "statistics", "eval"]
 Reduction = Literal["mean", "sum", "max", "last"]
 SpecialTokensInText = Literal["auto", "text", "keep", "error"]
 
@@ -157,6 +158,9 @@ class ScoringContext(Protocol):
 RewardResult = Any  # per example: 1-D floats (list, numpy, tensor) of len(response_ids), or Spans
 
 
+_NOT_TRAINING: Phase = "statistics"
+
+
 class TokenReward(Options):
     """Base of a token-reward source; only ``score`` or ``score_one`` must be written.
 
@@ -241,6 +245,32 @@ class TokenReward(Options):
         raise NotImplementedError(
             f"{type(self).__name__} must implement score(batch) or score_one(example)"
         )
+
+    phase = _NOT_TRAINING
+    """What ``score`` of a dynamic reward is called for, set before every call: ``train``, once a
+    step for each of its pairs; ``statistics``, before training; ``eval``. Learn in ``train`` alone:
+    a state that changes elsewhere is an error."""
+
+    def on_step_end(self, step: int) -> None:
+        """Learn from what ``score`` was given in this step; after the policy's update.
+
+        Every process of a run calls it, at the same step, so they may exchange what they saw
+        (``torch.distributed``). Only for a dynamic reward, with ``state_dict``.
+
+        Args:
+            step: optimizer steps done, counted from 1.
+        """
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """Return what a dynamic reward has learnt; saved with every checkpoint.
+
+        Tensors, numbers, text, None, and lists, tuples and dicts of these (so what
+        ``torch.optim.Optimizer.state_dict`` returns).
+        """
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up what ``state_dict`` returned, tensors on the CPU; called after ``setup``."""
 
     def teardown(self) -> Awaitable[None] | None:
         """Free what ``setup`` loaded; may be called twice."""

@@ -95,6 +95,8 @@ def ask(
     source: RewardSource,
     pairs: Sequence[TokenizedPair],
     shared: Mapping[str, Sequence[torch.Tensor]],
+    *,
+    once: bool = False,
 ) -> Sequence[torch.Tensor]:
     """Return what a reward plugin says of pairs, checked: [n] float32 each, chosen tokens first.
 
@@ -104,11 +106,12 @@ def ask(
         source: the plugin, set up.
         pairs: what is scored.
         shared: values that the plugin needs, by their name in ``Example.shared``: [n] per pair.
+        once: ask about no pair again, whatever happens: the plugin learns from what it is asked.
     """
     try:
         return _ask(source, pairs, shared)
     except PluginOutOfMemoryError:
-        if len(pairs) == 1:
+        if len(pairs) == 1 or once:
             raise
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()

@@ -19,6 +19,7 @@ from tgdpo_core.scoring.context import FrozenModels
 from tgdpo_core.scoring.filling import Compute, Elsewhere, Pass, fill
 from tgdpo_core.scoring.fits import require_known_ids
 from tgdpo_core.scoring.guard import call_plugin
+from tgdpo_core.scoring.live_source import LiveSource
 from tgdpo_core.scoring.main_first import by_main_first
 from tgdpo_core.scoring.online import OnlineRewards
 from tgdpo_core.scoring.passes import reference_logps, reward_entries, token_rewards
@@ -156,7 +157,8 @@ class Scorer:
         weighted = [
             fit_source(source, beta=beta, table=None, stored=None) for source in self.dynamic
         ]
-        return OnlineRewards(weighted, lambda each: self._context(each.source), shaping)
+        live = [LiveSource(each, lambda one: self._context(one.source)) for each in weighted]
+        return OnlineRewards(live, shaping)
 
     def _require_secrets(self, table: TokenTable) -> None:
         """Raise ``PluginError`` for a secret that is not set, unless nothing has to be asked."""

@@ -59,6 +59,11 @@ class RewardSource:
         return "models" in self.reward.required()
 
     @property
+    def is_stateful(self) -> bool:
+        """Whether it learns while the policy is trained."""
+        return type(self.reward).state_dict is not TokenReward.state_dict
+
+    @property
     def is_fitted(self) -> bool:
         """Whether it is fitted to the training set before it scores."""
         return type(self.reward).prepare is not TokenReward.prepare
@@ -221,6 +226,25 @@ def source_document(source: RewardSource) -> dict[str, Any]:
     }
 
 
+def _require_whole_state(source: RewardSource) -> None:
+    """Raise ``PluginError`` for a reward that learns and could not go on after a resume."""
+    names = ("state_dict", "load_state_dict", "on_step_end")
+    saves, loads, learns = (
+        getattr(type(source.reward), name) is not getattr(TokenReward, name) for name in names
+    )
+    if saves != loads or (learns and not saves):
+        raise PluginError(
+            f"{source} learns (state_dict, load_state_dict, on_step_end), but lacks "
+            f"{'load_state_dict' if saves else 'state_dict'}: --resume would begin its learning "
+            "anew."
+        )
+    if saves and not source.is_dynamic:
+        raise PluginError(
+            f"{source} has a state, so its values change; stored values must not. Say "
+            "dynamic = True, or fit it once with prepare(context, examples)."
+        )
+
+
 def _checked(source: RewardSource) -> RewardSource:
     try:
         needs = tuple(source.reward.required())
@@ -232,6 +256,7 @@ def _checked(source: RewardSource) -> RewardSource:
         way_of(source.reward)
     except ValueError as error:
         raise PluginError(f"{source}: {error}.") from error
+    _require_whole_state(source)
     for need in needs:
         if need not in _NEEDS and not need.startswith("column:"):
             raise PluginError(f"{source} needs '{need}', unknown here. Known: {', '.join(_NEEDS)}.")

@@ -33,10 +33,10 @@ def prepared(
     Raises:
         PluginError: as in a run: it raised, or left nothing, or pickles.
     """
-    source = source_of_instance(reward)
-    if not source.is_fitted:
+    if type(reward).prepare is TokenReward.prepare:
         yield None
         return
+    source = source_of_instance(reward)
     with tempfile.TemporaryDirectory() as name:
         prepare(source, context_of(reward, tokenizer, Path(name)), examples, Path(name))
         yield Path(name)
@@ -59,33 +59,32 @@ def score(
     Raises:
         PluginError: the plugin raised, or returned what a run would refuse.
     """
+    with at_work(reward, tokenizer, artifacts):
+        return [asked(reward, batch) for batch in batches]
+
+
+@contextlib.contextmanager
+def at_work(reward: TokenReward, tokenizer: Any, artifacts: Path | None) -> Iterator[None]:
+    """Set a reward up, and tear it down at the end; arguments as in ``score``."""
     who = f"token reward {type(reward).__name__}"
     context = context_of(reward, tokenizer, artifacts)
     try:
         call_plugin(who, "setup", reward.setup, context)
-        values, way = [], way_of(reward)
-        for batch in batches:
-            asked = tuple(batch)  # results go by position, whatever is done to the list
-            where = [place(example) for example in asked]
-            # No guard of random states: they are looked at.
-            with settings_kept_by(who), named_errors(who, where[0]):
-                results = finished(way.all_at_once(batch))
-            values.append(checked_rewards(who, results, asked, where))
-        return values
+        yield
     finally:
         call_plugin(who, "teardown", reward.teardown)
         context.release()
 
 
-def _context(reward: TokenReward, tokenizer: Any, artifacts: Path | None) -> FrozenModels:
-    return FrozenModels(
-        tokenizer,
-        device=torch.device("cpu"),
-        precision=Precision(),
-        who=f"token reward {type(reward).__name__}",
-        may_load="models" in reward.required(),
-        artifacts=artifacts,
-    )
+def asked(reward: TokenReward, batch: list[Example]) -> Values:
+    """Return the checked values of a batch, from a reward that is set up."""
+    who = f"token reward {type(reward).__name__}"
+    given = tuple(batch)  # results go by position, whatever is done to the list
+    where = [place(example) for example in given]
+    # No guard of random states: they are looked at.
+    with settings_kept_by(who), named_errors(who, where[0]):
+        results = finished(way_of(reward).all_at_once(batch))
+    return checked_rewards(who, results, given, where)
 
 
 def context_of(reward: TokenReward, tokenizer: Any, artifacts: Path | None) -> FrozenModels:

@@ -107,6 +107,14 @@ class TokenRewardContract(PluginContract):
         with untouched(self.who, "the examples", examples):
             self._values(examples)
 
+    def test_it_learns_in_training_alone_and_can_be_resumed(self) -> None:
+        """A dynamic reward is asked in the phases of a run; its state goes to a new instance."""
+        from tgdpo_core.testing.learning import require_resumable
+
+        if self.plugin_class.dynamic:  # type: ignore[attr-defined]
+            tokenizer = self.tokenizer or make_tokenizer()
+            require_resumable(self.fresh, self.examples(), tokenizer)
+
     def test_it_can_be_torn_down_twice(self) -> None:
         """``teardown`` also follows a ``setup`` that never came."""
         reward = self.fresh()

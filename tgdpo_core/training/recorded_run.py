@@ -1,6 +1,7 @@
 """A run that leaves a complete folder behind: record, settings, log, model, card; and its push."""
 
 import contextlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,8 @@ class RecordedRun(DurableTrainer):
                 stack.enter_context(held(self._folder.path))
             resumption = self._resumption(resume_from_checkpoint)
             checkpoint = str(resumption.checkpoint) if resumption.checkpoint else None
+            if resumption.checkpoint and self._online:
+                self._online.restore(resumption.checkpoint, self.args.process_index)
             arguments = (checkpoint, trial, ignore_keys_for_eval)
             if not self.is_world_process_zero():
                 return self._train_and_save(*arguments)
@@ -102,6 +105,12 @@ class RecordedRun(DurableTrainer):
                 self._online.close()
         self._save_final_model(self._folder.staged_model)
         return output
+
+    def _write_parts(self, folder: Path, pending: Mapping[str, bool]) -> None:
+        """Write what belongs to a checkpoint, and what online rewards have learnt."""
+        super()._write_parts(folder, pending)
+        if self._online:
+            self._online.save(folder, self.args.process_index)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Write model and tokenizer to a folder (default: the run's ``model/``); push nothing."""

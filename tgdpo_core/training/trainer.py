@@ -24,7 +24,7 @@ from tgdpo_core.scoring.scorer import Scorer
 from tgdpo_core.scoring.settings import Reference, ScoringSettings
 from tgdpo_core.scoring.sources import resolve_shaping
 from tgdpo_core.training.batches import collate
-from tgdpo_core.training.callbacks import StepClock, replace_progress_bar
+from tgdpo_core.training.callbacks import RewardSteps, StepClock, replace_progress_bar
 from tgdpo_core.training.config import TGDPOConfig
 from tgdpo_core.training.durability.agreement import by_first
 from tgdpo_core.training.durability.identity import run_identity, with_keys
@@ -166,6 +166,7 @@ class TGDPOTrainer(PairLoop):
         )
         self._attach_engine(train_tokens)
         self._online = scored.train.online
+        self.add_callback(RewardSteps(self._online))
         self._place = EpochPlace(
             len(train_tokens), self._train_batch_size, args.process_index, args.world_size
         )
