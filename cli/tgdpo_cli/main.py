@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -137,6 +138,9 @@ def cli(ctx: click.Context, plugin_files: Sequence[str], debug: bool) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with the code of ``tgdpo_core.errors``."""
+    from tgdpo_core.allocator import use_growing_segments
+
+    use_growing_segments(os.environ)
     sys.exit(run(lambda: cli.main(arguments, prog_name="tgdpo", standalone_mode=False)))
 
 

@@ -45,6 +45,7 @@ class Bounds(NamedTuple):
 SET_ELSEWHERE = {
     "output_dir": "the recipe's output_dir",
     "remove_unused_columns": "nothing (always off)",
+    "logging_nan_inf_filter": "nothing (always off: a loss that is not finite ends the run)",
     "resume_from_checkpoint": "tgdpo train --resume",
 }
 
@@ -108,7 +109,7 @@ _USED = """
     activation_checkpointing activation_checkpointing_kwargs gradient_checkpointing
     gradient_checkpointing_kwargs torch_compile torch_compile_backend torch_compile_mode
     use_liger_kernel liger_kernel_config neftune_noise_alpha auto_find_batch_size logging_strategy
-    logging_steps logging_first_step log_on_each_node logging_nan_inf_filter log_level
+    logging_steps logging_first_step log_on_each_node log_level
     log_level_replica disable_tqdm report_to run_name project trackio_space_id trackio_bucket_id
     trackio_static_space_id eval_strategy eval_steps eval_delay per_device_eval_batch_size
     eval_on_start save_only_model save_strategy save_steps save_on_each_node save_total_limit

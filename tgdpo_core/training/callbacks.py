@@ -119,10 +119,9 @@ def replace_progress_bar(trainer: Any) -> None:
 class RewardSteps(TrainerCallback):
     """Tells online rewards that learn when an optimizer step is done, before it is saved."""
 
-    def __init__(self, online: OnlineRewards | None) -> None:
+    def __init__(self, online: OnlineRewards) -> None:
         self._online = online
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Pass it on."""
-        if self._online:
-            self._online.end_step(state.global_step)
+        self._online.end_step(state.global_step)

@@ -8,6 +8,7 @@ from typing import Any
 from tgdpo_core.errors import UsageError
 from tgdpo_core.models.adapters import record_base
 from tgdpo_core.scoring.online import OnlineRewards
+from tgdpo_core.training.callbacks import RewardSteps
 from tgdpo_core.training.config import TGDPOConfig
 from tgdpo_core.training.durability.agreement import by_first
 from tgdpo_core.training.durability.folder_lock import held
@@ -66,8 +67,8 @@ class RecordedRun(DurableTrainer):
                 stack.enter_context(held(self._folder.path))
             resumption = self._resumption(resume_from_checkpoint)
             checkpoint = str(resumption.checkpoint) if resumption.checkpoint else None
-            if resumption.checkpoint and self._online:
-                self._online.restore(resumption.checkpoint, self.args.process_index)
+            if self._online:
+                self._follow_rewards(self._online, resumption.checkpoint)
             arguments = (checkpoint, trial, ignore_keys_for_eval)
             if not self.is_world_process_zero():
                 return self._train_and_save(*arguments)
@@ -105,6 +106,13 @@ class RecordedRun(DurableTrainer):
                 self._online.close()
         self._save_final_model(self._folder.staged_model)
         return output
+
+    def _follow_rewards(self, online: OnlineRewards, checkpoint: Path | None) -> None:
+        """Have online rewards go on from a checkpoint, and be told of every step."""
+        if checkpoint:
+            online.restore(checkpoint, self.args.process_index)
+        self.remove_callback(RewardSteps)  # that of an earlier call
+        self.add_callback(RewardSteps(online))
 
     def _write_parts(self, folder: Path, pending: Mapping[str, bool]) -> None:
         """Write what belongs to a checkpoint, and what online rewards have learnt."""
@@ -151,7 +159,9 @@ class RecordedRun(DurableTrainer):
         self.callback_handler.on_push_begin(self.args, self.state, self.control)
         with push_run(self._folder) as upload:
             if self.hub_model_id is None:
-                self.init_hf_repo(token=token, private=private)
+                if private is not None:  # transformers 5.17 takes it from the arguments alone
+                    self.args.hub_private_repo = private
+                self.init_hf_repo(token=token)
             return upload(
                 repo_id=self.hub_model_id,
                 commit_message=commit_message,
