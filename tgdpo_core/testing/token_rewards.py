@@ -117,9 +117,11 @@ class TokenRewardContract(PluginContract):
 
     def test_it_can_be_torn_down_twice(self) -> None:
         """``teardown`` also follows a ``setup`` that never came."""
+        from tgdpo_core.scoring.event_loop import finished
+
         reward = self.fresh()
-        reward.teardown()
-        reward.teardown()
+        finished(reward.teardown())
+        finished(reward.teardown())
 
     def _values(self, examples: Sequence[Example], size: int | None = None) -> "Values":
         """Return the values of a new instance in batches of a size (default: all together)."""

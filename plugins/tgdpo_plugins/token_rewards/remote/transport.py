@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import random
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import httpx2
 from aiolimiter import AsyncLimiter
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay
-from tenacity.wait import wait_exponential, wait_random
+from tenacity.wait import wait_exponential
 
 logger = logging.getLogger(__name__)
 
@@ -143,14 +144,19 @@ class Transport:
             logger.warning("%s; trying again (%d times so far).", error, self._num_repeated)
 
 
-_backoff = wait_exponential(multiplier=0.2, max=_LONGEST_PAUSE) + wait_random(0, 0.3)
+_backoff = wait_exponential(multiplier=0.2, max=_LONGEST_PAUSE)
+_jitter = random.Random()  # of its own: the global state is the run's
 
 
 def _pause(state: RetryCallState) -> float:
     """Return seconds until the next attempt: what the server asked for, or twice the last pause."""
     error = state.outcome.exception() if state.outcome else None
     asked = error.pause if isinstance(error, _TryLater) else None
-    return min(asked, _LONGEST_PAUSE) if asked is not None else _backoff(state)
+    return (
+        min(asked, _LONGEST_PAUSE)
+        if asked is not None
+        else _backoff(state) * _jitter.uniform(0.5, 1)
+    )
 
 
 def _seconds(text: str | None) -> float | None:
