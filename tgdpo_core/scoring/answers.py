@@ -202,12 +202,22 @@ class Answers:
         self._keep(answer)
 
     def _keep(self, answer: Answer) -> None:
-        """Store what can be used of an answer; raise ``PluginError`` for the rest of it."""
+        """Store what can be used of an answer; raise ``PluginError`` for the rest of it.
+
+        After an interrupt the same answer comes again.
+        """
+        try:
+            self._keep_each(answer)
+        except TgdpoError:
+            self._calls.drop()
+            raise
+        self._calls.drop()
+
+    def _keep_each(self, answer: Answer) -> None:
         batch: list[_Response] = answer.ticket
         who, where = str(self.source), _place(batch)
         if answer.error is not None:
             raise_named(who, where, answer.error)
-        self.asked.calls += 1
         require_batch_kept(f"{who}, {where}", answer.batch, [each.example for each in batch])
         require_one_each(who, answer.results, len(batch), where)
         first_error = None
@@ -218,15 +228,18 @@ class Answers:
                 first_error = first_error or error
                 continue
             self._store(response, values[0])
+        self.asked.calls += 1
         if first_error:
             raise first_error
 
     def _store(self, response: _Response, values: torch.Tensor) -> None:
         """Store the values of a response, and of the pairs that waited for it alone."""
+        if response.name not in self._waiting:  # stored before an interrupt came
+            return
         self.collection.add([response.name], [values])
+        del self._waiting[response.name]
         self.asked.responses += 1
         self.asked.tokens += len(response.example.prompt_ids) + len(response.example.response_ids)
-        del self._waiting[response.name]
         for row in response.rows:
             self._missing[row].discard(response.name)
             if not self._missing[row]:

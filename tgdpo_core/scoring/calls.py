@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -109,7 +110,8 @@ class Calls:
 
     def __init__(self, way: Way) -> None:
         self._way = way
-        self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        self._answers: deque[Answer] = deque()
+        self._has_answers = threading.Condition()
         self._tasks: queue.SimpleQueue[tuple[Any, list[Example]] | None] = queue.SimpleQueue()
         self._num_threads = 0
         self._futures: set[Future[Any]] = set()
@@ -135,13 +137,19 @@ class Calls:
             threading.Thread(target=self._work, daemon=True, name="plugin-call").start()
 
     def next(self, seconds: float) -> Answer | None:
-        """Return the next answer that is ready; None if none is within some seconds."""
-        try:
-            answer = self._answers.get(timeout=seconds)
-        except queue.Empty:
-            return None
+        """Return the next answer that is ready; None if none is within some seconds.
+
+        It stays the next one until it is dropped: an interrupt may come at any moment, also on the
+        way out of here, and must not lose what was paid for.
+        """
+        with self._has_answers:
+            self._has_answers.wait_for(lambda: self._answers, timeout=seconds)
+            return self._answers[0] if self._answers else None
+
+    def drop(self) -> None:
+        """Forget the answer that ``next`` returned: it is kept elsewhere, or useless."""
+        self._answers.popleft()
         self.num_under_way -= 1
-        return answer
 
     def close(self) -> None:
         """Give up the calls under way; those in threads run on, and nobody listens."""
@@ -155,11 +163,16 @@ class Calls:
         try:
             results = await self._way.function(batch)
         except BaseException as error:
-            self._answers.put(Answer(ticket, batch, None, error))
+            self._add(Answer(ticket, batch, None, error))
             if isinstance(error, asyncio.CancelledError):
                 raise
         else:
-            self._answers.put(Answer(ticket, batch, results, None))
+            self._add(Answer(ticket, batch, results, None))
+
+    def _add(self, answer: Answer) -> None:
+        with self._has_answers:
+            self._answers.append(answer)
+            self._has_answers.notify()
 
     def _work(self) -> None:
         while task := self._tasks.get():
@@ -168,4 +181,4 @@ class Calls:
                 answer = Answer(ticket, batch, self._way.function(batch), None)
             except BaseException as error:  # noqa: BLE001 - it is raised where the answer is read
                 answer = Answer(ticket, batch, None, error)
-            self._answers.put(answer)
+            self._add(answer)

@@ -18,9 +18,11 @@ from tgdpo_core.data.token_table import ListedTokens, TokenTable
 from tgdpo_core.data.tokenization import LengthLimits, tokenize_pairs
 from tgdpo_core.errors import PluginError
 from tgdpo_core.models.precision import Precision
+from tgdpo_core.scoring.calls import Calls
 from tgdpo_core.scoring.scorer import Scorer
 from tgdpo_core.scoring.settings import Reference, ScoringSettings
 from tgdpo_core.scoring.sources import source_of_instance
+from tgdpo_core.store.collection import Collection
 
 
 class Endpoint(TokenReward):
@@ -241,6 +243,34 @@ def test_an_interrupt_keeps_what_the_calls_under_way_still_give(
     work.close()  # what an interrupt between two answers comes to
     assert under_way > 1
     assert task.answers.asked.responses == before + under_way == len(Endpoint.seen)
+
+
+@pytest.mark.parametrize("where", ["next", "drop", "add"])
+def test_an_interrupt_at_any_moment_loses_no_answer(
+    scored: Score, table: TokenTable, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    owner: Any = Collection if where == "add" else Calls
+    original, calls = getattr(owner, where), []
+
+    def interrupted(*arguments: Any, **keywords: Any) -> Any:
+        calls.append(None)
+        if len(calls) == 40 and where != "next":
+            raise KeyboardInterrupt
+        result = original(*arguments, **keywords)
+        if len(calls) == 40:
+            raise KeyboardInterrupt
+        return result
+
+    monkeypatch.setattr(owner, where, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        scored(Endpoint(), table)
+    answered = len(Endpoint.seen)
+    assert 0 < answered < 60
+    monkeypatch.setattr(owner, where, original)
+    values, record = scored(Endpoint(), table)
+    require_right(values, table)
+    assert len(Endpoint.seen) == 60
+    assert record["asked"]["responses"] == 60 - answered
 
 
 def test_a_plugin_that_gives_no_answer_is_stopped_at_the_limit(
