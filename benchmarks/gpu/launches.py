@@ -10,6 +10,7 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks.gpu.waits import noted_waits
 from benchmarks.gpu.workloads import SHAPES, pairs
 from benchmarks.methods import Task
+from tgdpo_core.engine.compiled_layers import compile_layers
 from tgdpo_core.engine.losses import preference_loss
 from tgdpo_core.engine.policy import TokenLogps
 
@@ -34,8 +35,7 @@ def _row(device: str, compiled: bool, *, small: bool) -> dict[str, Any]:
     )
     model = task.model().train()
     if compiled:
-        for layer in model.model.layers:
-            layer.compile(dynamic=True)
+        compile_layers(model)
     engine = TokenLogps(model)
     plan = engine.plan(task.pairs, 8192)
     rows = [engine.row([task.pairs[i] for i in row]).to(device) for row in plan[:4]]

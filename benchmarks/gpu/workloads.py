@@ -4,9 +4,11 @@ import json
 import random
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from tgdpo_core.engine.row_budget import budget_within, row_memory
 from tgdpo_core.engine.rows import PairIds
 
 _LENGTHS = Path(__file__).with_name("lengths.json")
@@ -19,22 +21,20 @@ class Shape:
     Attributes:
         name: in ``benchmarks.workload.SHAPES``.
         vocab_size: of the real model.
-        step: pairs of an optimizer step.
+        step: pairs of an optimizer step, by workload.
         steps: measured ones, after one that warms up.
-        row_gib: memory that 1024 tokens of a row take in activations, to choose a row budget.
     """
 
     name: str
     vocab_size: int
-    step: int
+    step: dict[str, int]
     steps: int
-    row_gib: float
 
 
 SHAPES = {
-    "135M": Shape("smollm2-135m", 49_152, 64, 3, 1.0),
-    "1.5B": Shape("qwen2.5-1.5b", 151_936, 32, 3, 4.0),
-    "8B": Shape("llama-3-8b", 128_256, 16, 2, 9.0),
+    "135M": Shape("smollm2-135m", 49_152, {"hh": 64, "1000:1000": 32}, 3),
+    "1.5B": Shape("qwen2.5-1.5b", 151_936, {"hh": 64, "1000:1000": 16}, 2),
+    "8B": Shape("llama-3-8b", 128_256, {"hh": 32, "1000:1000": 8}, 2),
 }
 WORKLOADS = ("hh", "1000:1000")
 
@@ -58,10 +58,14 @@ def pairs(workload: str, number: int, vocab_size: int) -> list[PairIds]:
     return [PairIds(ids(p), ids(c), ids(r)) for p, c, r in lengths]
 
 
-def row_budget(shape: Shape, parameters: float) -> int:
-    """Return tokens of a row that leave room for weights, gradients and Adam in bfloat16."""
+def row_budget(model: Any) -> int:
+    """Return the row budget beside weights, gradients and Adam in bfloat16, as the product has it.
+
+    Args:
+        model: of the shape, on any device.
+    """
     if not torch.cuda.is_available():
         return 512
-    free = torch.cuda.get_device_properties(0).total_memory / 2**30 * 0.9 - parameters * 8 / 2**30
-    thousands = int(0.7 * free / shape.row_gib)
-    return 1024 * min(max(thousands, 1), 32)
+    memory = row_memory(model.config, weight_bytes=2, product_bytes=2, checkpointing=False)
+    total = torch.cuda.get_device_properties(0).total_memory
+    return budget_within(0.97 * total - 8 * model.num_parameters(), memory)

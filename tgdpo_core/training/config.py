@@ -100,6 +100,10 @@ class TGDPOConfig(TrainingArguments):
     logits_chunk_size: int | None = field(
         default=None, metadata={"help": "Tokens whose logits exist at once; unset: by memory."}
     )
+    compile_layers: bool = field(
+        default=False,
+        metadata={"help": "Compile the policy's decoder layers (torch.compile), one by one."},
+    )
     overwrite: bool = field(
         default=False, metadata={"help": "Replace the run that the output folder holds."}
     )

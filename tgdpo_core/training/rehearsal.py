@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from tgdpo_core.data.token_table import TokenCounts, TokenTable
+from tgdpo_core.engine.compiled_layers import compile_layers
 from tgdpo_core.engine.losses import preference_loss
 from tgdpo_core.engine.policy import attach
 from tgdpo_core.engine.rows import PairIds
@@ -40,6 +41,8 @@ def rehearse(
         steps: optimizer steps of the run.
         pairs_per_step: pairs of one of them, over all processes.
     """
+    if args.compile_layers:
+        compile_layers(model)
     engine = attach(model, layout=args.layout, chunk_size=args.logits_chunk_size)
     budget, budget_reason = row_size(model, args)
     counts = table.counts
