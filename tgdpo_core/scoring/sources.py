@@ -2,6 +2,7 @@
 
 import hashlib
 import inspect
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from tgdpo_core.plugin_api.rewards import TokenReward
 from tgdpo_core.plugin_api.shapings import Shaping
 from tgdpo_core.plugin_api.transforms import Transform
 from tgdpo_core.scoring.calls import way_of
+from tgdpo_core.secret_values import holds_secret
 
 _NEEDS = ("reference_logps", "models", "column:NAME")
 
@@ -215,8 +217,12 @@ def source_of_instance(
 
 
 def source_document(source: RewardSource) -> dict[str, Any]:
-    """Return the part of the store's key that the plugin itself decides."""
-    return {
+    """Return the part of the store's key that the plugin itself decides.
+
+    Raises:
+        PluginError: it holds the value of a secret, which would be written to the store.
+    """
+    document = {
         "kind": "token_rewards",
         "api": API_VERSION,
         "plugin": dict(source.identity),
@@ -224,6 +230,12 @@ def source_document(source: RewardSource) -> dict[str, Any]:
         "options": source.reward.options(stored_only=True),
         "fingerprint": dict(source.reward.fingerprint()),
     }
+    if holds_secret(json.dumps(document, default=str)):
+        raise PluginError(
+            f"{source}: its fingerprint or its options hold the value of a secret. The store's key "
+            "is written down: name there what the secret opens (a model, a version) instead."
+        )
+    return document
 
 
 def _require_whole_state(source: RewardSource) -> None:

@@ -362,3 +362,22 @@ def test_a_missing_key_is_said_before_anything_is_computed(
 def test_a_setting_that_is_no_count_is_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(PluginError, match=f"{next(iter(settings))} must be a whole number"):
         source_of_instance(type("Odd", (Endpoint,), {"__doc__": "Odd.", **settings})())
+
+
+def test_a_key_in_the_fingerprint_is_refused_before_it_is_written(
+    table: TokenTable, tmp_path: Path, small_tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Tells(Keyed):
+        """Names its values by its key."""
+
+        def fingerprint(self) -> dict[str, str]:
+            """Return the key."""
+            return {"account": self.api_key}
+
+    monkeypatch.setenv("ANSWERS_TEST_KEY", "sk-canary-77aa")
+    scorer = scorer_of(Tells(), tmp_path, small_tokenizer)
+    with pytest.raises(PluginError, match="hold the value of a secret") as refused:
+        scorer.score(table)
+    assert "canary" not in str(refused.value)
+    written = [p.read_text(errors="replace") for p in tmp_path.rglob("*") if p.is_file()]
+    assert not any("canary" in text for text in written)
