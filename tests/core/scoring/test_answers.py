@@ -159,6 +159,24 @@ def test_batches_have_the_size_of_the_class(scored: Score, table: TokenTable) ->
     assert record["asked"]["calls"] == 20
 
 
+def test_one_call_after_the_other_has_the_batch_size_too(scored: Score, table: TokenTable) -> None:
+    class InTurn(TokenReward):
+        """One call at a time."""
+
+        batch_size = 3
+        sizes: ClassVar[list[int]] = []
+
+        def score(self, batch: Sequence[Example]) -> list[list[float]]:
+            """Return the lengths of the responses."""
+            self.sizes.append(len(batch))
+            return [[float(len(e.response))] * len(e.response_ids) for e in batch]
+
+    values, record = scored(InTurn(), table)
+    require_right(values, table)
+    assert max(InTurn.sizes) == 3
+    assert "asked" not in record
+
+
 def test_no_call_waits_for_a_slow_one(scored: Score, table: TokenTable) -> None:
     class OneSlow(Endpoint):
         """The first text of the second call takes as long as all others together."""
