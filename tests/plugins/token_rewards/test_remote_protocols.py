@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tgdpo_cli.main import cli, run
 from tgdpo_core import Example, Spans
 from tgdpo_core.errors import PluginError
 from tgdpo_core.plugin_api.options import build
@@ -178,3 +179,8 @@ def test_a_value_goes_to_the_tokens_of_its_step() -> None:
         0.75,
         0.75,
     ]
+
+
+def test_its_key_is_explained_by_its_variable(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(lambda: cli.main(["plugins", "show", "remote"], standalone_mode=False)) == 0
+    assert "secret, from $TGDPO_REMOTE_KEY" in capsys.readouterr().out
