@@ -96,7 +96,7 @@ class Stages:
         from tgdpo_core.preparation.scoring import score_tokens, scorer_of
 
         plan, tokens = self._tokens()
-        scorer = scorer_of(plan, tokens)
+        scorer = scorer_of(plan, tokens.tokenizer)
         scored = score_tokens(plan, tokens, scorer)
         return lambda: prepare(scored, scorer, shaping=plan.shaping, beta=0.1, judge=None)
 

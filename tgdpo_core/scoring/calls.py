@@ -56,12 +56,10 @@ def way_of(reward: TokenReward) -> Way:
     """Return how a reward wants to be called.
 
     Raises:
-        ValueError: it has neither method, or a batch size or a concurrency that is no count.
+        ValueError: a batch size or a concurrency that is no count.
     """
     cls = type(reward)
     is_single = cls.score is TokenReward.score
-    if is_single and cls.score_one is TokenReward.score_one:
-        raise ValueError("it must implement score(batch) or score_one(example)")
     method: Callable[..., Any] = reward.score_one if is_single else reward.score
     is_async = inspect.iscoroutinefunction(method)
     for name in ("batch_size", "concurrency"):

@@ -48,7 +48,7 @@ def test_a_spread_model_gives_the_values_of_a_whole_one(
     def scored(**sections: Any) -> list[torch.Tensor]:
         plan = plan_of(model_folder, rows_file, **sections)
         tokens = tokenize(plan, read(plan))
-        stored = scorer_of(plan, tokens).score(tokens.train)
+        stored = scorer_of(plan, tokens.tokenizer).score(tokens.train)
         return [*stored.reference, *stored.rewards[0]]
 
     whole = scored()

@@ -205,7 +205,7 @@ def test_a_batch_that_kills_every_actor_ends_the_command(
 ) -> None:
     plan = plan_of(home, model_folder)
     tokens = tokenize(plan, read(plan))
-    task = scorer_of(plan, tokens).task(tokens.train, 1)
+    task = scorer_of(plan, tokens.tokenizer).task(tokens.train, 1)
     (tmp_path / "7").write_bytes(b"..")
     with on_ray.noted(tmp_path / "7", task):
         assert (tmp_path / "7").read_bytes() == b"..."
