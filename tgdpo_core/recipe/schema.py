@@ -33,10 +33,7 @@ class LoraSection(Section):
         names = {"dropout", "lora_dropout"} & set(values) if isinstance(values, dict) else ()
         for name in names:
             if values[name]:
-                raise ValueError(
-                    f"{name}: not supported: log-ratios compare two fixed functions, and dropout "
-                    "makes the policy another one in every step. Leave it out"
-                )
+                raise ValueError(f"{name}: log-ratios compare two fixed functions. Leave it out")
         return values
 
 
