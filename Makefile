@@ -64,6 +64,6 @@ audit:
 	.venv/audit/bin/python -m pip install --quiet pip-audit==2.10.1
 	.venv/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
-# Runs killed at every file operation of their saves, resumed and compared bit for bit.
+# Runs and stores killed at points of their writes, damaged checkpoints: resumed, compared bit for bit.
 prove-faults: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.prove_faults

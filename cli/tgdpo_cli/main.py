@@ -1,6 +1,7 @@
 """The group ``tgdpo``: global options, lazily imported commands, errors and exit codes."""
 
 import importlib
+import io
 import logging
 import sys
 import traceback
@@ -142,11 +143,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(command: Callable[[], Any]) -> int:
     """Return the exit code of a command; errors are printed in one paragraph, not as traceback."""
     from tgdpo_core.failures import translated
+    from tgdpo_core.reports.visible import escaped
 
     try:
         result = command()
     except click.ClickException as error:
-        error.show()
+        said = io.StringIO()
+        error.show(said)
+        click.echo(escaped(said.getvalue()), err=True, nl=False)
         return error.exit_code
     except (SystemExit, GeneratorExit):
         raise
@@ -172,7 +176,7 @@ def _failed(
         return 130
     known = translated(error)
     if known is None or "--debug" in sys.argv:
-        traceback.print_exception(error)
+        click.echo(escaped("".join(traceback.format_exception(error))), err=True, nl=False)
     if known is None:
         click.echo(
             f"This is a bug in tgdpo ({type(error).__name__}). Please report it with the lines "

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 _QUANTILE_NAMES = {0.0: "min", 0.5: "median", 1.0: "max"}
 
 
-def echo(text: str) -> None:
+def echo(text: str = "", *, err: bool = False) -> None:
     """Print text that may hold what data, files or plugins say; control characters as escapes."""
     from tgdpo_core.reports.visible import escaped
 
-    click.echo(escaped(text))
+    click.echo(escaped(text), err=err)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -29,9 +29,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
     from tgdpo_core.reports.visible import escaped
 
-    shown = Table(*header, box=None, pad_edge=False, header_style="bold")
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    # Text: what data and plugins say is never markup.
+    for name in header:
+        shown.add_column(Text(escaped(name)))
     for row in rows:
-        # Text: what data and plugins say is never markup.
         shown.add_row(*(Text(escaped(str(cell))) for cell in row))
     if sys.stdout.isatty():
         Console().print(shown)
@@ -124,7 +126,7 @@ def show_diagnostics(diagnostics: "Diagnostics") -> None:
             f"error tokens), {rejected} rejected ({diagnostics.errors.num_rejected})"
         )
     for warning in diagnostics.warnings:
-        click.echo(f"Warning: {warning.message}")
+        echo(f"Warning: {warning.message}")
 
 
 def quiet_libraries() -> None:

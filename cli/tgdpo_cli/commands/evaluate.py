@@ -8,7 +8,7 @@ import click
 from tgdpo_cli.evaluation_rows import evaluation_rows, row_options
 from tgdpo_cli.main import Session
 from tgdpo_cli.model_names import short_names
-from tgdpo_cli.output import print_json, quiet_libraries, table
+from tgdpo_cli.output import echo, print_json, quiet_libraries, table
 
 if TYPE_CHECKING:
     from tgdpo_core.evaluation.judging import Evaluation
@@ -240,7 +240,7 @@ def _evaluate_pairs(
     report.raise_if_unusable("error")
     require_positions(model, ListedTokens(tokenized))
     for what, count in sorted(report.counts.items()):
-        click.echo(f"{name}: {count} of {len(pairs)} pairs: {what}", err=True)
+        echo(f"{name}: {count} of {len(pairs)} pairs: {what}", err=True)
     return evaluate_pairs(name, model, tokenized, judge)
 
 
@@ -278,10 +278,10 @@ def _show(rows: Sequence[Mapping[str, Any]], chosen_on: str) -> None:
     judged = f"{rows[0]['num_pairs']} pairs" if of_pairs else f"{rows[0]['num_prompts']} prompts"
     explained = "Loss and displacement (nats, log pi - log pi_ref of a response) on evaluation "
     explained += "pairs, else the last training rows."
-    click.echo(f"{judged}, score +- standard error. {explained if names else ''}".rstrip())
+    echo(f"{judged}, score +- standard error. {explained if names else ''}".rstrip())
     for row in rows:
         if row["folder"]:
-            click.echo(f"{row['model']}: {row['folder']}")
+            echo(f"{row['model']}: {row['folder']}")
     if chooses:
         _show_choice(rows, kinds, chosen_on, score)
 
@@ -295,7 +295,7 @@ def _show_choice(
     """Print which model is the best of each group, and its scores."""
     by = kinds[-1]
     by = "score" if by == "score" else f"{by} score"
-    click.echo(f"\n*: the best of its group by the {by} on other rows ({chosen_on}), and here:")
+    echo(f"\n*: the best of its group by the {by} on other rows ({chosen_on}), and here:")
     best = [(pattern, row) for row in rows for pattern in row.get("best_of", ())]
     table(
         ("best of", "model", *kinds),

@@ -102,4 +102,4 @@ def _dry_run(plan: "Plan", as_json: bool) -> None:
         print_json({**report, "diagnostics": diagnostics.as_dict()})
         return
     show_diagnostics(diagnostics)
-    click.echo("\nDry run: nothing was trained; no run folder was written.")
+    echo("\nDry run: nothing was trained; no run folder was written.")
