@@ -95,11 +95,14 @@ def command(
     from tgdpo_core.data.sources import default_split
     from tgdpo_core.models.loading import Trust
     from tgdpo_core.scoring.guard import call_plugin
+    from tgdpo_core.scoring.sources import validate_options
 
     arguments = dict(key_value(text, "--judge-arg") for text in judge_args)
     names = short_names(models)
     groups = _groups(names, patterns, choose_split)
-    instance = session.plugins.find("judge", judge).create(arguments)
+    found = session.plugins.find("judge", judge)
+    instance = found.create(arguments)
+    validate_options(str(found), instance.validate)
     reads_pairs = instance.reads == "pairs"
     _refuse_unused(_OF_ANSWERS if reads_pairs else _OF_PAIRS, f"judge '{judge}'", instance.reads)
     how = {"max_length": max_length} if reads_pairs else sampling
@@ -131,7 +134,7 @@ def command(
             _evaluate(session, model, name, pairs, asked, how, trust, settings)
             for name, model in zip(names, models, strict=True)
         ]
-        found = [
+        selected = [
             _evaluate(session, model, name, others, asked, how, trust)
             for name, model in zip(names, models, strict=True)
             if any(name in group for group in groups.values())
@@ -139,7 +142,7 @@ def command(
     finally:
         call_plugin(f"judge '{judge}'", "teardown", instance.teardown)
     _choose(
-        rows, groups, {row["model"]: row["score" if reads_pairs else "sampled"] for row in found}
+        rows, groups, {row["model"]: row["score" if reads_pairs else "sampled"] for row in selected}
     )
     print_json(rows) if as_json else show_evaluations(rows, f"{choose_split}, {len(others)} rows")
 
