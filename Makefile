@@ -6,7 +6,7 @@ RUNS := runs/quickstart
 # One thread a core that this process may use; more would only get in each other's way.
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: quickstart install test test-real check format wheel audit prove-faults clean
+.PHONY: quickstart install test test-real check format wheel audit prove-faults fuzz clean
 
 install: $(VENV)/.installed-dev
 
@@ -57,6 +57,10 @@ wheel: $(VENV)/.installed-dev
 
 clean:
 	rm -rf $(VENV) dist build runs
+
+# Random rows, recipes, checkpoints and stores: 10,000 of each (CI runs at most 500, always the same).
+fuzz: $(VENV)/.installed-dev
+	TGDPO_FUZZ=$${TGDPO_FUZZ:-10000} $(BIN)/python -m pytest tests/faults/fuzz tests/core/data/test_random_rows.py
 
 # Known vulnerabilities of the pinned packages; needs the network, installs nothing beside pip-audit.
 audit:

@@ -15,6 +15,7 @@ from typing import Any
 
 from tgdpo_core.errors import CheckpointError, Preempted, UsageError
 from tgdpo_core.failures import exit_code_of
+from tgdpo_core.store.folder import json_object
 from tgdpo_core.training.durability.folder_lock import (
     HOLDER,
     LOCK,
@@ -93,10 +94,9 @@ class RunFolder:
         if not self._record.exists():
             return {}
         try:
-            record: dict[str, Any] = json.loads(self._record.read_text())
+            return json_object(self._record.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise CheckpointError(f"{self._record} cannot be read: {error}") from error
-        return record
 
     def status(self) -> str:
         """Return how the run stands, in words; a run whose process is gone is not running."""
