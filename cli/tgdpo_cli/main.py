@@ -1,11 +1,14 @@
 """The group ``tgdpo``: global options, lazily imported commands, errors and exit codes."""
 
+import contextlib
 import importlib
 import io
 import logging
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -146,7 +149,8 @@ def run(command: Callable[[], Any]) -> int:
     from tgdpo_core.reports.visible import escaped
 
     try:
-        result = command()
+        with _stops_like_ctrl_c():
+            result = command()
     except click.ClickException as error:
         said = io.StringIO()
         error.show(said)
@@ -159,6 +163,25 @@ def run(command: Callable[[], Any]) -> int:
         is_end_of_file = isinstance(error, click.Abort) and isinstance(error.__cause__, EOFError)
         return _failed(error.__cause__ or error if is_end_of_file else error, translated)
     return result if isinstance(result, int) else 0
+
+
+@contextlib.contextmanager
+def _stops_like_ctrl_c() -> Iterator[None]:
+    """SIGTERM and SIGHUP unwind a command as Ctrl-C does, where nothing else is done about them.
+
+    Workers end, plugins let go of what they hold. `train` and `score` have handlers of their own.
+    """
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    taken = []
+    if threading.current_thread() is threading.main_thread():
+        taken = [each for each in numbers if signal.getsignal(each) is signal.SIG_DFL]
+    for each in taken:
+        signal.signal(each, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for each in taken:
+            signal.signal(each, signal.SIG_DFL)
 
 
 def _failed(
