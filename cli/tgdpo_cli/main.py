@@ -110,9 +110,9 @@ class _VisibleFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, control characters as escapes."""
-        from tgdpo_core.reports.visible import escaped
+        from tgdpo_core.reports.visible import printable
 
-        return escaped(super().format(record))
+        return printable(super().format(record))
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -146,7 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(command: Callable[[], Any]) -> int:
     """Return the exit code of a command; errors are printed in one paragraph, not as traceback."""
     from tgdpo_core.failures import translated
-    from tgdpo_core.reports.visible import escaped
+    from tgdpo_core.reports.visible import printable
 
     try:
         with _stops_like_ctrl_c():
@@ -154,7 +154,7 @@ def run(command: Callable[[], Any]) -> int:
     except click.ClickException as error:
         said = io.StringIO()
         error.show(said)
-        click.echo(escaped(said.getvalue()), err=True, nl=False)
+        click.echo(printable(said.getvalue()), err=True, nl=False)
         return error.exit_code
     except (SystemExit, GeneratorExit):
         raise
@@ -188,7 +188,7 @@ def _failed(
     error: BaseException, translated: "Callable[[BaseException], TgdpoError | None]"
 ) -> int:
     """Print what went wrong, and return the exit code."""
-    from tgdpo_core.reports.visible import escaped
+    from tgdpo_core.reports.visible import printable
 
     if isinstance(error, click.Abort | KeyboardInterrupt):
         click.echo(
@@ -199,7 +199,7 @@ def _failed(
         return 130
     known = translated(error)
     if known is None or "--debug" in sys.argv:
-        click.echo(escaped("".join(traceback.format_exception(error))), err=True, nl=False)
+        click.echo(printable("".join(traceback.format_exception(error))), err=True, nl=False)
     if known is None:
         click.echo(
             f"This is a bug in tgdpo ({type(error).__name__}). Please report it with the lines "
@@ -207,7 +207,7 @@ def _failed(
             err=True,
         )
         return 1
-    click.echo(f"Error: {escaped(str(known))}", err=True)
+    click.echo(f"Error: {printable(str(known))}", err=True)
     return known.exit_code
 
 

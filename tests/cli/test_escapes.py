@@ -48,7 +48,7 @@ def test_S6_log_lines_are_shown_as_escapes() -> None:
 def test_S6_commands_print_by_the_one_function_that_escapes() -> None:
     """What is printed elsewhere is known: JSON, tables and recipes that come along."""
     raw = {
-        path.name: len(re.findall(r"click\.echo\(|tqdm\.write\((?!escaped)", path.read_text()))
+        path.name: len(re.findall(r"click\.echo\(|tqdm\.write\((?!printable)", path.read_text()))
         for path in CLI.rglob("*.py")
     }
     assert {name for name, count in raw.items() if count} == {"main.py", "output.py", "recipes.py"}

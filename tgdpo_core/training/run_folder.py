@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tgdpo_core.environment_secrets import without_secrets
 from tgdpo_core.errors import CheckpointError, Preempted, UsageError
 from tgdpo_core.failures import exit_code_of
 from tgdpo_core.store.folder import json_object
@@ -166,7 +167,7 @@ class RunFolder:
         note(status="done", exit_code=0, finished=_now())
 
     def write_text(self, name: str, text: str) -> None:
-        """Write a file of the run folder in one step.
+        """Write a file of the run folder in one step, secrets of the environment taken out.
 
         Raises:
             CheckpointError: the folder or the file cannot be written.
@@ -174,7 +175,7 @@ class RunFolder:
         staged = self.path / f".{name}.part"
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            staged.write_text(text, encoding="utf-8")
+            staged.write_text(without_secrets(text), encoding="utf-8")
             staged.replace(self.path / name)
         except OSError as error:
             raise CheckpointError(

@@ -174,7 +174,7 @@ def _progress(ablation: "Ablation") -> Any:
 
     from tgdpo_core.experiments.ablation import is_finished
     from tgdpo_core.experiments.tasks import CellRun
-    from tgdpo_core.reports.visible import escaped
+    from tgdpo_core.reports.visible import printable
 
     missing = sum(not is_finished(run) for run in ablation.runs)
     with tqdm(total=missing, desc="runs", unit="run", disable=None) as bar:
@@ -182,12 +182,12 @@ def _progress(ablation: "Ablation") -> Any:
         def report(task: "Task", outcome: "Outcome") -> None:
             is_run = isinstance(task, CellRun)
             if outcome.error is not None:
-                tqdm.write(escaped(f"FAILED {task.label}: {outcome.error}"))
+                tqdm.write(printable(f"FAILED {task.label}: {outcome.error}"))
             elif is_run:
-                tqdm.write(escaped(f"{task.label}: {outcome.seconds:.0f} s"))
+                tqdm.write(printable(f"{task.label}: {outcome.seconds:.0f} s"))
             else:
                 computed = f", {outcome.computed} pairs computed" if outcome.computed else ""
-                tqdm.write(escaped(f"{task.label}: {outcome.seconds:.0f} s{computed}"))
+                tqdm.write(printable(f"{task.label}: {outcome.seconds:.0f} s{computed}"))
             sys.stdout.flush()  # a log file is read while the ablation goes on
             if is_run:
                 bar.update()
