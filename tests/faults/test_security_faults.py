@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from tgdpo_core.errors import TgdpoError
 from tgdpo_core.experiments.results import as_csv
+from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.recipe.paths import check_path
 from tgdpo_core.training.durability.manifest import seal
 
@@ -68,9 +69,9 @@ def test_S4_a_path_is_one_that_the_system_can_have_or_refused(name: str) -> None
     Path(name).expanduser().exists()  # no error of the system
 
 
-def test_S10_a_run_looks_nothing_up_and_connects_to_nobody(
-    train: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Whoever is looked up or connected to; nobody answers."""
     asked: list[Any] = []
 
     def noted(*args: Any, **kwargs: Any) -> Any:
@@ -81,7 +82,28 @@ def test_S10_a_run_looks_nothing_up_and_connects_to_nobody(
     for name in ("connect", "connect_ex", "sendto"):
         monkeypatch.setattr(socket.socket, name, noted)
     monkeypatch.setattr(socket, "getaddrinfo", noted)
+    return asked
+
+
+def test_S10_a_run_looks_nothing_up_and_connects_to_nobody(
+    train: Callable[..., Any], asked: list[Any]
+) -> None:
     assert train("--reward-plugin", "random").code == 0
+    assert asked == []
+
+
+def test_S9_no_judge_that_comes_along_asks_a_server(
+    tgdpo: Callable[..., Any],
+    data: Path,
+    model_folder: Path,
+    asked: list[Any],
+) -> None:
+    judges = PluginManager(env={"TGDPO_LOAD_PLUGINS": ""}).names("judge")
+    assert set(judges) == {"likelihood", "reward-model", "verifier"}
+    for judge in ("likelihood", "verifier"):  # the third reads a model, as models are read
+        options = ("--dataset", str(data), "--judge", judge)
+        done = tgdpo("evaluate", str(model_folder), *options)
+        assert done.code in (0, 3, 4), done.error  # the verifier knows playground prompts only
     assert asked == []
 
 

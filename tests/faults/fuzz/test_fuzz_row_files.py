@@ -104,7 +104,8 @@ def test_a_compressed_file_is_read_whole_or_refused(
 ) -> None:
     found = read("rows.jsonl.gz", data)
     if not isinstance(found, TgdpoError):
-        assert [row for _, row in found[0]] in (ROWS, [])
+        rows = [row for _, row in found[0]]
+        assert rows == ROWS * (len(rows) // len(ROWS))  # a file may be several, one after another
 
 
 @cases(0.3)
