@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.prove_faults.launcher import stopped_by_signals
 from benchmarks.prove_faults.runs import ours, stock, write_rows
 from benchmarks.prove_faults.saves import (
     Count,
@@ -39,6 +40,7 @@ def _proofs(root: Path, points: int | None) -> dict[str, Callable[[], Count]]:
     return {
         "saves": lambda: killed_in_saves(root, ours, points, print),
         "ranks": lambda: killed_in_saves_of_two(root, 20 if points is None else points, print),
+        "launcher": lambda: stopped_by_signals(root, print),
         "store": lambda: killed_in_store_writes(root, 10 if points is None else points, print),
         "damage": lambda: damaged(root, DAMAGE, print),
         "stock": lambda: killed_in_saves(root, stock, 15 if points is None else points, print),
@@ -49,7 +51,9 @@ def main() -> None:
     """Print every case and how many were exact; exit with 1 unless all of ours were."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--points", type=int, help="how many of each; default: see the docs")
-    parser.add_argument("--only", action="append", help="saves, ranks, store, damage or stock")
+    parser.add_argument(
+        "--only", action="append", help="saves, ranks, launcher, store, damage or stock"
+    )
     options = parser.parse_args()
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     for name in _NEEDED:  # once, for all children

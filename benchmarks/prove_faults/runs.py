@@ -19,10 +19,17 @@ def ours(folder: Path, rows: Path, resume: bool, *settings: str) -> None:
     """Train by the command line on the playground's model, with random token rewards."""
     from tgdpo_cli.main import main
 
+    main(arguments_of(folder, rows, resume, *settings))
+
+
+def arguments_of(
+    folder: Path, rows: Path, resume: bool, *settings: str, reward: str = "random"
+) -> list[str]:
+    """Return the command line of a run."""
     given = [part for text in (*_STEPS, *settings) for part in ("--set", f"training.{text}")]
     arguments = ["train", "--model", "playground", "--dataset", str(rows), *given]
-    arguments += ["--reward-plugin", "random", "--set", "training.use_cpu=true"]
-    main([*arguments, "--output-dir", str(folder), *(["--resume"] if resume else [])])
+    arguments += ["--reward-plugin", reward, "--set", "training.use_cpu=true"]
+    return [*arguments, "--output-dir", str(folder), *(["--resume"] if resume else [])]
 
 
 def stock(folder: Path, rows: Path, resume: bool) -> None:
