@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import io
 import logging
+import os
 import signal
 import sys
 import threading
@@ -140,6 +141,9 @@ def cli(ctx: click.Context, plugin_files: Sequence[str], debug: bool) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with the code of ``tgdpo_core.errors``."""
+    from tgdpo_core.allocator import use_growing_segments
+
+    use_growing_segments(os.environ)
     sys.exit(run(lambda: cli.main(arguments, prog_name="tgdpo", standalone_mode=False)))
 
 

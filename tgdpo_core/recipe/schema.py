@@ -210,10 +210,13 @@ class EngineSection(Section):
         "auto", description="auto: every prompt once where the model allows it; pad: never"
     )
     tokens_per_row: int | None = Field(
-        None, gt=0, description="most tokens of a row; null: 1024 on a CPU, 8192 on a GPU"
+        None, gt=0, description="most tokens of a row; null: 1024 on a CPU, by free memory on a GPU"
     )
     logits_chunk_size: int | None = Field(
         None, gt=0, description="tokens whose logits exist at once; null: by memory"
+    )
+    compile_layers: bool = Field(
+        False, description="compile the policy's decoder layers (torch.compile), one by one"
     )
     device_map: str | dict[str, int | str] | None = Field(
         None,

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from tgdpo_core.data.token_table import TokenTable
+from tgdpo_core.engine.compiled_layers import compile_layers
 from tgdpo_core.engine.policy import attach, plain_copy
 from tgdpo_core.models.checks import embedding_rows
 from tgdpo_core.models.loading import NO_TRUST, Policy, Trust
@@ -28,6 +29,7 @@ from tgdpo_core.training.config import TGDPOConfig
 from tgdpo_core.training.durability.agreement import by_first
 from tgdpo_core.training.durability.identity import run_identity, with_keys
 from tgdpo_core.training.durability.rank_agreement import require_same_run, require_shared_folder
+from tgdpo_core.training.durability.resumption import Resumption
 from tgdpo_core.training.given_data import given_data
 from tgdpo_core.training.given_rows import EvalData, TrainData
 from tgdpo_core.training.inputs import (
@@ -36,15 +38,14 @@ from tgdpo_core.training.inputs import (
     tokenizer_of,
 )
 from tgdpo_core.training.judging import JudgePolicy, Judging
-from tgdpo_core.training.limits import (
-    default_tokens_per_row,
-    packing_summary,
-)
+from tgdpo_core.training.limits import packing_summary
 from tgdpo_core.training.loop import PairLoop
 from tgdpo_core.training.metrics import MetricBuffer, error_aucs
 from tgdpo_core.training.rank_rows import EpochPlace
 from tgdpo_core.training.record import scoring_facts
+from tgdpo_core.training.row_size import row_size
 from tgdpo_core.training.run_folder import RunFolder
+from tgdpo_core.training.step_reader import StepReader
 from tgdpo_core.training.trainer_arguments import check_trainer_arguments, text_of_path
 
 
@@ -170,7 +171,9 @@ class TGDPOTrainer(PairLoop):
         )
         self._buffers = {"train": MetricBuffer(), "eval": MetricBuffer()}
         self._clock = StepClock()
-        self.add_callback(self._clock)
+        self._reader = StepReader(self._read_step)
+        for callback in (self._clock, self._reader):
+            self.add_callback(callback)
         self._be_durable(
             self._folder, self._buffers["train"], with_keys(identity, scorer.keys), allow_changed
         )
@@ -190,15 +193,34 @@ class TGDPOTrainer(PairLoop):
 
     def _attach_engine(self, tokens: TokenTable) -> None:
         """Put the engine into the model's forward, and note for run.json what it chose."""
+        if self.args.compile_layers:
+            compile_layers(self.model)
         self._engine = attach(
             self.model, layout=self.args.layout, chunk_size=self.args.logits_chunk_size
         )
-        self._tokens_per_row = self.args.tokens_per_row or default_tokens_per_row(self.args.device)
+        shards = self.args.world_size if self.is_fsdp_enabled else 1
+        self._tokens_per_row, reason = row_size(self.model, self.args, shards=shards)
         self._facts["engine"] = {
             **asdict(self._engine.choice),
+            "compiled_layers": self.args.compile_layers,
             "tokens_per_row": self._tokens_per_row,
+            "tokens_per_row_reason": reason,
             "packing": packing_summary(tokens.counts, self.args.per_device_train_batch_size),
         }
+
+    def _resumption(self, asked: str | bool | None) -> Resumption:
+        """Return what the run goes on from; it has the rows that it had, on any free memory."""
+        found = super()._resumption(asked)
+        is_free = self.args.tokens_per_row is None and "tokens_per_row" not in self._changed
+        if found.checkpoint and is_free:
+            before = by_first(self._folder.read).get("engine", {}).get("tokens_per_row")
+            if before and before != self._tokens_per_row:
+                self._tokens_per_row = before
+                self._facts["engine"] |= {
+                    "tokens_per_row": before,
+                    "tokens_per_row_reason": "as before the run was resumed",
+                }
+        return found
 
     @staticmethod
     def _reference(

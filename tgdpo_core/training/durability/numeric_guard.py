@@ -47,17 +47,24 @@ class StepNumbers:
         """Forget the rows."""
         self._parts = []
 
+    def finite(self, device: torch.device) -> torch.Tensor:
+        """Return [] bool on the device, whether all losses are finite; nobody waits for it."""
+        found = [part.losses.isfinite().all() for part in self._parts]
+        return torch.stack(found).all() if found else torch.full((), True, device=device)
+
     def bad_loss(self, step: int, then: str) -> str | None:
         """Return a sentence about the first loss that is not finite; None if all are.
+
+        It reads every row: call it when ``finite`` was found to be false in some process.
 
         Args:
             step: optimizer steps done.
             then: what happens now.
         """
-        parts = self._parts
-        if not parts or bool(torch.stack([p.losses.isfinite().all() for p in parts]).all()):
+        bad = (p for p in self._parts if not bool(p.losses.isfinite().all()))
+        part = next(bad, None)
+        if part is None:
             return None
-        part = next(p for p in parts if not bool(p.losses.isfinite().all()))
         first = int(torch.nonzero(~part.losses.isfinite()).flatten()[0])
         weights = part.batch.weights
         return (
