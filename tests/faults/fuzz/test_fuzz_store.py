@@ -55,7 +55,7 @@ def renewed(whole: Path, copy: Path) -> Path:
     return copy
 
 
-@cases(0.4)
+@cases(0.2)
 @given(data=st.data(), kind=st.sampled_from(["index", "values", "both"]))
 def test_a_stored_value_is_the_one_that_was_stored_or_computed_again(
     data: st.DataObject, kind: str, whole: Path, copy: Path
