@@ -38,6 +38,10 @@ COMMANDS = {
 }
 
 
+# What they say while they are imported is about kernels and names that are not used here.
+_CHATTY = ("torchao", "torch.utils._pytree")
+
+
 @dataclass
 class Session:
     """What the global options said.
@@ -136,6 +140,8 @@ def cli(ctx: click.Context, plugin_files: Sequence[str], debug: bool) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(_VisibleFormatter("%(levelname)s: %(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.ERROR)
     _session(ctx)
 
 

@@ -13,6 +13,7 @@ from pydantic import (
 
 from tgdpo_core.recipe.columns import RowFormat, check_columns
 from tgdpo_core.recipe.paths import check_path
+from tgdpo_core.recipe.rounding import check_rounding
 from tgdpo_core.recipe.training_arguments import check_training_arguments
 from tgdpo_core.recipe.truth_values import is_truth_for_number
 
@@ -50,7 +51,9 @@ class ModelSection(Section):
     )
     revision: str | None = Field(None, description="Hub branch, tag or commit")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="of the trained weights; auto is float32 (mixed precision on GPUs)"
+        "auto",
+        description="of the weights; auto is float32 for trained ones, and for frozen models "
+        "bfloat16 on a GPU with bf16 mixed precision",
     )
     attn_implementation: str = Field("auto", description="auto, sdpa, eager, flash_attention_2, ..")
     trust_remote_code: bool = Field(False, description="run code that a model repository brings")
@@ -273,6 +276,11 @@ class Recipe(Section):
         for key, path in named.items():
             if path is not None:
                 check_path(key, path)
+        return self
+
+    @model_validator(mode="after")
+    def _rounding_has_effect(self) -> "Recipe":
+        check_rounding(self.training, dtype=self.model.dtype, lora=self.model.lora is not None)
         return self
 
     @field_validator("training")

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from tgdpo_core.training.batches import PairBatch
-from tgdpo_core.training.durability.free_space import local
+from tgdpo_core.training.durability.free_space import local, plain_parts
 
 _SHOWN = 5
 
@@ -117,10 +117,12 @@ def bad_states(optimizer: Any) -> list[str]:
     """Return the names of optimizer states that are not finite in this process."""
     states = enumerate(optimizer.state.values()) if optimizer is not None else ()
     return _bad(
-        (f"{name} of parameter {i}", value)
+        (f"{name} of parameter {i}", part)
         for i, state in states
         for name, value in state.items()
-        if isinstance(value, torch.Tensor) and value.is_floating_point()
+        if isinstance(value, torch.Tensor)
+        for part in plain_parts(value)
+        if part.is_floating_point()
     )
 
 
@@ -134,9 +136,13 @@ def _bad(named: Iterator[tuple[str, Any]]) -> list[str]:
     items = [(name, local(value.detach())) for name, value in named]
     if not items:
         return []
-    # One look at the device for all of them.
-    finite = torch.stack([value.isfinite().all() for _, value in items]).tolist()
-    return [name for (name, _), is_finite in zip(items, finite, strict=True) if not is_finite]
+    bad = []
+    for device in {value.device for _, value in items}:
+        there = [(name, value) for name, value in items if value.device == device]
+        # One look at the device for all of them.
+        finite = torch.stack([value.isfinite().all() for _, value in there]).tolist()
+        bad += [name for (name, _), is_finite in zip(there, finite, strict=True) if not is_finite]
+    return bad
 
 
 def _tensors(part: RowPart) -> dict[str, torch.Tensor]:
