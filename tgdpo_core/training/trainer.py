@@ -157,8 +157,10 @@ class TGDPOTrainer(PairLoop):
         )
         scored, diagnostics = prepared.scored, prepared.diagnostics
         self._error_aucs = error_aucs(diagnostics)
-        self._facts["precision"] = {**precision.document(), "policy": str(policy.dtype)}
-        self._facts |= scoring_facts(scorer, scored.train, self._shaping, diagnostics)
+        self._facts |= {
+            "precision": {**precision.document(), "policy": str(policy.dtype)},
+            **scoring_facts(scorer, scored.train, self._shaping, diagnostics),
+        }
         compared = plain_copy(scorer.reference.load()) if judging and judging.kl else None
         super().__init__(
             model=policy,
