@@ -163,6 +163,15 @@ class RecordedRun(DurableTrainer):
             return
         target = output_dir or str(self._folder.model)
         model: Any = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
+        if state_dict is not None:
+            state_dict = _tied(state_dict, model)
         model.save_pretrained(target, state_dict=state_dict)
         record_base(model, Path(target))
         self.processing_class.save_pretrained(target)
+
+
+def _tied(gathered: dict[str, Any], model: Any) -> dict[str, Any]:
+    """Return gathered weights in which tied names share one tensor again, so that it is written once."""
+    tied = getattr(model, "all_tied_weights_keys", None) or {}
+    same = {name: gathered[of] for name, of in tied.items() if name in gathered and of in gathered}
+    return {**gathered, **same}
