@@ -127,6 +127,10 @@ class TGDPOConfig(TrainingArguments):
         # Newer versions of transformers have another name for it, and warn about this one.
         if getattr(self, "activation_checkpointing", False) is None:
             self.activation_checkpointing = self.gradient_checkpointing
+        # Every trained parameter of a causal language model takes part in every row; looking for
+        # others costs a walk through the graph in each step.
+        if self.ddp_find_unused_parameters is None:
+            self.ddp_find_unused_parameters = False
         self._limit_waiting()
         super().__post_init__()
         check_optimizer_settings(self)

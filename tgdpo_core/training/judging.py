@@ -176,7 +176,6 @@ class JudgePolicy(TrainerCallback):
             rows["judge/sampled"] = sampled.tolist()
         return rows
 
-
     def _responses_that_count(self, kl: SampledKL, share: int, number: int) -> list[float]:
         """Return the KL of the answers to the first prompts of a share.
 

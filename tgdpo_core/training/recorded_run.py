@@ -4,11 +4,11 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-from tgdpo_core.errors import UsageError
+from tgdpo_core.errors import Preempted, UsageError
 from tgdpo_core.models.adapters import record_base
 from tgdpo_core.scoring.online import OnlineRewards
 from tgdpo_core.training.config import TGDPOConfig
-from tgdpo_core.training.durability.agreement import by_first
+from tgdpo_core.training.durability.agreement import by_first, gathered
 from tgdpo_core.training.durability.folder_lock import held
 from tgdpo_core.training.durability.resumption import Resumption
 from tgdpo_core.training.durability.signals import stop_signals
@@ -66,9 +66,14 @@ class RecordedRun(DurableTrainer):
             resumption = self._resumption(resume_from_checkpoint)
             checkpoint = str(resumption.checkpoint) if resumption.checkpoint else None
             arguments = (checkpoint, trial, ignore_keys_for_eval)
-            if not self.is_world_process_zero():
-                return self._train_and_save(*arguments)
-            output = self._recorded(resumption, resumes, *arguments)
+            try:
+                if not self.is_world_process_zero():
+                    return self._train_and_save(*arguments)
+                output = self._recorded(resumption, resumes, *arguments)
+            except Preempted:
+                # A launcher ends the others when one leaves: the first writes its record before.
+                gathered(None)
+                raise
         if self.args.push_to_hub:
             self.push_to_hub()
         return output
@@ -171,7 +176,7 @@ class RecordedRun(DurableTrainer):
 
 
 def _tied(gathered: dict[str, Any], model: Any) -> dict[str, Any]:
-    """Return gathered weights in which tied names share one tensor again, so that it is written once."""
+    """Return gathered weights in which tied names share a tensor, so that it is written once."""
     tied = getattr(model, "all_tied_weights_keys", None) or {}
     same = {name: gathered[of] for name, of in tied.items() if name in gathered and of in gathered}
     return {**gathered, **same}

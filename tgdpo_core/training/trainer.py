@@ -42,6 +42,7 @@ from tgdpo_core.training.limits import (
 )
 from tgdpo_core.training.loop import PairLoop
 from tgdpo_core.training.metrics import MetricBuffer, error_aucs
+from tgdpo_core.training.processes import process_facts
 from tgdpo_core.training.rank_rows import EpochPlace
 from tgdpo_core.training.record import scoring_facts
 from tgdpo_core.training.run_folder import RunFolder
@@ -163,6 +164,7 @@ class TGDPOTrainer(PairLoop):
             processing_class=tokenizer,
             **kwargs,
         )
+        self._facts["processes"] = process_facts(args, is_sharded=self.is_fsdp_enabled)
         self._attach_engine(train_tokens)
         self._online = scored.train.online
         self._place = EpochPlace(

@@ -1,6 +1,6 @@
 """``tgdpo train``: the main job."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,10 +14,12 @@ from tgdpo_cli.output import (
     show_diagnostics,
     show_plan,
 )
+from tgdpo_cli.process_options import process_options, require_one_gpu, start_processes
 from tgdpo_cli.recipe_options import recipe_from, recipe_options
 
 if TYPE_CHECKING:
     from tgdpo_core.preparation.plan import Plan
+    from tgdpo_core.recipe import Recipe
 
 
 @click.command("train")
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     help="Score (what is stored is reused) and describe; train nothing, write no run folder.",
 )
 @click.option("--json", "as_json", is_flag=True, help="With --dry-run: print JSON.")
+@process_options
 @click.pass_obj
 def command(
     session: Session,
@@ -47,7 +50,7 @@ def command(
     dry_run: bool,
     as_json: bool,
     **options: Any,
-) -> None:
+) -> int:
     """Train a model on preference pairs, with token rewards from a plugin.
 
     \b
@@ -61,6 +64,8 @@ def command(
 
     SIGTERM, SIGINT (Ctrl-C) or SIGHUP: the step is finished and saved, exit code 75; again: stop at
     once. --resume goes on from the newest whole checkpoint, exactly (docs/reliability.md).
+
+    Several GPUs: --num-processes 8, with FSDP2 also --accelerate-config fsdp2.yaml (docs/gpu.md).
     """
     if resume and overwrite:
         raise click.UsageError("--resume and --overwrite exclude each other.")
@@ -71,6 +76,8 @@ def command(
         from tgdpo_core.training.run_folder import require_free
 
         require_free(recipe.output_dir, resume=resume, overwrite=overwrite)
+    if (code := _started(recipe, dry_run, options)) is not None:
+        return code
     quiet_libraries()
     from tgdpo_core.preparation.plan import make_plan
 
@@ -79,11 +86,28 @@ def command(
 
     if dry_run:
         _dry_run(plan, as_json)
-        return
+        return 0
     folder = run.train(
         plan, resume=resume, overwrite=overwrite, allow_changed=allow_changed, show=show_data
     )
-    echo(f"Done: {folder.path} (model in {folder.model}, metrics in {folder.log})")
+    from tgdpo_core.preparation.scoring import is_first_process
+
+    if is_first_process(plan):
+        echo(f"Done: {folder.path} (model in {folder.model}, metrics in {folder.log})")
+    return 0
+
+
+def _started(recipe: "Recipe", dry_run: bool, options: Mapping[str, Any]) -> int | None:
+    """Train in several processes, if that is asked for, and return the exit code; None: here."""
+    given = [name for name in ("num_processes", "accelerate_config") if options[name]]
+    if dry_run and given:
+        raise click.UsageError(f"--dry-run describes one process: leave --{given[0]} out.")
+    if dry_run:
+        return None
+    code = start_processes(options)
+    if code is None:
+        require_one_gpu(use_cpu=bool(recipe.training.get("use_cpu")))
+    return code
 
 
 def _dry_run(plan: "Plan", as_json: bool) -> None:

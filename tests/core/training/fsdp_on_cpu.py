@@ -1,6 +1,6 @@
 """Runs `tgdpo` with FSDP on CPUs: accelerate runs plain data parallelism there, and torch does not.
 
-    accelerate launch --config_file CONFIG tests/core/training/fsdp_on_cpu.py train ...
+accelerate launch --config_file CONFIG tests/core/training/fsdp_on_cpu.py train ...
 """
 
 from typing import Any

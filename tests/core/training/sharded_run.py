@@ -52,7 +52,9 @@ def trainer(name: str, *callbacks: TrainerCallback, **kwargs: Any) -> TGDPOTrain
     held_out = data[:7]
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     judged = parse_rows([(f"row {i}", row) for i, row in enumerate(held_out)], DataReport("rows"))
-    by_answers = Judging("length", Length(), judged, Sampling(max_new_tokens=4, batch_size=3), 1, True)
+    by_answers = Judging(
+        "length", Length(), judged, Sampling(max_new_tokens=4, batch_size=3), 1, True
+    )
     return TGDPOTrainer(
         kwargs.pop("policy", model),
         args=TGDPOConfig(
