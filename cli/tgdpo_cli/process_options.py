@@ -4,7 +4,6 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import click
@@ -20,8 +19,8 @@ _OPTIONS = [
     ),
     click.option(
         "--accelerate-config",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        help="What accelerate does with them: see accelerate/* in `tgdpo recipes list`.",
+        metavar="FILE",
+        help="What accelerate does with them: a file, or accelerate/* of `tgdpo recipes list`.",
     ),
     click.option(
         "--launch",
@@ -50,10 +49,12 @@ def start_processes(values: Mapping[str, Any]) -> int | None:
 
     None: it runs here.
     """
+    from tgdpo_cli.shipped_recipes import accelerate_config
     from tgdpo_core.launching import Launch, is_launched, launch
 
     options = dict(_key_value(text) for text in values["launch_options"])
-    how = Launch(values["num_processes"], values["accelerate_config"], options)
+    named = values["accelerate_config"]
+    how = Launch(values["num_processes"], accelerate_config(named) if named else None, options)
     if not how.is_wanted or os.environ.get(_STARTED) == str(os.getppid()):
         return None
     if is_launched():
