@@ -14,6 +14,7 @@ from tgdpo_core.recipe.optional_packages import require_packages
 from tgdpo_core.recipe.row_settings import check_row_settings
 from tgdpo_core.recipe.training_arguments import check_settings_have_effect
 from tgdpo_core.training.optimizer_settings import check_optimizer_settings
+from tgdpo_core.training.processes import require_supported, require_supported_launcher
 
 
 @dataclass
@@ -110,10 +111,12 @@ class TGDPOConfig(TrainingArguments):
         Raises:
             ValueError: an unknown loss, a setting outside its range, or one that would change
                 nothing (``recipe.argument_table`` has the reasons).
-            UsageError: a package that a setting needs is not installed.
+            UsageError: a package that a setting needs is not installed, or the launcher asks for
+                what cannot be trained with.
         """
         import torch
 
+        require_supported_launcher()
         given: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(TrainingArguments)}
         check_settings_have_effect(given)
         require_packages(given)
@@ -133,6 +136,7 @@ class TGDPOConfig(TrainingArguments):
             self.ddp_find_unused_parameters = False
         self._limit_waiting()
         super().__post_init__()
+        require_supported(self)
         check_optimizer_settings(self)
 
     def _limit_waiting(self) -> None:

@@ -4,13 +4,15 @@ What an accelerate config asks for arrives as environment variables of its launc
 """
 
 import os
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import distributed
 
 from tgdpo_core.errors import UsageError
 from tgdpo_core.recipe.argument_table import NO_DEEPSPEED
-from tgdpo_core.training.config import TGDPOConfig
+
+if TYPE_CHECKING:
+    from tgdpo_core.training.config import TGDPOConfig
 
 Sharding = Literal["none", "ddp", "fsdp2"]
 
@@ -21,20 +23,28 @@ _OTHERS = {
 }
 
 
-def require_supported(args: TGDPOConfig) -> None:
-    """Refuse what the launcher or the settings ask for and what would train something else.
+def require_supported_launcher() -> None:
+    """Refuse what an accelerate config asks for and what would train something else.
 
     Raises:
-        UsageError: DeepSpeed, FSDP1, Megatron-LM, or a mixed precision that the settings lack.
+        UsageError: DeepSpeed, Megatron-LM, or a parallelism that splits sequences or layers.
     """
-    if args.deepspeed or _is_on("ACCELERATE_USE_DEEPSPEED"):
-        raise UsageError(f"DeepSpeed: {NO_DEEPSPEED}.")
+    if _is_on("ACCELERATE_USE_DEEPSPEED"):
+        raise UsageError(f"DeepSpeed is not supported: {NO_DEEPSPEED}.")
     for variable, reason in _OTHERS.items():
         if _is_on(variable):
             raise UsageError(
                 f"The accelerate config turns on what is not supported: {reason}. Use one of "
                 "`tgdpo recipes list` (accelerate/ddp, accelerate/fsdp2)."
             )
+
+
+def require_supported(args: "TGDPOConfig") -> None:
+    """Refuse settings that do not go with those of the launcher.
+
+    Raises:
+        UsageError: FSDP1, or a mixed precision that the settings lack.
+    """
     if _asks_for_fsdp(args) and _fsdp_version(args) != 2:
         raise UsageError(
             "FSDP version 1 is not supported: set fsdp_version: 2 in the accelerate config "
@@ -49,7 +59,7 @@ def require_supported(args: TGDPOConfig) -> None:
         )
 
 
-def process_facts(args: TGDPOConfig, *, is_sharded: bool) -> dict[str, Any]:
+def process_facts(args: "TGDPOConfig", *, is_sharded: bool) -> dict[str, Any]:
     """Return what run.json says about the processes of a run.
 
     Args:
@@ -78,11 +88,11 @@ def process_facts(args: TGDPOConfig, *, is_sharded: bool) -> dict[str, Any]:
     }
 
 
-def _asks_for_fsdp(args: TGDPOConfig) -> bool:
+def _asks_for_fsdp(args: "TGDPOConfig") -> bool:
     return bool(args.fsdp) or _is_on("ACCELERATE_USE_FSDP")
 
 
-def _fsdp_version(args: TGDPOConfig) -> int:
+def _fsdp_version(args: "TGDPOConfig") -> int:
     if args.fsdp:
         config: Any = args.fsdp_config or {}
         return int(config.get("version", 2))

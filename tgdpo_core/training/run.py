@@ -16,7 +16,6 @@ from tgdpo_core.training.config import TGDPOConfig
 from tgdpo_core.training.durability.signals import stop_signals, stopping_is
 from tgdpo_core.training.judging import Judging
 from tgdpo_core.training.limits import packing_summary
-from tgdpo_core.training.processes import require_supported
 from tgdpo_core.training.rehearsal import rehearse
 from tgdpo_core.training.run_folder import RunFolder, require_free
 from tgdpo_core.training.trainer import TGDPOTrainer
@@ -57,7 +56,6 @@ def _trainer(
     """Return the trainer of a plan, its pairs scored."""
     recipe = plan.recipe
     args = training_config(recipe, overwrite=overwrite)
-    require_supported(args)
     tokens = tokenize(plan, read(plan), show=show if args.process_index == 0 else None)
     return TGDPOTrainer(
         load_plan_policy(plan),

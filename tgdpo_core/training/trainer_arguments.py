@@ -10,7 +10,6 @@ from tgdpo_core.errors import UsageError, did_you_mean
 from tgdpo_core.models.loading import Policy
 from tgdpo_core.training.config import TGDPOConfig
 from tgdpo_core.training.hub import require_hub
-from tgdpo_core.training.processes import require_supported
 
 PASSED_ON = ("callbacks", "optimizers", "optimizer_cls_and_kwargs")
 """What goes to ``transformers.Trainer`` as it is."""
@@ -103,7 +102,6 @@ def _check_run(args: TGDPOConfig) -> None:
             f"process a GPU: tgdpo train --num-processes {args.n_gpu} ... (a script: accelerate "
             f"launch --num_processes {args.n_gpu} SCRIPT). For one GPU: CUDA_VISIBLE_DEVICES=0."
         )
-    require_supported(args)
     if args.push_to_hub:
         require_hub()
 

@@ -198,7 +198,6 @@ def test_a_tracker_that_is_not_installed_is_refused_with_the_pip_install(
         ({"optim": "galore_adamw"}, "galore_torch"),
         ({"optim": "schedule_free_adamw"}, "schedulefree"),
         ({"optim": "adamw_torch_8bit"}, "torchao"),
-        ({"deepspeed": {"zero": 1}}, "deepspeed"),
     ],
 )
 def test_a_package_that_a_setting_needs_is_looked_for(
