@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -187,7 +188,8 @@ def _failed(
             err=True,
         )
         return 1
-    click.echo(f"Error: {escaped(str(known))}", err=True)
+    if not (known.is_everyones and int(os.environ.get("RANK") or 0)):
+        click.echo(f"Error: {escaped(str(known))}", err=True)
     return known.exit_code
 
 

@@ -4,7 +4,7 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-from tgdpo_core.errors import Preempted, UsageError
+from tgdpo_core.errors import TgdpoError, UsageError
 from tgdpo_core.models.adapters import record_base
 from tgdpo_core.scoring.online import OnlineRewards
 from tgdpo_core.training.config import TGDPOConfig
@@ -70,9 +70,10 @@ class RecordedRun(DurableTrainer):
                 if not self.is_world_process_zero():
                     return self._train_and_save(*arguments)
                 output = self._recorded(resumption, resumes, *arguments)
-            except Preempted:
-                # A launcher ends the others when one leaves: the first writes its record before.
-                gathered(None)
+            except TgdpoError as error:
+                if error.is_everyones:
+                    # A launcher ends the others when one leaves: the first has its record by then.
+                    gathered(None)
                 raise
         if self.args.push_to_hub:
             self.push_to_hub()

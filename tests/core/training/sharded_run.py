@@ -1,8 +1,16 @@
-"""What each process of test_sharded_processes.py runs, in the order that its arguments say."""
+"""What each process of test_sharded_processes.py and of `make prove-ranks` runs.
+
+    python -m tests.core.training.sharded_run CASES MODEL ROWS FOLDER
+
+Cases, joined by commas: full and lora (FSDP2), ddp-full and ddp-lora, killed and resumed (FSDP2
+with sharded checkpoints).
+"""
 
 import json
 import os
 import signal
+import socket
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +25,8 @@ from tgdpo_core.data.formats import parse_rows
 from tgdpo_core.data.report import DataReport
 from tgdpo_core.evaluation.generation import Sampling
 from tgdpo_core.training.judging import Judging
+
+_ROOT = Path(__file__).parents[3]
 
 
 class Margin(Judge):
@@ -103,15 +113,45 @@ def fsdp(state: str) -> dict[str, Any]:
 def run(case: str, model: str, rows: str, folder: str) -> None:
     data = [json.loads(line) for line in Path(rows).read_text().splitlines()]
     given = {"model": model, "rows": data, "folder": folder}
-    if case == "full":
-        trainer("full", **fsdp("FULL_STATE_DICT"), **given).train()
-    elif case == "lora":
-        trainer("lora", policy=adapted(model), **fsdp("FULL_STATE_DICT"), **given).train()
-    else:
+    if case in ("killed", "resumed"):
         dies = [KilledAt(4)] if case == "killed" else []
         trainer("sharded", *dies, **fsdp("SHARDED_STATE_DICT"), **given).train(
             resume_from_checkpoint=case == "resumed" or None
         )
+        return
+    settings = {} if case.startswith("ddp-") else fsdp("FULL_STATE_DICT")
+    policy = {"policy": adapted(model)} if case.endswith("lora") else {}
+    trainer(case, **policy, **settings, **given).train()
+
+
+def run_processes(world_size: int, cases: str, *places: Path) -> list[int]:
+    """Run the cases in several processes, without a launcher in between; return exit codes."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    size = str(world_size)
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size}
+    env |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    command = [sys.executable, "-m", "tests.core.training.sharded_run", cases, *map(str, places)]
+    processes = [
+        subprocess.Popen(command, env={**env, "RANK": str(i), "LOCAL_RANK": str(i)}, cwd=_ROOT)
+        for i in range(world_size)
+    ]
+    return [process.wait(timeout=400) for process in processes]
+
+
+def uneven_rows() -> list[dict[str, Any]]:
+    """Return 27 pairs of uneven lengths: processes have different numbers of rows."""
+    return [
+        {
+            "prompt": f"Question {i}: what is {i} plus {i % 7}?"
+            + " Look at the dog." * (i % 6)
+            + "\n",
+            "chosen": f"It is {i + i % 7}." + " Two plus two is four." * (i % 9),
+            "rejected": f"It is {i + i % 7 + 1}, and the cat sat." + "." * (i % 3 + 1),
+        }
+        for i in range(27)
+    ]
 
 
 if __name__ == "__main__":

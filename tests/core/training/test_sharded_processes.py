@@ -1,11 +1,7 @@
 """FSDP2 on two processes with unequal rows: nothing hangs, and the numbers are those of one."""
 
 import json
-import os
 import signal
-import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +10,10 @@ import torch
 from safetensors.torch import load_file
 
 from tests.conftest import tiny_llama
-from tests.core.training.sharded_run import adapted, trainer
+from tests.core.training.sharded_run import adapted, run_processes, trainer, uneven_rows
 
-ROOT = Path(__file__).parents[3]
 # What depends on time, and on which process draws an answer.
 _FREE = ("runtime", "per_second", "memory", "total_flos", "judge/sampled", "judge/kl")
-
-
-@pytest.fixture(scope="module")
-def rows(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """27 pairs of uneven lengths: processes have different numbers of rows."""
-    return [
-        {
-            "prompt": f"Question {i}: what is {i} plus {i % 7}?"
-            + " Look at the dog." * (i % 6)
-            + "\n",
-            "chosen": f"It is {i + i % 7}." + " Two plus two is four." * (i % 9),
-            "rejected": f"It is {i + i % 7 + 1}, and the cat sat." + "." * (i % 3 + 1),
-        }
-        for i in range(27)
-    ]
 
 
 @pytest.fixture(scope="module")
@@ -46,41 +26,24 @@ def tied_model(tmp_path_factory: pytest.TempPathFactory, small_tokenizer: Any) -
 
 
 @pytest.fixture(scope="module")
-def runs(
-    tied_model: Path, rows: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def runs(tied_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run folders of two processes: two whole runs, and one that was killed and resumed."""
     folder = tmp_path_factory.mktemp("sharded")
     file = folder / "rows.jsonl"
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    killed = _run("full,lora,killed", tied_model, file, folder)
+    file.write_text("".join(json.dumps(row) + "\n" for row in uneven_rows()), encoding="utf-8")
+    killed = run_processes(2, "full,lora,killed", tied_model, file, folder)
     assert killed[1] == -signal.SIGKILL
     assert killed[0] > 0, "the other process ends, too"
     assert not (folder / "sharded" / "model").exists()
-    assert _run("resumed", tied_model, file, folder) == [0, 0]
+    assert run_processes(2, "resumed", tied_model, file, folder) == [0, 0]
     return folder
 
 
-def _run(cases: str, *places: Path) -> list[int]:
-    """Run two processes, without a launcher in between, and return their exit codes."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
-    env |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    command = [sys.executable, "-m", "tests.core.training.sharded_run", cases, *map(str, places)]
-    processes = [
-        subprocess.Popen(command, env={**env, "RANK": rank, "LOCAL_RANK": rank}, cwd=ROOT)
-        for rank in ("0", "1")
-    ]
-    return [process.wait(timeout=240) for process in processes]
-
-
 @pytest.fixture(scope="module")
-def alone(tied_model: Path, rows: list[dict[str, Any]], runs: Path) -> Path:
+def alone(tied_model: Path, runs: Path) -> Path:
     """The folder with the same runs by one process."""
     folder = runs / "alone"
-    given = {"model": str(tied_model), "rows": rows, "folder": str(folder)}
+    given = {"model": str(tied_model), "rows": uneven_rows(), "folder": str(folder)}
     trainer("full", **given).train()
     trainer("lora", policy=adapted(str(tied_model)), **given).train()
     return folder
