@@ -44,6 +44,7 @@ from tgdpo_core.training.loop import PairLoop
 from tgdpo_core.training.metrics import MetricBuffer, error_aucs
 from tgdpo_core.training.processes import process_facts
 from tgdpo_core.training.rank_rows import EpochPlace
+from tgdpo_core.training.rank_shares import EvenShares
 from tgdpo_core.training.record import scoring_facts
 from tgdpo_core.training.run_folder import RunFolder
 from tgdpo_core.training.trainer_arguments import check_trainer_arguments, text_of_path
@@ -190,11 +191,26 @@ class TGDPOTrainer(PairLoop):
         require_shared_folder(self._folder.path, "the run folder (output_dir)")
         return identity
 
+    def get_train_dataloader(self) -> Any:
+        """Return transformers' loader; of several processes, each gets an even share of a step."""
+        loader: Any = super().get_train_dataloader()
+        if self.args.world_size > 1:
+            dealt = loader.batch_sampler.batch_sampler
+            dealt.sampler = EvenShares(
+                dealt.sampler,
+                self._costs,
+                batch_size=self._train_batch_size,
+                world_size=self.args.world_size,
+                accumulation=self.args.gradient_accumulation_steps,
+            )
+        return loader
+
     def _attach_engine(self, tokens: TokenTable) -> None:
         """Put the engine into the model's forward, and note for run.json what it chose."""
         self._engine = attach(
             self.model, layout=self.args.layout, chunk_size=self.args.logits_chunk_size
         )
+        self._costs = tokens.counts.shared
         self._tokens_per_row = self.args.tokens_per_row or default_tokens_per_row(self.args.device)
         self._facts["engine"] = {
             **asdict(self._engine.choice),
