@@ -79,4 +79,5 @@ test-oldest:
 	$(PYTHON) -m venv $(OLDEST)
 	$(OLDEST)/bin/python -m pip install --quiet --constraint constraints-oldest.txt --editable . \
 	    hypothesis peft pytest pytest-timeout pytest-xdist
-	$(OLDEST)/bin/python -m pytest --numprocesses auto tests/core/engine tests/core/training tests/core/scoring
+	$(OLDEST)/bin/python -m pytest --numprocesses auto tests/core/engine tests/core/training \
+	    tests/core/scoring --ignore tests/core/training/test_equals_trl.py  # TRL needs newer ones

@@ -65,6 +65,7 @@ ASKED: dict[str, Any] = {
     "label_names": ["labels"],
     "label_smoothing_factor": 0.3,
     "length_column_name": "size",
+    "deepspeed": {"zero_optimization": {"stage": 2}},
     "parallelism_config": {"tp_size": 2},
     "prediction_loss_only": True,
     "resume_from_checkpoint": "checkpoint-3",
