@@ -34,6 +34,10 @@ COMMANDS = {
 }
 
 
+# What they say while they are imported is about kernels and names that are not used here.
+_CHATTY = ("torchao", "torch.utils._pytree")
+
+
 @dataclass
 class Session:
     """What the global options said.
@@ -139,11 +143,16 @@ def cli(ctx: click.Context, plugin_files: Sequence[str], debug: bool) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(_VisibleFormatter("%(levelname)s: %(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.ERROR)
     _session(ctx)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with the code of ``tgdpo_core.errors``."""
+    from tgdpo_core.allocator import use_growing_segments
+
+    use_growing_segments(os.environ)
     sys.exit(run(lambda: cli.main(arguments, prog_name="tgdpo", standalone_mode=False)))
 
 

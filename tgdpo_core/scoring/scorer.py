@@ -33,10 +33,12 @@ class Reference:
     Attributes:
         identity: JSON that names its weights.
         load: returns the model.
+        precision: its number formats, if they are not those of frozen models.
     """
 
     identity: Mapping[str, Any]
     load: Callable[[], Any]
+    precision: Precision | None = None
 
 
 @dataclass(frozen=True)
@@ -246,7 +248,7 @@ class Scorer:
         return {
             "kind": "logps",
             "model": dict(self.reference.identity),
-            "precision": self.settings.precision.document(),
+            "precision": (self.reference.precision or self.settings.precision).document(),
         }
 
     def _reward_document(self, source: RewardSource) -> dict[str, Any]:

@@ -6,12 +6,14 @@ from typing import Any
 import torch
 
 from tgdpo_core.data.token_table import TokenCounts, TokenTable
+from tgdpo_core.engine.compiled_layers import compile_layers
 from tgdpo_core.engine.losses import preference_loss
 from tgdpo_core.engine.policy import attach
 from tgdpo_core.engine.rows import PairIds
 from tgdpo_core.scoring.passes import pair_ids
 from tgdpo_core.training.config import TGDPOConfig
-from tgdpo_core.training.limits import default_tokens_per_row, peak_memory_mib
+from tgdpo_core.training.limits import peak_memory_mib
+from tgdpo_core.training.row_size import row_size
 
 _MIB = 2**20
 _MOST_PLANNED = 50_000  # pairs
@@ -39,8 +41,10 @@ def rehearse(
         steps: optimizer steps of the run.
         pairs_per_step: pairs of one of them, over all processes.
     """
+    if args.compile_layers:
+        compile_layers(model)
     engine = attach(model, layout=args.layout, chunk_size=args.logits_chunk_size)
-    budget = args.tokens_per_row or default_tokens_per_row(args.device)
+    budget, budget_reason = row_size(model, args)
     counts = table.counts
     rows = engine.plan(_sizes(counts), budget)
     longest = max(rows, key=lambda row: int(counts.shared[list(row)].sum()))
@@ -78,6 +82,7 @@ def rehearse(
         "layout_reason": engine.choice.layout_reason,
         "longest_row": {"pairs": row.num_pairs, "tokens": row.num_tokens, "seconds": seconds},
         "tokens_per_row": budget,
+        "tokens_per_row_reason": budget_reason,
         "tokens_per_second": tokens_per_second,
         "estimated_seconds_per_step": seconds_per_step,
         "estimated_hours": seconds_per_step * steps / 3600,
