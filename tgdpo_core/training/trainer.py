@@ -141,8 +141,9 @@ class TGDPOTrainer(PairLoop):
         for table in (train_tokens, *eval_tokens.values()):
             require_fit(policy, table, tokenizer, "the policy")
         mixed = mixed_precision(bf16=args.bf16, fp16=args.fp16, device=args.device)
-        frozen = frozen_dtype(policy.dtype, autocast=mixed, device=args.device)
-        precision = precision or Precision(frozen, mixed)
+        precision = precision or Precision(
+            frozen_dtype(policy.dtype, autocast=mixed, device=args.device), mixed
+        )
         scorer = Scorer(
             self._reference(given, ref_model, tokenizer, precision, trust, args.device),
             sources,
