@@ -8,7 +8,6 @@ import contextlib
 import logging
 import os
 import signal
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,10 +95,19 @@ def _settings(module: str, arguments: Sequence[str], how: Launch) -> Any:
     if _kind(content, config) != "FSDP":
         # Without this accelerate starts one process on a CPU, whatever it is asked for.
         options["multi_gpu"] = ""
+    if "OMP_NUM_THREADS" not in os.environ:
+        threads = str(_threads({**content, **options}))
+        options = {"num_cpu_threads_per_process": threads, **options}
     given = [part for key, value in options.items() for part in (f"--{key}", value) if part]
     settings = parser.parse_args([*given, "--module", module, *arguments])
     settings.signals_to_handle = _NOT_OURS
     return settings
+
+
+def _threads(settings: Mapping[str, Any]) -> int:
+    """Return the threads of each process of this machine: its cores, shared out."""
+    here = int(settings.get("num_processes") or 1) // int(settings.get("num_machines") or 1)
+    return max(1, len(os.sched_getaffinity(0)) // max(1, here))
 
 
 def _checked(options: Mapping[str, str], parser: Any) -> dict[str, str]:
@@ -192,13 +200,7 @@ def _quiet() -> Iterator[None]:
     logger = logging.getLogger("torch.distributed.elastic")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
-    threads = os.environ.get("OMP_NUM_THREADS")
-    # Unset, the launcher takes one thread a process and says so at length.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
         yield
     finally:
         logger.setLevel(level)
-        if threads is None:
-            del os.environ["OMP_NUM_THREADS"]
-        sys.stdout.flush()

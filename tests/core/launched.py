@@ -19,6 +19,7 @@ def stop(number: int, frame: FrameType | None) -> None:
 
 if case == "saves":
     signal.signal(signal.SIGTERM, stop)
+(folder / f"threads-{os.environ['OMP_NUM_THREADS']}").touch()
 (folder / f"rank-{rank}-of-{os.environ['WORLD_SIZE']}").touch()
 if case == "fails" and rank == 1:
     sys.exit(3)

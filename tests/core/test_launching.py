@@ -29,6 +29,20 @@ def test_all_processes_run_and_know_how_many_they_are(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.glob("rank-*")} == {f"rank-{i}-of-3" for i in range(3)}
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"), [(None, "4"), ("3", "3")], ids=["shared out", "as they are set"]
+)
+def test_processes_share_the_cores_of_the_machine(
+    given: str | None, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(8)))
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if given:
+        monkeypatch.setenv("OMP_NUM_THREADS", given)
+    assert launch(MODULE, ["ends", str(tmp_path)], Launch(2)) == 0
+    assert [path.name for path in tmp_path.glob("threads-*")] == [f"threads-{expected}"]
+
+
 def test_the_exit_code_is_that_of_the_process_that_failed(tmp_path: Path) -> None:
     assert launch(MODULE, ["fails", str(tmp_path)], Launch(2)) == 3
 
