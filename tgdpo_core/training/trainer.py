@@ -22,7 +22,8 @@ from tgdpo_core.preparation.references import given_reference, own_reference
 from tgdpo_core.preparation.scored_table import ScoredTable, score
 from tgdpo_core.recipe.rounding import rounds_stochastically
 from tgdpo_core.scoring.fits import require_fit
-from tgdpo_core.scoring.scorer import Reference, Scorer, ScoringSettings
+from tgdpo_core.scoring.scorer import Scorer
+from tgdpo_core.scoring.settings import Reference, ScoringSettings
 from tgdpo_core.scoring.sources import resolve_shaping
 from tgdpo_core.training.batches import collate
 from tgdpo_core.training.callbacks import StepClock, replace_progress_bar
@@ -177,8 +178,7 @@ class TGDPOTrainer(PairLoop):
             len(data.train), self._train_batch_size, args.process_index, args.world_size
         )
         self._buffers = {"train": MetricBuffer(), "eval": MetricBuffer()}
-        self._clock = StepClock()
-        self._reader = StepReader(self._read_step)
+        self._clock, self._reader = StepClock(), StepReader(self._read_step)
         for callback in (self._clock, self._reader):
             self.add_callback(callback)
         self._be_durable(

@@ -86,6 +86,9 @@ def _show(plan: "Plan", totals: Mapping[str, Any], diagnostics: "Diagnostics | N
             f"{name}: {counts['computed']} pairs computed, {counts['reused']} reused "
             f"(key {counts['key']})"
         )
+        if asked := counts.get("asked"):
+            cost = f", {asked['cost']}" if asked["cost"] else ""
+            click.echo(f"  {asked['responses']} responses asked in {asked['calls']} calls{cost}")
     if diagnostics:
         show_diagnostics(diagnostics)
 
