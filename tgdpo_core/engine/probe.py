@@ -183,9 +183,10 @@ def compute_dtype(model: Any) -> torch.dtype:
 def plain_logps(
     forward: Callable[..., Any], row: PackedRow, inputs: dict[str, Any]
 ) -> torch.Tensor:
-    """Return [N] float32 log-probs of a row through the model's own head."""
+    """Return [N] float32 (float64 of float64) log-probs of a row through the model's own head."""
     logits = forward(**inputs).logits
-    chosen = logits.flatten(0, 1).index_select(0, row.source).float()
+    chosen = logits.flatten(0, 1).index_select(0, row.source)
+    chosen = chosen if chosen.dtype == torch.float64 else chosen.float()
     return torch.log_softmax(chosen, -1).gather(1, row.targets[:, None]).squeeze(1)
 
 
@@ -234,7 +235,7 @@ def _probe_pairs(model: Any) -> list[PairIds]:
 
 
 def _difference(a: torch.Tensor, b: torch.Tensor) -> float:
-    return (a.float() - b.float()).abs().max().item()
+    return (a.double() - b.double()).abs().max().item()
 
 
 @contextmanager

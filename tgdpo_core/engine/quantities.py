@@ -9,15 +9,7 @@ import torch
 Over = Callable[[torch.Tensor, torch.Tensor | None], Mapping[str, torch.Tensor]]
 """From log pi [n, V] and, where there is one, log pi_ref [n, V] to [n] or [n, k] each, by name."""
 
-OF_REFERENCE = ("kl_reference_policy", "kl_policy_reference")
-"""Quantities that compare the policy with the reference."""
-
 _TOP = re.compile(r"policy_top:([1-9]\d*)")
-
-
-def is_quantity(name: str) -> bool:
-    """Return whether a name is one of ``quantity``."""
-    return name in ("policy_entropy", *OF_REFERENCE) or bool(_TOP.fullmatch(name))
 
 
 def quantity(name: str) -> Over:
@@ -28,8 +20,8 @@ def quantity(name: str) -> Over:
         kl_policy_reference    sum_v pi (log pi - log pi_ref)           nats, [n]
         policy_top:K           the K highest log pi, [n, K]; policy_top_ids:K, their ids
 
-    Args:
-        name: one for which ``is_quantity`` holds.
+    Raises:
+        KeyError: it stands for none.
     """
     if top := _TOP.fullmatch(name):
         return _Top(int(top.group(1)))

@@ -11,6 +11,7 @@ from tgdpo_core.errors import PluginError, did_you_mean
 from tgdpo_core.plugin_api import hookspecs
 from tgdpo_core.plugin_api.datasets import NamedDataset
 from tgdpo_core.plugin_api.judges import Judge
+from tgdpo_core.plugin_api.losses import Loss
 from tgdpo_core.plugin_api.rewards import Example, TokenReward
 from tgdpo_core.plugin_api.shapings import Shaping
 from tgdpo_core.plugin_api.transforms import Transform
@@ -19,6 +20,7 @@ HOOK_OF_KIND = {
     "token-reward": "register_token_rewards",
     "transform": "register_transforms",
     "shaping": "register_shapings",
+    "loss": "register_losses",
     "dataset": "register_datasets",
     "judge": "register_judges",
 }
@@ -26,6 +28,7 @@ _BASE_OF_KIND: dict[str, type] = {
     "token-reward": TokenReward,
     "transform": Transform,
     "shaping": Shaping,
+    "loss": Loss,
     "dataset": NamedDataset,
     "judge": Judge,
 }

@@ -45,6 +45,11 @@ def register_shapings(register: Register) -> None:
 
 
 @hookspec
+def register_losses(register: Register) -> None:
+    """Register ``Loss`` classes."""
+
+
+@hookspec
 def register_datasets(register: Register) -> None:
     """Register ``NamedDataset`` classes."""
 

@@ -71,7 +71,7 @@ class PluginManager:
         """Return what is registered under a name.
 
         Args:
-            kind: ``token-reward``, ``transform``, ``shaping``, ``dataset`` or ``judge``.
+            kind: ``token-reward``, ``transform``, ``shaping``, ``loss``, ``dataset`` or ``judge``.
             name: the bare name, or ``DISTRIBUTION:NAME`` where two distributions use one name.
 
         Raises:

@@ -7,11 +7,13 @@ from pathlib import Path
 from tgdpo_core.errors import RecipeError
 from tgdpo_core.models.paths import resolve_model_path
 from tgdpo_core.plugin_api.judges import Judge
+from tgdpo_core.plugin_api.losses import Loss
 from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.plugin_api.rewards import SpecialTokensInText
 from tgdpo_core.plugin_api.shapings import Shaping
 from tgdpo_core.recipe.optional_packages import require_packages
-from tgdpo_core.recipe.schema import Recipe
+from tgdpo_core.recipe.schema import LossSection, Recipe
+from tgdpo_core.scoring.losses import resolve_loss
 from tgdpo_core.scoring.sources import RewardSource, resolve_shaping, source_of_entry
 from tgdpo_core.store.folder import default_store_path
 
@@ -26,6 +28,7 @@ class Plan:
         model: folder or Hub id of the policy.
         sources: reward sources.
         shaping: the shaping with its name.
+        loss: the loss with its name.
         judge: of answers during training, or None.
         store: folder of the store.
     """
@@ -35,6 +38,7 @@ class Plan:
     model: str
     sources: Sequence[RewardSource]
     shaping: tuple[str, Shaping]
+    loss: tuple[str, Loss]
     judge: Judge | None
     store: Path
 
@@ -56,8 +60,20 @@ def make_plan(recipe: Recipe, plugins: PluginManager) -> Plan:
         model=model,
         sources=[source_of_entry(entry.model_dump(), plugins) for entry in recipe.reward],
         shaping=resolve_shaping(recipe.shaping.name, plugins, recipe.shaping.args),
+        loss=loss_of(recipe.loss, plugins),
         judge=_judge(recipe, plugins) if recipe.judging else None,
         store=store_of(recipe.training.get("store_path")),
+    )
+
+
+def loss_of(section: LossSection, plugins: PluginManager) -> tuple[str, Loss]:
+    """Return the loss of a recipe with its name."""
+    return resolve_loss(
+        section.name,
+        plugins,
+        section.args,
+        label_smoothing=section.label_smoothing,
+        simpo_gamma=section.simpo_gamma,
     )
 
 

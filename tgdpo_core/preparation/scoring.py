@@ -28,7 +28,7 @@ def scorer_of(plan: Plan, tokenizer: Any) -> Scorer:
     settings = ScoringSettings(
         plan.store, device_of(plan), precision_of(plan), trust_of(plan.recipe)
     )
-    return Scorer(_reference(plan, tokenizer), plan.sources, tokenizer, settings)
+    return Scorer(_reference(plan, tokenizer), plan.sources, tokenizer, settings, plan.loss)
 
 
 def is_first_process(plan: Plan) -> bool:

@@ -179,9 +179,10 @@ class ShapingSection(Section):
 class LossSection(Section):
     """The preference loss."""
 
-    name: Literal["sigmoid", "ipo", "hinge", "simpo", "sft"] = Field(
-        "sigmoid", description="which loss; sft fine-tunes on the chosen responses"
+    name: str = Field(
+        "sigmoid", description="a registered loss; sft fine-tunes on the chosen responses"
     )
+    args: dict[str, Any] = Field(default_factory=dict, description="its options")
     beta: Positive = Field(0.1, description="strength of the tie to the reference")
     label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="assumed share of flipped labels")
     sft_weight: float = Field(0.0, ge=0, description="factor of an added NLL of chosen tokens")

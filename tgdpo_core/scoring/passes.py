@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,14 @@ import torch
 
 from tgdpo_core.data.pairs import SIDES, TokenizedPair
 from tgdpo_core.data.token_table import Array, TokenTable
+from tgdpo_core.engine.distribution import Asked
 from tgdpo_core.engine.policy import engine_of
+from tgdpo_core.engine.quantities import quantity
 from tgdpo_core.engine.rows import PairIds, device_of
 from tgdpo_core.errors import PluginError
 from tgdpo_core.models.precision import Precision
 from tgdpo_core.scoring.checks import checked_rewards
+from tgdpo_core.scoring.distribution import HIDDEN, by_token, named_values
 from tgdpo_core.scoring.filling import Compute
 from tgdpo_core.scoring.guard import PluginOutOfMemoryError, call_on_batch
 from tgdpo_core.scoring.sources import RewardSource, missing_column
@@ -40,13 +44,50 @@ def reference_logps(model: Any, table: TokenTable, precision: Precision) -> Comp
     return compute
 
 
-def token_rewards(source: RewardSource, table: TokenTable, reference: Located) -> Compute:
+def reference_quantity(name: str, model: Any, table: TokenTable, precision: Precision) -> Compute:
+    """Return a function that gives a quantity of a frozen model's distribution, [n * k] flat.
+
+    Args:
+        name: ``policy_entropy``, ``policy_top:K`` or ``hidden``.
+        model: the reference.
+        table: the pairs.
+        precision: its number formats.
+    """
+    engine = engine_of(model)
+    was_training = model.training
+
+    @torch.no_grad()
+    def compute(rows: Sequence[int]) -> Sequence[torch.Tensor]:
+        pairs = [table[row] for row in rows]
+        row = engine.row([pair_ids(pair) for pair in pairs]).to(device_of(model))
+        model.eval()
+        with precision.active(row.input_ids.device):
+            if name == HIDDEN:
+                flat = engine.hidden(row)
+            else:
+                _, values = engine.distribution(row, Asked([quantity(name)]))
+                parts = [v if v.dim() == 2 else v[:, None] for v in values.values()]
+                flat = torch.cat([part.float() for part in parts], 1)
+        model.train(was_training)
+        split = flat.float().cpu().split([pair.num_response_tokens for pair in pairs])
+        return [values.flatten() for values in split]
+
+    return compute
+
+
+def token_rewards(
+    source: RewardSource,
+    table: TokenTable,
+    reference: Located,
+    quantities: Mapping[str, Located] = MappingProxyType({}),
+) -> Compute:
     """Return a function that asks a reward plugin, checks its answer and joins the two sides.
 
     Args:
         source: the plugin, set up before the first call.
         table: the pairs.
         reference: stored reference log-probs by row, read if the plugin needs them.
+        quantities: stored values of the reference's distribution by row, by quantity.
     """
 
     is_first = True
@@ -57,6 +98,16 @@ def token_rewards(source: RewardSource, table: TokenTable, reference: Located) -
         shared = {}
         if source.needs_reference:
             shared["reference_logps"] = [reference[row] for row in rows]
+        for need in source.reference_values:
+            of_policy = need.replace("reference_", "policy_", 1)
+            stored = [
+                by_token(quantities[of_policy][row], pair.num_response_tokens)
+                for row, pair in zip(rows, pairs, strict=True)
+            ]
+            named = [named_values(of_policy, values) for values in stored]
+            for name in named[0]:
+                as_reference = name.replace("policy_", "reference_", 1)
+                shared[as_reference] = [values[name] for values in named]
         values = ask(source, pairs, shared)
         if is_first:
             _require_same(source, pairs, values, ask(source, pairs, shared))

@@ -1,80 +1,41 @@
 """The scoring pass: reference log-probs and token rewards of a table of pairs, from the store."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from tgdpo_core.data.token_table import TokenTable
+from tgdpo_core.engine.distribution import ReferenceHead
+from tgdpo_core.engine.head import reference_head
 from tgdpo_core.models.fingerprints import tokenizer_fingerprint
-from tgdpo_core.models.loading import NO_TRUST, Trust, on_device
-from tgdpo_core.models.precision import Precision
+from tgdpo_core.models.loading import on_device
+from tgdpo_core.plugin_api.losses import Loss
 from tgdpo_core.plugin_api.shapings import Shaping
 from tgdpo_core.scoring.context import FrozenModels
+from tgdpo_core.scoring.distribution import Distribution, distribution_of
 from tgdpo_core.scoring.filling import Compute, Elsewhere, Pass, fill
 from tgdpo_core.scoring.fits import require_known_ids
 from tgdpo_core.scoring.guard import call_plugin
+from tgdpo_core.scoring.metric_sums import means
 from tgdpo_core.scoring.online import OnlineRewards
-from tgdpo_core.scoring.passes import reference_logps, reward_entries, token_rewards
+from tgdpo_core.scoring.passes import (
+    reference_logps,
+    reference_quantity,
+    reward_entries,
+    token_rewards,
+)
+from tgdpo_core.scoring.records import PassCounts as PassCounts
+from tgdpo_core.scoring.records import Reference as Reference
+from tgdpo_core.scoring.records import ScoringSettings as ScoringSettings
+from tgdpo_core.scoring.records import StoredScores as StoredScores
 from tgdpo_core.scoring.sources import RewardSource, source_document
 from tgdpo_core.scoring.weights import fit_source
 from tgdpo_core.store.collection import Collection
 from tgdpo_core.store.folder import canonical_hash
 from tgdpo_core.store.located import Located
-
-
-@dataclass(frozen=True)
-class Reference:
-    """The reference model, loaded only if the store lacks some of its values.
-
-    Attributes:
-        identity: JSON that names its weights.
-        load: returns the model.
-    """
-
-    identity: Mapping[str, Any]
-    load: Callable[[], Any]
-
-
-@dataclass(frozen=True)
-class ScoringSettings:
-    """Where and how the scoring pass runs.
-
-    Attributes:
-        store: folder of the store.
-        device: of frozen models.
-        precision: their number formats.
-        trust: what files of models may do.
-    """
-
-    store: Path
-    device: torch.device
-    precision: Precision
-    trust: Trust = NO_TRUST
-
-
-@dataclass(frozen=True)
-class StoredScores:
-    """Where the stored values of a table lie, by row number.
-
-    Attributes:
-        reference: log-probs of the response tokens under the reference.
-        rewards: those of each source whose rewards are stored.
-    """
-
-    reference: Located
-    rewards: Sequence[Located]
-
-
-@dataclass(frozen=True)
-class PassCounts:
-    """Pairs whose values were computed, and pairs whose values were in the store."""
-
-    computed: int
-    reused: int
 
 
 @dataclass
@@ -86,16 +47,20 @@ class Scorer:
         sources: the reward sources, in the order they are summed.
         tokenizer: the policy's.
         settings: where and how.
+        loss: the loss of the run with its name, where one is trained.
         counts: pass name to pairs computed and reused, over all tables so far.
         keys: pass name to store key.
+        metrics: what stored sources have logged while they were computed, by name.
     """
 
     reference: Reference
     sources: Sequence[RewardSource]
     tokenizer: Any
     settings: ScoringSettings
+    loss: tuple[str, Loss] | None = None
     counts: dict[str, PassCounts] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
 
     def totals(self) -> dict[str, Any]:
         """Return pairs computed and reused, in all and by pass, with the store's keys."""
@@ -107,6 +72,7 @@ class Scorer:
             "computed": sum(c.computed for c in self.counts.values()),
             "reused": sum(c.reused for c in self.counts.values()),
             "passes": passes,
+            **({"metrics": self.metrics} if self.metrics else {}),
         }
 
     def score(
@@ -123,11 +89,16 @@ class Scorer:
         """
         for source in self.stored:  # what it names must be found before anything is computed
             self._reward_document(source)
-        reference, *rewards = [
-            self._filled(self.task(table, number), label, elsewhere)
-            for number in range(1 + len(self.stored))
-        ]
-        return StoredScores(reference, rewards)
+        first = 1 + len(self.stored)
+        quantities = self.distribution.stored
+        # What stored sources read is there before they are asked.
+        order = [0, *range(first, first + len(quantities)), *range(1, first)]
+        filled = {n: self._filled(self.task(table, n), label, elsewhere) for n in order}
+        return StoredScores(
+            filled[0],
+            [filled[number] for number in range(1, first)],
+            {name: filled[first + i] for i, name in enumerate(quantities)},
+        )
 
     def reference_logps(self, table: TokenTable, *, label: str = "") -> Located:
         """Return the reference log-probs of a table alone; what the store lacks is computed."""
@@ -154,8 +125,20 @@ class Scorer:
         """
         if number == 0:
             return self._reference_pass(table)
+        if number > len(self.stored):
+            return self._quantity_pass(number, table)
         self._references.refresh()
         return self._reward_pass(number, table, self._references.locate(table.ids_hashes))
+
+    @functools.cached_property
+    def distribution(self) -> Distribution:
+        """What the plugins ask of whole next-token distributions."""
+
+        @functools.cache
+        def head() -> ReferenceHead:
+            return reference_head(on_device(self.reference.load(), self.settings.device))
+
+        return distribution_of(self.sources, self.loss, head)
 
     @functools.cached_property
     def _references(self) -> Collection:
@@ -184,7 +167,9 @@ class Scorer:
         if not dynamic:
             return None
         weighted = [fit_source(source, beta=beta, table=None, stored=None) for source in dynamic]
-        return OnlineRewards(weighted, lambda each: self._context(each.source), shaping)
+        return OnlineRewards(
+            weighted, lambda each: self._context(each.source), shaping, self.distribution
+        )
 
     def _reference_pass(self, table: TokenTable) -> Pass:
         @functools.cache
@@ -204,10 +189,37 @@ class Scorer:
             close=logps.cache_clear,
         )
 
+    def _quantity_pass(self, number: int, table: TokenTable) -> Pass:
+        name = self.distribution.stored[number - 1 - len(self.stored)]
+
+        @functools.cache
+        def values() -> Compute:
+            model = on_device(self.reference.load(), self.settings.device)
+            require_known_ids(model, table, self.tokenizer, who="the reference")
+            return reference_quantity(name, model, table, self.settings.precision)
+
+        return Pass(
+            number=number,
+            name=f"reference_values:{name}",
+            label=f"reference's {name}",
+            collection=self._quantities(name),
+            table=table,
+            entries=table.ids_hashes,
+            compute=lambda rows: values()(rows),
+            close=values.cache_clear,
+            width=self.distribution.width(name),
+        )
+
+    def _quantities(self, name: str) -> Collection:
+        document = {**self._reference_document(), "kind": "distribution", "quantity": name}
+        return Collection(self.settings.store, document)
+
     def _reward_pass(self, number: int, table: TokenTable, reference: Located) -> Pass:
         source = self.stored[number - 1]
         context = self._context(source)
-        score = token_rewards(source, table, reference)
+        named = [need.replace("reference_", "policy_", 1) for need in source.reference_values]
+        quantities = {name: self._quantities(name).locate(table.ids_hashes) for name in named}
+        score = token_rewards(source, table, reference, quantities)
 
         @functools.cache
         def set_up() -> None:
@@ -219,6 +231,7 @@ class Scorer:
 
         def close() -> None:
             call_plugin(str(source), "teardown", source.reward.teardown)
+            self.metrics |= means([context.metrics.pop(source.name)])
             context.release()
 
         return Pass(
@@ -255,6 +268,6 @@ class Scorer:
         document["tokenizer"] = tokenizer_fingerprint(self.tokenizer)
         if source.needs_models:
             document["precision"] = self.settings.precision.document()
-        if source.needs_reference:
+        if source.needs_reference or source.reference_values:
             document["reference"] = self._reference_document()
         return document

@@ -11,11 +11,12 @@ from tgdpo_core.data.pairs import PreferencePair
 from tgdpo_core.errors import DataError, PluginError, TgdpoError, did_you_mean
 from tgdpo_core.plugin_api.hookspecs import API_VERSION
 from tgdpo_core.plugin_api.manager import PluginManager
+from tgdpo_core.plugin_api.needs import KNOWN, of_policy, of_reference
 from tgdpo_core.plugin_api.rewards import TokenReward
 from tgdpo_core.plugin_api.shapings import Shaping
 from tgdpo_core.plugin_api.transforms import Transform
 
-_NEEDS = ("reference_logps", "models", "column:NAME")
+_NEEDS = ("reference_logps", "reference_entropy", "reference_top:K", "models", "column:NAME")
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,11 @@ class RewardSource:
     def needs_reference(self) -> bool:
         """Whether examples must carry reference log-probs."""
         return "reference_logps" in self.reward.required()
+
+    @property
+    def reference_values(self) -> list[str]:
+        """What it needs of the reference's whole distribution."""
+        return of_reference(self.reward.required())
 
     @property
     def needs_models(self) -> bool:
@@ -215,7 +221,14 @@ def _checked(source: RewardSource) -> RewardSource:
         raise PluginError(
             f"{source} failed to say what it requires: {type(error).__name__}: {error}"
         ) from error
+    at_every_step = of_policy(needs)
+    known = {*_NEEDS, *at_every_step, *of_reference(needs)}
     for need in needs:
-        if need not in _NEEDS and not need.startswith("column:"):
-            raise PluginError(f"{source} needs '{need}', unknown here. Known: {', '.join(_NEEDS)}.")
+        if need not in known and not need.startswith("column:"):
+            listed = ", ".join([*_NEEDS, *(KNOWN if source.is_dynamic else ())])
+            raise PluginError(f"{source} needs '{need}', unknown here. Known: {listed}.")
+    if at_every_step and not source.is_dynamic:
+        raise PluginError(
+            f"{source} needs '{at_every_step[0]}', which changes at every step: say dynamic = True."
+        )
     return source

@@ -20,14 +20,17 @@ from tgdpo_core.models.loading import (
 )
 from tgdpo_core.models.paths import locate
 from tgdpo_core.models.precision import Precision, require_trainable_formats, stuck_weights
+from tgdpo_core.plugin_api.losses import Loss
 from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.plugin_api.transforms import Transform
+from tgdpo_core.scoring.losses import checked_loss, resolve_loss
 from tgdpo_core.scoring.sources import (
     RewardSource,
     find_source,
     source_of_entry,
     source_of_instance,
 )
+from tgdpo_core.training.config import TGDPOConfig
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +69,21 @@ def tokenizer_of(model: Any) -> Any:
     if not named:
         raise UsageError("The model has no folder to load a tokenizer from: give processing_class.")
     return load_tokenizer(named)
+
+
+def given_loss(
+    loss: Loss | tuple[str, Loss] | None, args: TGDPOConfig, plugins: PluginManager
+) -> tuple[str, Loss]:
+    """Return the loss with its name of what ``TGDPOTrainer(loss=...)`` accepts."""
+    if loss is None:
+        return resolve_loss(
+            args.loss_type,
+            plugins,
+            args.loss_args,
+            label_smoothing=args.label_smoothing,
+            simpo_gamma=args.simpo_gamma,
+        )
+    return checked_loss(*(loss if isinstance(loss, tuple) else (type(loss).__name__, loss)))
 
 
 def resolve_sources(

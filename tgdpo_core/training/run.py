@@ -12,6 +12,7 @@ from tgdpo_core.preparation.reading import read
 from tgdpo_core.preparation.tokens import Show, Tokens, tokenize
 from tgdpo_core.recipe.loading import to_yaml
 from tgdpo_core.recipe.schema import Recipe
+from tgdpo_core.scoring.losses import describe
 from tgdpo_core.training.config import TGDPOConfig
 from tgdpo_core.training.durability.signals import stop_signals, stopping_is
 from tgdpo_core.training.judging import Judging
@@ -66,6 +67,7 @@ def _trainer(
         processing_class=tokens.tokenizer,
         token_reward=list(plan.sources),
         shaping=plan.shaping,
+        loss=plan.loss,
         plugins=plan.plugins,
         precision=precision_of(plan),
         trust=trust_of(recipe),
@@ -99,10 +101,16 @@ def dry_run(plan: Plan, tokens: Tokens) -> dict[str, Any]:
         "steps": math.ceil(steps),
         "packing": packing_summary(counts, args.per_device_train_batch_size),
         "rehearsal": rehearse(
-            model, tokens.train, args, steps=math.ceil(steps), pairs_per_step=pairs_per_step
+            model,
+            tokens.train,
+            args,
+            loss=plan.loss,
+            steps=math.ceil(steps),
+            pairs_per_step=pairs_per_step,
         ),
         "reward_sources": [source.describe() for source in plan.sources],
         "shaping": {"name": plan.shaping[0], "options": plan.shaping[1].options()},
+        "loss": describe(plan.loss),
         "store_bytes": 4 * (1 + len(plan.sources)) * int(counts.responses.sum()),
     }
 
@@ -117,6 +125,7 @@ def training_config(recipe: Recipe, *, overwrite: bool = False) -> TGDPOConfig:
         "output_dir": recipe.output_dir,
         "beta": recipe.loss.beta,
         "loss_type": recipe.loss.name,
+        "loss_args": recipe.loss.args or None,
         "label_smoothing": recipe.loss.label_smoothing,
         "sft_weight": recipe.loss.sft_weight,
         "simpo_gamma": recipe.loss.simpo_gamma,

@@ -11,6 +11,7 @@ from tgdpo_core.engine.policy import attach, plain_copy
 from tgdpo_core.models.checks import embedding_rows
 from tgdpo_core.models.loading import NO_TRUST, Policy, Trust
 from tgdpo_core.models.precision import Precision, mixed_precision
+from tgdpo_core.plugin_api.losses import Loss
 from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.plugin_api.rewards import TokenReward
 from tgdpo_core.plugin_api.shapings import Shaping
@@ -31,6 +32,7 @@ from tgdpo_core.training.durability.rank_agreement import require_same_run, requ
 from tgdpo_core.training.given_data import given_data
 from tgdpo_core.training.given_rows import EvalData, TrainData
 from tgdpo_core.training.inputs import (
+    given_loss,
     given_policy,
     resolve_sources,
     tokenizer_of,
@@ -44,6 +46,7 @@ from tgdpo_core.training.loop import PairLoop
 from tgdpo_core.training.metrics import MetricBuffer, error_aucs
 from tgdpo_core.training.rank_rows import EpochPlace
 from tgdpo_core.training.record import scoring_facts
+from tgdpo_core.training.row_loss import RowLoss
 from tgdpo_core.training.run_folder import RunFolder
 from tgdpo_core.training.trainer_arguments import check_trainer_arguments, text_of_path
 
@@ -69,6 +72,8 @@ class TGDPOTrainer(PairLoop):
             ``TokenReward``, a list of these (summed), or None for plain DPO.
         transforms: applied in order to the token rewards, where ``token_reward`` is a single one.
         shaping: a registered name, a ``Shaping``, or one with its name: rewards to weights.
+        loss: a ``Loss``, or one with its name; None is the registered one that ``args.loss_type``
+            names, with the options ``args.loss_args``.
         plugins: where names are found; None loads what is installed.
         precision: number formats of frozen models; None takes those of the policy.
         trust: what the files of models named here may do; nothing by default.
@@ -100,6 +105,7 @@ class TGDPOTrainer(PairLoop):
         transforms: Sequence[Transform] = (),
         shaping: str | Shaping | tuple[str, Shaping] = "linear",
         *,
+        loss: Loss | tuple[str, Loss] | None = None,
         plugins: PluginManager | None = None,
         precision: Precision | None = None,
         trust: Trust = NO_TRUST,
@@ -124,6 +130,7 @@ class TGDPOTrainer(PairLoop):
         self._folder = RunFolder(str(args.output_dir))
         by_first(self._folder.require_own)
         self._shaping = resolve_shaping(shaping, plugins)
+        of_run = given_loss(loss, args, plugins)
         sources = resolve_sources(token_reward, transforms, plugins)
         tokenizer = processing_class or tokenizer_of(model)
         data = given_data(train_dataset, eval_dataset, tokenizer, args)
@@ -140,6 +147,7 @@ class TGDPOTrainer(PairLoop):
             sources,
             tokenizer,
             ScoringSettings(store_of(args.store_path), args.device, precision, trust),
+            of_run,
         )
         identity = self._agreed(scorer, given, (train_tokens, eval_tokens), args)
         prepared = prepare(
@@ -151,8 +159,10 @@ class TGDPOTrainer(PairLoop):
         )
         scored, diagnostics = prepared.scored, prepared.diagnostics
         self._error_aucs = error_aucs(diagnostics)
-        self._facts["precision"] = precision.document()
-        self._facts |= scoring_facts(scorer, scored.train, self._shaping, diagnostics)
+        self._facts |= {
+            "precision": precision.document(),
+            **scoring_facts(scorer, scored.train, self._shaping, diagnostics),
+        }
         compared = plain_copy(scorer.reference.load()) if judging and judging.kl else None
         super().__init__(
             model=policy,
@@ -168,7 +178,8 @@ class TGDPOTrainer(PairLoop):
         self._place = EpochPlace(
             len(train_tokens), self._train_batch_size, args.process_index, args.world_size
         )
-        self._buffers = {"train": MetricBuffer(), "eval": MetricBuffer()}
+        self._loss = RowLoss(of_run, args.beta, scorer.distribution)
+        self._buffers = {name: MetricBuffer(self._loss.metric_names) for name in ("train", "eval")}
         self._clock = StepClock()
         self.add_callback(self._clock)
         self._be_durable(

@@ -1,4 +1,4 @@
-"""What is asked of distributions, in chunks, against plain float64 torch with all logits at once."""
+"""What is asked of distributions, in chunks, against float64 torch with all logits at once."""
 
 import math
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tgdpo_core.engine.distribution import Asked, ReferenceHead, of_hidden
-from tgdpo_core.engine.quantities import is_quantity, quantity
+from tgdpo_core.engine.quantities import quantity
 
 NAMES = ("policy_entropy", "kl_reference_policy", "kl_policy_reference", "policy_top:3")
 N, V, D = 11, 37, 5
@@ -115,4 +115,5 @@ def test_no_token_gives_no_value() -> None:
 
 @pytest.mark.parametrize("name", ["policy_top:0", "policy_top:", "policy_logits", "entropy"])
 def test_other_names_are_no_quantity(name: str) -> None:
-    assert not is_quantity(name)
+    with pytest.raises(KeyError):
+        quantity(name)
