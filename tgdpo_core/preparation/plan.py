@@ -13,7 +13,7 @@ from tgdpo_core.plugin_api.rewards import SpecialTokensInText
 from tgdpo_core.plugin_api.shapings import Shaping
 from tgdpo_core.recipe.optional_packages import require_packages
 from tgdpo_core.recipe.schema import LossSection, Recipe
-from tgdpo_core.scoring.losses import resolve_loss
+from tgdpo_core.scoring.loss_choice import resolve_loss
 from tgdpo_core.scoring.sources import RewardSource, resolve_shaping, source_of_entry
 from tgdpo_core.store.folder import default_store_path
 

@@ -18,6 +18,7 @@ from tgdpo_core.errors import PluginError
 from tgdpo_core.plugin_api.losses import Loss
 from tgdpo_core.plugin_api.needs import COMPARISONS, VOCABULARY, of_policy, of_reference
 from tgdpo_core.scoring.guard import call_often
+from tgdpo_core.scoring.loss_choice import loss_name
 from tgdpo_core.scoring.sources import RewardSource
 
 HIDDEN = "hidden"
@@ -128,6 +129,10 @@ class Distribution:
             return int(self.head().weight.shape[1])
         return 2 * int(name.partition(":")[2]) if ":" in name else 1
 
+    def functions_of_row(self) -> list[Over]:
+        """Return the functions of a row's distributions, those of names and the plugins' own."""
+        return [*map(quantity, self.names), *self.functions]
+
     def of_row(self, hidden: torch.Tensor | None, device: torch.device) -> Asked:
         """Return what is asked of a row.
 
@@ -135,7 +140,7 @@ class Distribution:
             hidden: of the reference, [N, D'], where distributions are compared.
             device: of the row.
         """
-        functions: list[Over] = [*map(quantity, self.names), *self.functions]
+        functions = self.functions_of_row()
         if not self.compares:
             return Asked(functions)
         return Asked(functions, hidden, self.head().to(device))
@@ -208,8 +213,3 @@ def distribution_of(
     names = tuple(sorted({need for need in needs if need != VOCABULARY}))
     of_ref = {need for _, required, _ in asking for need in of_reference(required)}
     return Distribution(names, functions, head, tuple(sorted(of_ref)))
-
-
-def loss_name(name: str) -> str:
-    """Return how messages name a loss."""
-    return f"loss '{name}'"

@@ -23,7 +23,7 @@ from tgdpo_core.models.precision import Precision, require_trainable_formats, st
 from tgdpo_core.plugin_api.losses import Loss
 from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.plugin_api.transforms import Transform
-from tgdpo_core.scoring.losses import checked_loss, resolve_loss
+from tgdpo_core.scoring.loss_choice import checked_loss, resolve_loss
 from tgdpo_core.scoring.sources import (
     RewardSource,
     find_source,

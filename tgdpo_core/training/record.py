@@ -11,7 +11,7 @@ from tgdpo_core.models.fingerprints import tokenizer_fingerprint
 from tgdpo_core.plugin_api.shapings import Shaping
 from tgdpo_core.preparation.scored_table import ScoredTable
 from tgdpo_core.reports.diagnostics import Diagnostics
-from tgdpo_core.scoring.losses import describe
+from tgdpo_core.scoring.loss_choice import describe
 from tgdpo_core.scoring.scorer import Scorer
 from tgdpo_core.training.config import TGDPOConfig
 

@@ -12,7 +12,7 @@ from tgdpo_core.preparation.reading import read
 from tgdpo_core.preparation.tokens import Show, Tokens, tokenize
 from tgdpo_core.recipe.loading import to_yaml
 from tgdpo_core.recipe.schema import Recipe
-from tgdpo_core.scoring.losses import describe
+from tgdpo_core.scoring.loss_choice import describe
 from tgdpo_core.training.config import TGDPOConfig
 from tgdpo_core.training.durability.signals import stop_signals, stopping_is
 from tgdpo_core.training.judging import Judging

@@ -1,5 +1,6 @@
 """``tgdpo plugins``: what is installed, whether it keeps its contract, and how to write one."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from tgdpo_core.plugin_api.registered import Registered
     from tgdpo_core.testing.contract import PluginContract
 
-_KINDS = ("token-reward", "transform", "shaping", "judge", "dataset")
+_KINDS = ("token-reward", "transform", "shaping", "loss", "judge", "dataset", "command")
 _NUM_CHECKED_ROWS = 8  # enough to see a contract broken, few enough for a model on the CPU
 
 
@@ -199,7 +200,6 @@ def _named(session: Session, name: str) -> "list[Registered]":
 
 
 def _explain(item: "Registered") -> None:
-    import dataclasses
     import inspect
 
     from tgdpo_core.plugin_api.options import option_fields
@@ -212,8 +212,15 @@ def _explain(item: "Registered") -> None:
     click.echo("\nOptions (KEY=VALUE):")
     rows = []
     for field in fields:
-        required = field.default is dataclasses.MISSING
-        default = "required" if required else repr(field.default)
+        default = _shown_default(field)
         kind_name = getattr(field.type, "__name__", str(field.type))
         rows.append((field.name, kind_name, default, field.metadata.get("help", "")))
     table(("option", "type", "default", "help"), rows)
+
+
+def _shown_default(field: "dataclasses.Field[Any]") -> str:
+    if field.default is not dataclasses.MISSING:
+        return repr(field.default)
+    if field.default_factory is not dataclasses.MISSING:
+        return repr(field.default_factory())
+    return "required"

@@ -43,7 +43,7 @@ def test_overrides_reach_any_key() -> None:
         ("training.output_dir=x", "decided by the recipe's output_dir"),
         ("training.hub_token=abc", "set HF_TOKEN in the environment"),
         ("loss.beta=0", r"loss.beta: .*greater than 0"),
-        ("loss.name=dpo", r"loss.name: .*'sigmoid'"),
+        ("loss.nmae=dpo", r"loss.nmae: unknown key. Did you mean 'name'"),
         ("engine.tokens_per_rwo=3", r"Did you mean 'tokens_per_row'"),
         ("reward=[{plugin: none, agrs: {}}]", r"reward.0.agrs: unknown key. Did you mean 'args'"),
     ],

@@ -17,7 +17,7 @@ from tgdpo_core.engine.policy import TokenLogps, attach
 from tgdpo_core.engine.rows import PairIds
 from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.scoring.distribution import distribution_of
-from tgdpo_core.scoring.losses import resolve_loss
+from tgdpo_core.scoring.loss_choice import resolve_loss
 from tgdpo_core.training.batches import PairBatch
 from tgdpo_core.training.row_loss import RowLoss
 

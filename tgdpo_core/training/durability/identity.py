@@ -13,7 +13,7 @@ from tgdpo_core.models.fingerprints import loaded_model_fingerprint, tokenizer_f
 from tgdpo_core.models.loading import Policy
 from tgdpo_core.plugin_api.losses import Loss
 from tgdpo_core.plugin_api.shapings import Shaping
-from tgdpo_core.scoring.losses import describe
+from tgdpo_core.scoring.loss_choice import describe
 from tgdpo_core.scoring.passes import reward_entries
 from tgdpo_core.scoring.scorer import Scorer
 from tgdpo_core.scoring.sources import RewardSource
