@@ -10,6 +10,8 @@ from typing import Any
 from tgdpo_core.errors import PluginError
 from tgdpo_core.plugin_api.options import Options, build
 
+_LONGEST_SUMMARY = 200  # characters
+
 
 @dataclass(frozen=True)
 class Registered:
@@ -24,8 +26,9 @@ class Registered:
 
     @property
     def summary(self) -> str:
-        """First line of the factory's docstring."""
-        return (inspect.getdoc(self.factory) or "").strip().partition("\n")[0]
+        """First line of the factory's docstring, its beginning where it is very long."""
+        line = (inspect.getdoc(self.factory) or "").strip().partition("\n")[0]
+        return line if len(line) <= _LONGEST_SUMMARY else f"{line[:_LONGEST_SUMMARY]}..."
 
     @property
     def origin(self) -> str:
@@ -58,7 +61,7 @@ class Broken:
     key: str
     distribution: str
     version: str
-    error: Exception
+    error: BaseException
 
     def __str__(self) -> str:
         """One line for lists and messages."""

@@ -24,6 +24,10 @@ Compute = Callable[[Sequence[int]], Sequence[torch.Tensor]]
 rejected's."""
 
 
+def _nothing() -> None:
+    """Do nothing."""
+
+
 @dataclass(frozen=True)
 class Pass:
     """What is asked about every pair of a table, and where the answers go.
@@ -39,6 +43,7 @@ class Pass:
         compute: called on rows of similar length; loads what it needs when first called.
         close: frees what was loaded.
         width: values for each response token.
+        finish: called once all was computed here; raises where what was stored must not be used.
     """
 
     number: int
@@ -50,6 +55,7 @@ class Pass:
     compute: Compute
     close: Callable[[], None]
     width: int = 1
+    finish: Callable[[], None] = _nothing
 
 
 Elsewhere = Callable[[Pass, Sequence[Array]], Iterator[int]]
@@ -103,6 +109,7 @@ def fill(task: Pass, *, label: str = "", elsewhere: Elsewhere | None = None) -> 
             ) as bar:
                 for num_rows in work:
                     bar.update(num_rows)
+            task.finish()
         finally:
             collection.close()
     state.wait_for_everyone()

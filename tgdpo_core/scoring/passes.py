@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -21,8 +20,10 @@ from tgdpo_core.scoring.checks import checked_rewards
 from tgdpo_core.scoring.distribution import HIDDEN, by_token, named_values
 from tgdpo_core.scoring.filling import Compute
 from tgdpo_core.scoring.guard import PluginOutOfMemoryError, call_on_batch
+from tgdpo_core.scoring.repeatability import Repeatability
 from tgdpo_core.scoring.sources import RewardSource, missing_column
 from tgdpo_core.scoring.weights import split_sides
+from tgdpo_core.store.collection import Collection
 from tgdpo_core.store.located import Located
 
 
@@ -75,46 +76,71 @@ def reference_quantity(name: str, model: Any, table: TokenTable, precision: Prec
     return compute
 
 
-def token_rewards(
-    source: RewardSource,
-    table: TokenTable,
-    reference: Located,
-    quantities: Mapping[str, Located] = MappingProxyType({}),
-) -> Compute:
-    """Return a function that asks a reward plugin, checks its answer and joins the two sides.
+class TokenRewards:
+    """Asks a reward plugin about rows, checks its answers and joins the two sides.
+
+    The first batch is asked twice; a few rows are asked again at the end (``finish``).
 
     Args:
         source: the plugin, set up before the first call.
         table: the pairs.
         reference: stored reference log-probs by row, read if the plugin needs them.
         quantities: stored values of the reference's distribution by row, by quantity.
+        collection: where the answers go.
     """
 
-    is_first = True
+    def __init__(
+        self,
+        source: RewardSource,
+        table: TokenTable,
+        reference: Located,
+        quantities: Mapping[str, Located],
+        collection: Collection,
+    ) -> None:
+        self._source, self._table = source, table
+        self._reference, self._quantities = reference, quantities
+        self._is_first = True
+        self._kept = Repeatability(self.answers, self._require_same, collection)
+        self.finish = self._kept.check
 
-    def compute(rows: Sequence[int]) -> Sequence[torch.Tensor]:
-        nonlocal is_first
-        pairs = [table[row] for row in rows]
-        shared = {}
-        if source.needs_reference:
-            shared["reference_logps"] = [reference[row] for row in rows]
-        for need in source.reference_values:
-            of_policy = need.replace("reference_", "policy_", 1)
-            stored = [
-                by_token(quantities[of_policy][row], pair.num_response_tokens)
-                for row, pair in zip(rows, pairs, strict=True)
-            ]
-            named = [named_values(of_policy, values) for values in stored]
-            for name in named[0]:
-                as_reference = name.replace("policy_", "reference_", 1)
-                shared[as_reference] = [values[name] for values in named]
-        values = ask(source, pairs, shared)
-        if is_first:
-            _require_same(source, pairs, values, ask(source, pairs, shared))
-            is_first = False
+    def __call__(self, rows: Sequence[int]) -> Sequence[torch.Tensor]:
+        """Return what the plugin says of rows, [n] float32 each."""
+        values = self.answers(rows)
+        if self._is_first:
+            self._require_same(rows, values, self.answers(rows))
+            self._is_first = False
+        self._kept.note(rows, values)
         return values
 
-    return compute
+    def answers(self, rows: Sequence[int]) -> Sequence[torch.Tensor]:
+        """Return what the plugin says of rows, asked once."""
+        pairs = [self._table[row] for row in rows]
+        shared = {}
+        if self._source.needs_reference:
+            shared["reference_logps"] = [self._reference[row] for row in rows]
+        for need in self._source.reference_values:
+            shared |= self._of_reference(need, rows, pairs)
+        return ask(self._source, pairs, shared)
+
+    def _of_reference(
+        self, need: str, rows: Sequence[int], pairs: Sequence[TokenizedPair]
+    ) -> dict[str, list[torch.Tensor]]:
+        """Return stored values of the reference's distribution by their names in ``shared``."""
+        of_policy = need.replace("reference_", "policy_", 1)
+        stored = self._quantities[of_policy]
+        named = [
+            named_values(of_policy, by_token(stored[row], pair.num_response_tokens))
+            for row, pair in zip(rows, pairs, strict=True)
+        ]
+        return {
+            name.replace("policy_", "reference_", 1): [values[name] for values in named]
+            for name in named[0]
+        }
+
+    def _require_same(
+        self, rows: Sequence[int], once: Sequence[torch.Tensor], twice: Sequence[torch.Tensor]
+    ) -> None:
+        _require_same(self._source, [self._table[row] for row in rows], once, twice)
 
 
 def _require_same(

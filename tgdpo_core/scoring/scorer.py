@@ -22,10 +22,10 @@ from tgdpo_core.scoring.guard import call_plugin
 from tgdpo_core.scoring.metric_sums import means
 from tgdpo_core.scoring.online import OnlineRewards
 from tgdpo_core.scoring.passes import (
+    TokenRewards,
     reference_logps,
     reference_quantity,
     reward_entries,
-    token_rewards,
 )
 from tgdpo_core.scoring.records import PassCounts as PassCounts
 from tgdpo_core.scoring.records import Reference as Reference
@@ -219,7 +219,8 @@ class Scorer:
         context = self._context(source)
         named = [need.replace("reference_", "policy_", 1) for need in source.reference_values]
         quantities = {name: self._quantities(name).locate(table.ids_hashes) for name in named}
-        score = token_rewards(source, table, reference, quantities)
+        collection = Collection(self.settings.store, self._reward_document(source))
+        score = TokenRewards(source, table, reference, quantities, collection)
 
         @functools.cache
         def set_up() -> None:
@@ -238,11 +239,12 @@ class Scorer:
             number=number,
             name=f"token_reward:{source.name}",
             label=f"{source.name} rewards",
-            collection=Collection(self.settings.store, self._reward_document(source)),
+            collection=collection,
             table=table,
             entries=reward_entries(source, table),
             compute=compute,
             close=close,
+            finish=score.finish,
         )
 
     def _context(self, source: RewardSource) -> FrozenModels:

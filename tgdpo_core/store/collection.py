@@ -194,6 +194,18 @@ class Collection:
             return self._open_writer()
         return self._writer
 
+    def set_aside_whole(self) -> Path:
+        """Move everything stored under the key out of the way; return where it is."""
+        self.close()
+        self._readers = {}
+        number = 0
+        while (place := self.folder.parent / SET_ASIDE / f"{self.key}-{number}").exists():
+            number += 1
+        place.parent.mkdir(exist_ok=True)
+        self.folder.rename(place)
+        self._seen, self._sorted, self._recent = {}, sorted_by_name([]), {}
+        return place
+
     # -- damage -----------------------------------------------------------------------------------
 
     def read(self, entry: Entry) -> Array:

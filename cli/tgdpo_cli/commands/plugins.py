@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tgdpo_cli.main import Session
-from tgdpo_cli.output import print_json, table
+from tgdpo_cli.output import echo, print_json, table
 
 if TYPE_CHECKING:
+    from tgdpo_core.plugin_api.loading import Trace
     from tgdpo_core.plugin_api.registered import Registered
     from tgdpo_core.testing.contract import PluginContract
 
@@ -23,34 +24,82 @@ _NUM_CHECKED_ROWS = 8  # enough to see a contract broken, few enough for a model
 def command(ctx: click.Context) -> None:
     """List, explain, check and start plugins (default: list)."""
     if ctx.invoked_subcommand is None:
-        ctx.invoke(list_plugins, as_json=False)
+        ctx.invoke(list_plugins, as_json=False, trace=False)
 
 
 @command.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--trace", is_flag=True, help="Also what loading each took, and what it opens.")
 @click.pass_obj
-def list_plugins(session: Session, as_json: bool) -> None:
-    """List token rewards, transforms, shapings, data sets and judges, and what is broken."""
+def list_plugins(session: Session, as_json: bool, trace: bool) -> None:
+    """List everything that plugins bring, commands included, and what is broken."""
     plugins = session.plugins
+    commands = session.plugin_commands
+    rows = [(item.kind, item.name, item.origin, item.summary) for item in plugins]
+    rows += [("command", each.name, each.origin, each.summary) for each in commands]
     if as_json:
+        names = ("kind", "name", "distribution", "version", "summary")
         items = [
-            {
-                "kind": item.kind,
-                "name": item.name,
-                "distribution": item.distribution,
-                "version": item.version,
-                "summary": item.summary,
-            }
+            (item.kind, item.name, item.distribution, item.version, item.summary)
             for item in plugins
         ]
-        print_json({"plugins": items, "broken": [str(broken) for broken in plugins.broken]})
+        items += [
+            ("command", each.name, each.distribution, each.version, each.summary)
+            for each in commands
+        ]
+        document: dict[str, Any] = {
+            "plugins": [dict(zip(names, item, strict=True)) for item in items],
+            "broken": [str(broken) for broken in plugins.broken],
+        }
+        if trace:
+            document["trace"] = [_traced(session, each) for each in plugins.traces]
+        print_json(document)
         return
-    table(
-        ("kind", "name", "from", "what"),
-        [(item.kind, item.name, item.origin, item.summary) for item in plugins],
-    )
+    table(("kind", "name", "from", "what"), rows)
     for broken in plugins.broken:
-        click.echo(f"BROKEN  {broken}")
+        echo(f"BROKEN  {broken}")
+    if trace:
+        _show_trace(session)
+
+
+def _traced(session: Session, trace: "Trace") -> dict[str, Any]:
+    """Return what loading a plugin took and brought, as JSON."""
+    distribution = trace.key.rpartition(":")[0] or trace.key
+    broken = {each.key for each in session.plugins.broken}
+    commands = [c.name for c in session.plugin_commands if c.distribution == distribution]
+    return {
+        "plugin": trace.key,
+        "version": trace.version,
+        "seconds": round(trace.seconds, 4),
+        "imports": list(trace.heavy),
+        "hooks": list(trace.hooks),
+        "commands": commands if "register_commands" in trace.hooks else [],
+        "threads": list(trace.threads),
+        "printed": trace.printed,
+        "broken": trace.key in broken,
+    }
+
+
+def _show_trace(session: Session) -> None:
+    from tgdpo_core.plugin_api.hookspecs import API_VERSION
+
+    click.echo(f"\nLoading (interface {API_VERSION}), slowest first")
+    found = sorted((_traced(session, t) for t in session.plugins.traces), key=_slowest)
+    rows = [
+        (
+            f"{each['plugin']} {each['version']}".strip(),
+            f"{each['seconds']:.3f} s",
+            ", ".join(each["imports"]),
+            ", ".join(hook.removeprefix("register_") for hook in each["hooks"]) or "(broken)",
+            ", ".join(each["commands"]),
+        )
+        for each in found
+    ]
+    table(("plugin", "time", "imports", "hooks", "commands"), rows)
+
+
+def _slowest(traced: dict[str, Any]) -> float:
+    return -float(traced["seconds"])
 
 
 @command.command("show")
@@ -204,8 +253,8 @@ def _explain(item: "Registered") -> None:
 
     from tgdpo_core.plugin_api.options import option_fields
 
-    click.echo(f"{item.kind} '{item.name}' from {item.origin} ({item.module})\n")
-    click.echo(inspect.getdoc(item.factory) or "(not documented)")
+    echo(f"{item.kind} '{item.name}' from {item.origin} ({item.module})\n")
+    echo(inspect.getdoc(item.factory) or "(not documented)")
     fields = option_fields(item.factory)
     if not fields:
         return
