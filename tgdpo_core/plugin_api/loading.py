@@ -40,6 +40,7 @@ class Trace:
         heavy: which of ``HEAVY`` it was the first to import.
         hooks: those that it implements.
         printed: what it wrote to standard output.
+        ending: what is said of an interface that ends, or nothing.
         threads: names of threads that it left running and that would keep the process alive.
     """
 
@@ -50,6 +51,7 @@ class Trace:
     hooks: tuple[str, ...] = ()
     printed: str = ""
     threads: tuple[str, ...] = ()
+    ending: str = ""
 
     @property
     def is_slow(self) -> bool:
@@ -119,6 +121,8 @@ def guarded(trace: Trace, part: str, work: Callable[[], Result]) -> Result:
 def warn_of(trace: Trace) -> None:
     """Name what a plugin that works did on the side."""
     who = f"Plugin {trace.key} {trace.version}".strip()
+    if trace.ending:
+        logger.warning("%s %s", who, trace.ending)
     if trace.printed:
         logger.warning(
             "%s printed while it was loaded: %s", who, trace.printed.strip()[:_LONGEST_PRINT]

@@ -176,7 +176,7 @@ class PluginManager:
         module = guarded(trace, "its import", load)
         if not isinstance(module, ModuleType):
             raise PluginError(f"its entry point names {module!r}, which is no module.")
-        require_api(module)
+        trace.ending = require_api(module) or ""
         self._hooks.register(module, trace.key)
         refuse_unknown_hooks(module)
         items = guarded(

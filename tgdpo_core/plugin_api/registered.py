@@ -1,14 +1,13 @@
 """What plugins brought, by kind and name, and which of them could not be loaded."""
 
-import hashlib
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tgdpo_core.errors import PluginError
 from tgdpo_core.plugin_api.options import Options, build
+from tgdpo_core.plugin_api.source_identity import source_of
 
 _LONGEST_SUMMARY = 200  # characters
 
@@ -40,10 +39,9 @@ class Registered:
         return f"{self.kind} '{self.name}' ({self.origin})"
 
     @property
-    def source_hash(self) -> str:
-        """Hash of the source file: it moves where the version does not (editable installs)."""
-        path = inspect.getsourcefile(inspect.unwrap(self.factory))
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16] if path else ""
+    def source(self) -> str | dict[str, str]:
+        """What names the code where the version does not: see ``source_identity``."""
+        return source_of(self.factory, self.distribution)
 
     def create(self, values: Mapping[str, Any] | None = None) -> Any:
         """Return an instance built from option values; ``PluginError`` where one does not fit."""

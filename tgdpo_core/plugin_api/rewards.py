@@ -164,6 +164,10 @@ class TokenReward(Options):
     store_version: ClassVar[int] = 1
     """Raise it when scores change, so that stored ones are not used again."""
 
+    store_identity: ClassVar[str | None] = None
+    """Names the code in the store's key in place of its version and files: values are kept until
+    you change it, whatever else of the code changes. For rewards that cost money, say."""
+
     def required(self) -> tuple[str, ...]:
         """Return ``needs``; override it where the needs depend on the options."""
         return self.needs

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from tgdpo_core.recipe.columns import RowFormat, check_columns
 from tgdpo_core.recipe.paths import check_path
+from tgdpo_core.recipe.requirements import check_requirements
 from tgdpo_core.recipe.training_arguments import check_training_arguments
 
 Positive = Annotated[float, Field(gt=0)]
@@ -231,6 +232,11 @@ class JudgingSection(Section):
 class Recipe(Section):
     """Everything that decides a run."""
 
+    requires: list[str] = Field(
+        default_factory=list,
+        description="distributions of plugins with versions, such as acme-prm>=1; a resolved "
+        "recipe names those that it uses",
+    )
     model: ModelSection = Field(default_factory=ModelSection)
     reference: ReferenceSection = Field(default_factory=ReferenceSection)
     data: DataSection
@@ -257,6 +263,12 @@ class Recipe(Section):
             if path is not None:
                 check_path(key, path)
         return self
+
+    @field_validator("requires")
+    @classmethod
+    def _are_requirements(cls, values: list[str]) -> list[str]:
+        check_requirements(values)
+        return values
 
     @field_validator("training")
     @classmethod

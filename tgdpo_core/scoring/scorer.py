@@ -1,6 +1,7 @@
 """The scoring pass: reference log-probs and token rewards of a table of pairs, from the store."""
 
 import functools
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,9 +34,12 @@ from tgdpo_core.scoring.records import ScoringSettings as ScoringSettings
 from tgdpo_core.scoring.records import StoredScores as StoredScores
 from tgdpo_core.scoring.sources import RewardSource, source_document
 from tgdpo_core.scoring.weights import fit_source
+from tgdpo_core.store.adoption import made_by_other_code
 from tgdpo_core.store.collection import Collection
-from tgdpo_core.store.folder import canonical_hash
+from tgdpo_core.store.folder import FORMAT, canonical_hash
 from tgdpo_core.store.located import Located
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -220,6 +224,8 @@ class Scorer:
         named = [need.replace("reference_", "policy_", 1) for need in source.reference_values]
         quantities = {name: self._quantities(name).locate(table.ids_hashes) for name in named}
         collection = Collection(self.settings.store, self._reward_document(source))
+        if not len(collection):
+            self._say_what_changed(source, collection.key)
         score = TokenRewards(source, table, reference, quantities, collection)
 
         @functools.cache
@@ -246,6 +252,23 @@ class Scorer:
             close=close,
             finish=score.finish,
         )
+
+    def _say_what_changed(self, source: RewardSource, key: str) -> None:
+        """Say that values of other code are there, and how to keep them."""
+        document = {"format": FORMAT, **self._reward_document(source)}
+        found = made_by_other_code(self.settings.store, document)
+        if found:
+            info, changed = found
+            logger.warning(
+                "%s: its code is not that which stored the values of %d pairs before "
+                "(changed: %s); it scores anew. If its values are still the same, keep the old ones: "
+                "tgdpo store adopt %s %s",
+                source,
+                info.num_entries,
+                ", ".join(changed),
+                info.key,
+                key,
+            )
 
     def _context(self, source: RewardSource) -> FrozenModels:
         return FrozenModels(

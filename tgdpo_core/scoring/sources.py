@@ -1,7 +1,6 @@
 """A reward source of a run: a token reward, where it came from, its weight and its transforms."""
 
-import hashlib
-import inspect
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.plugin_api.needs import KNOWN, of_policy, of_reference
 from tgdpo_core.plugin_api.rewards import TokenReward
 from tgdpo_core.plugin_api.shapings import Shaping
+from tgdpo_core.plugin_api.source_identity import source_of
 from tgdpo_core.plugin_api.transforms import Transform
 
 _NEEDS = ("reference_logps", "reference_entropy", "reference_top:K", "models", "column:NAME")
@@ -134,8 +134,7 @@ def find_source(
     identity = {
         "name": found.name,
         "distribution": found.distribution if not Path(found.distribution).is_absolute() else "",
-        "version": found.version,
-        "source": found.source_hash,
+        **_code(found.factory, found.version, found.source),
     }
     source = RewardSource(
         found.create(args), found.name, found.origin, identity, weight, transforms
@@ -191,15 +190,25 @@ def source_of_instance(
             f"token_reward must be a name, a TokenReward or None, got {type(reward).__name__}."
         )
     cls = type(reward)
-    try:
-        source_file = inspect.getsourcefile(cls)
-    except TypeError:  # a class made in an interactive session
-        source_file = None
-    digest = hashlib.sha256(Path(source_file).read_bytes()).hexdigest()[:16] if source_file else ""
-    identity = {"name": cls.__qualname__, "module": cls.__module__, "source": digest}
+    code = _code(cls, "", source_of(cls, os.sep))
+    code.pop("version", None)
+    identity = {"name": cls.__qualname__, "module": cls.__module__, **code}
     return _checked(
         RewardSource(reward, cls.__name__, cls.__module__, identity, transforms=transforms)
     )
+
+
+def _code(factory: Any, version: str, source: str | dict[str, str]) -> dict[str, Any]:
+    """Return what of the code decides the values: what the author declares, or what it is."""
+    declared = getattr(factory, "store_identity", None)
+    if declared is None:
+        return {"version": version, "source": source}
+    if not isinstance(declared, str) or not declared:
+        raise PluginError(
+            f"{factory.__name__}.store_identity is {declared!r}; it must be text that names the "
+            "code's values, or None."
+        )
+    return {"declared": declared}
 
 
 def source_document(source: RewardSource) -> dict[str, Any]:

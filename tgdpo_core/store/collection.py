@@ -96,6 +96,12 @@ class Collection:
             raise KeyError(entry)
         return located[0]
 
+    def entries(self) -> list[Entry]:
+        """Return every entry once."""
+        recent = [Entry(*entry) for entry in self._recent.values()]
+        found = [*(Entry(*entry) for entry in self._sorted.tolist()), *recent]
+        return list({entry.name: entry for entry in found}.values())
+
     def locate(self, entries: Sequence[bytes] | Array) -> Located:
         """Return where the values of entries lie, for reading them by row number.
 

@@ -7,7 +7,7 @@ from typing import Any
 from tgdpo_core.errors import RecipeError
 from tgdpo_core.evaluation.generation import Sampling
 from tgdpo_core.preparation.formats import load_plan_policy, precision_of, trust_of
-from tgdpo_core.preparation.plan import Plan
+from tgdpo_core.preparation.plan import Plan, resolved_recipe
 from tgdpo_core.preparation.reading import read
 from tgdpo_core.preparation.tokens import Show, Tokens, tokenize
 from tgdpo_core.recipe.loading import to_yaml
@@ -73,7 +73,7 @@ def _trainer(
         trust=trust_of(recipe),
         judging=judging(plan, tokens),
         facts=facts(plan, tokens),
-        config_yaml=to_yaml(recipe),
+        config_yaml=to_yaml(resolved_recipe(plan)),
         allow_changed=allowed,
     )
 
@@ -179,7 +179,7 @@ def facts(plan: Plan, tokens: Tokens) -> Mapping[str, Any]:
                 "kind": item.kind,
                 "name": item.name,
                 "origin": item.origin,
-                "source": item.source_hash,
+                "source": item.source,
             }
             for item in plan.plugins
         ],
