@@ -86,6 +86,7 @@ KINDS = {
     "no class": Kind("registers something else", REWARD.replace('"mine", R', '"mine", object'), "object is not a subclass of TokenReward", "BROKEN, with the base class"),
     "halfway": Kind("registers, then raises", REWARD + "    1 / 0\n", "ZeroDivisionError", "BROKEN; nothing of it is registered"),
     "shared default": Kind("has an option with a default that all share", with_option("names: list[str] = option([], help='x')"), r"R.names = option\(\[\]", "BROKEN, with class, option and `default_factory`"),
+    "shadow": Kind("has an option with the name of a method", with_option("scale: float = option(1.0, help='x')"), "R.scale = option.*TokenReward has a method of that name", "BROKEN, with class and option"),
     "working directory": Kind("changes the working directory", changed("import os; os.chdir('/')"), "changed the working directory", NAMED),
     "logging": Kind("disables logging", changed("import logging; logging.disable(50)"), "changed logging.disable", NAMED),
     "root logger": Kind("silences the root logger", changed("import logging; logging.getLogger().setLevel(50)"), "the level of the root logger", NAMED),

@@ -10,6 +10,7 @@ The class becomes a keyword-only dataclass, so ``Caps(penalty=2.0)`` works in Py
 import contextlib
 import dataclasses
 import enum
+import inspect
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -53,6 +54,15 @@ class Options:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Make the subclass a keyword-only dataclass: its annotated fields are its options."""
         super().__init_subclass__(**kwargs)
+        for name in vars(cls).get("__annotations__", {}):
+            owner = next(
+                (b for b in cls.__mro__[1:] if inspect.isfunction(vars(b).get(name))), None
+            )
+            if owner:
+                raise TypeError(
+                    f"{cls.__name__}.{name} = option(...): {owner.__name__} has a method of that "
+                    "name; call the option something else"
+                )
         for name, value in vars(cls).items():
             default = value.default if isinstance(value, dataclasses.Field) else None
             if isinstance(default, list | dict | set):

@@ -261,8 +261,8 @@ class Scorer:
             info, changed = found
             logger.warning(
                 "%s: its code is not that which stored the values of %d pairs before "
-                "(changed: %s); it scores anew. If its values are still the same, keep the old ones: "
-                "tgdpo store adopt %s %s",
+                "(changed: %s); it scores anew. If its values are still the same, keep the old "
+                "ones: tgdpo store adopt %s %s",
                 source,
                 info.num_entries,
                 ", ".join(changed),
