@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tgdpo_cli.call_counts import counted_calls
 from tgdpo_cli.main import Session
 from tgdpo_cli.output import echo, print_json, table
 
@@ -133,6 +134,10 @@ def check(
     The checks are those of `tgdpo_core.testing`; exit code 4 if one fails. Checked: what it returns
     (count, length, finite, no gradient), that it is the same each time and in every batch, that
     nothing else is changed, and that its text, options and imports are in order.
+
+    A token reward or a judge is asked about the same few responses many times (the kit's own: about
+    15 responses, some 120 times in all), which costs where every call is paid; how often is said at
+    the end. --dataset FILE with one pair keeps it low.
     """
     from tgdpo_cli.recipe_options import key_value
     from tgdpo_core.testing.checking import CONTRACT_OF_KIND
@@ -146,7 +151,13 @@ def check(
             _set(contract, "rows", _rows(session, dataset, split), f"--dataset for a {item.kind}")
         if model:
             _set(contract, "tokenizer", _tokenizer(session, model), f"--model for a {item.kind}")
-        found.append({"plugin": str(item), "checks": _run_checks(item, contract, as_json)})
+        with counted_calls(item.factory) as asked:
+            checks = _run_checks(item, contract, as_json)
+        found.append({"plugin": str(item), "checks": checks, "asked": dict(asked)})
+        if asked["calls"] and not as_json:
+            click.echo(
+                f"  asked {asked['calls']} times about {asked['responses']} responses in all"
+            )
     if as_json:
         print_json(found)
     _raise_if_failed(found)
