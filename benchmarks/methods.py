@@ -10,6 +10,7 @@ import torch
 from benchmarks.measure import Meter, Result
 from benchmarks.official import collate, official_loss
 from benchmarks.workload import make_model
+from tgdpo_core.engine.compiled_layers import compile_layers
 from tgdpo_core.engine.losses import preference_loss
 from tgdpo_core.engine.policy import TokenLogps
 from tgdpo_core.engine.rows import PackedRow, PairIds, share_pairs
@@ -65,12 +66,21 @@ def run_official(method: str, task: Task, *, micro_batch: int) -> Result:
     return _measured(method, task, meter, policy, step)
 
 
-def run_ours(method: str, task: Task, *, layout: str, micro_batch: int | None = None) -> Result:
+def run_ours(
+    method: str,
+    task: Task,
+    *,
+    layout: str,
+    micro_batch: int | None = None,
+    compiled: bool = False,
+) -> Result:
     """One forward over a row: ``pad`` (as TRL does), ``pack`` (no padding) or ``share``.
 
     Reference log-probs and rewards come from the store in the product; here, from memory.
     """
     policy = task.model().train()
+    if compiled:
+        compile_layers(policy)
     engine = TokenLogps(policy, layout="pad" if layout == "pad" else "auto")
     meter = Meter(task.device)
 
@@ -172,6 +182,16 @@ def run_trl(method: str, task: Task, *, micro_batch: int, settings: dict[str, An
     return meter.stop(method, task.measured)
 
 
+def run_trl_best(method: str, task: Task, *, micro_batch: int) -> Result:
+    """TRL at its best: reference precomputed, nothing computed twice, no logits of prompts."""
+    settings = {
+        "precompute_ref_log_probs": True,
+        "gradient_checkpointing": False,
+        "gpu_head": True,
+    }
+    return run_trl(method, task, micro_batch=micro_batch, settings=settings)
+
+
 def _tokenizer(cls: Any) -> Any:
     """Return a tokenizer with the special tokens that TRL asks for; it encodes nothing here."""
     from tokenizers import Tokenizer, models
@@ -226,26 +246,8 @@ METHODS: dict[str, Callable[[str, Task], Result]] = {
         micro_batch=4,
         settings={"precompute_ref_log_probs": True, "gradient_checkpointing": False},
     ),
-    "TRL best (precomputed, GPU head, mb1)": lambda m, t: run_trl(
-        m,
-        t,
-        micro_batch=1,
-        settings={
-            "precompute_ref_log_probs": True,
-            "gradient_checkpointing": False,
-            "gpu_head": True,
-        },
-    ),
-    "TRL precomputed, GPU head, mb4": lambda m, t: run_trl(
-        m,
-        t,
-        micro_batch=4,
-        settings={
-            "precompute_ref_log_probs": True,
-            "gradient_checkpointing": False,
-            "gpu_head": True,
-        },
-    ),
+    "TRL best (precomputed, GPU head, mb1)": lambda m, t: run_trl_best(m, t, micro_batch=1),
+    "TRL precomputed, GPU head, mb4": lambda m, t: run_trl_best(m, t, micro_batch=4),
     "ours padded mb4": lambda m, t: run_ours(m, t, layout="pad", micro_batch=4),
     "ours packed": lambda m, t: run_ours(m, t, layout="pack"),
     "ours shared": lambda m, t: run_ours(m, t, layout="share"),

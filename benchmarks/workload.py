@@ -26,11 +26,25 @@ SHAPES: dict[str, dict[str, int]] = {
         "num_attention_heads": 4,
         "num_key_value_heads": 1,
     },
+    "smollm2-135m": {
+        "hidden_size": 576,
+        "intermediate_size": 1536,
+        "num_hidden_layers": 30,
+        "num_attention_heads": 9,
+        "num_key_value_heads": 3,
+    },
     "qwen2.5-0.5b": {
         "hidden_size": 896,
         "intermediate_size": 4864,
         "num_hidden_layers": 24,
         "num_attention_heads": 14,
+        "num_key_value_heads": 2,
+    },
+    "qwen2.5-1.5b": {
+        "hidden_size": 1536,
+        "intermediate_size": 8960,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 12,
         "num_key_value_heads": 2,
     },
     "llama-3-8b": {
@@ -49,6 +63,8 @@ SHAPES: dict[str, dict[str, int]] = {
     },
 }
 
+_TIED = {"smollm2-135m", "qwen2.5-0.5b", "qwen2.5-1.5b"}  # head and embedding are one matrix
+
 
 def make_model(shape: str, vocab_size: int, *, device: str, dtype: Any) -> Any:
     """Return a Llama of a shape with random weights, the same on every call."""
@@ -59,14 +75,19 @@ def make_model(shape: str, vocab_size: int, *, device: str, dtype: Any) -> Any:
     config = LlamaConfig(
         vocab_size=vocab_size,
         max_position_embeddings=8192,
-        tie_word_embeddings=shape == "qwen2.5-0.5b",
+        tie_word_embeddings=shape in _TIED,
         pad_token_id=0,
         bos_token_id=1,
         eos_token_id=2,
         **SHAPES[shape],
     )
-    with torch.device(device):
-        return LlamaForCausalLM(config).to(dtype)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)  # a large model is never made in float32 first
+    try:
+        with torch.device(device):
+            return LlamaForCausalLM(config)
+    finally:
+        torch.set_default_dtype(before)
 
 
 def load_pairs(data: str, number: int, skip: int, cache: Path) -> list[PairIds]:

@@ -36,6 +36,10 @@ COMMANDS = {
 }
 
 
+# What they say while they are imported is about kernels and names that are not used here.
+_CHATTY = ("torchao", "torch.utils._pytree")
+
+
 @dataclass
 class Session:
     """What the global options said.
@@ -180,6 +184,8 @@ def cli(
     handler.setFormatter(_VisibleFormatter("%(levelname)s: %(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
     _block(chosen)
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.ERROR)
     _session(ctx)
 
 
@@ -196,6 +202,9 @@ def _block(chosen: Sequence[str]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with the code of ``tgdpo_core.errors``."""
+    from tgdpo_core.allocator import use_growing_segments
+
+    use_growing_segments(os.environ)
     code = run(lambda: cli.main(arguments, prog_name="tgdpo", standalone_mode=False))
     _leave_threads(code)
     sys.exit(code)

@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 
 from tgdpo_core.engine.attention import Backend
+from tgdpo_core.engine.layout import Layout
 
 
 @dataclass(frozen=True)
@@ -17,11 +18,13 @@ class Request:
         attention: ``auto``, or the name of a backend to try first.
         autocast: dtype that rows will be computed in where it is not the model's; None tries
             bfloat16 for float32 weights on a GPU.
+        row_multiple: what the lengths of shared rows are multiples of.
     """
 
     layout: str = "auto"
     attention: str = "auto"
     autocast: torch.dtype | None = None
+    row_multiple: int = 1
 
 
 @dataclass(frozen=True)
@@ -61,3 +64,7 @@ class Backends:
     def of(self, dtype: torch.dtype) -> Backend:
         """Return the backend for rows computed in ``dtype``."""
         return self.half if dtype in (torch.float16, torch.bfloat16) else self.full
+
+    def prepare(self, layout: Layout) -> Layout:
+        """Return a layout with what the backends will need of it, made on the CPU."""
+        return self.half.prepare(self.full.prepare(layout))

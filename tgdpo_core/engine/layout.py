@@ -7,13 +7,17 @@ in a tail that makes its length a round number.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
+
+from tgdpo_core.engine.tensors import moved
+
+BLOCK = 128  # tokens; masks of FlexAttention say which blocks see which
 
 Span = tuple[int, int]  # first and one-past-last index in the row
 
@@ -49,10 +53,14 @@ class Layout:
     Attributes:
         lengths: (prompt, chosen, rejected) of each pair.
         tail: positions after the last pair that belong to none and that nothing reads.
+        plan: its form for variable-length kernels, where one was made ahead.
+        token_places: its form for masks that are functions, where one was made ahead.
     """
 
     lengths: Sequence[tuple[int, int, int]]
     tail: int = 0
+    plan: "VarlenPlan | None" = None
+    token_places: "TokenPlaces | None" = None
     _made: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
@@ -83,13 +91,21 @@ class Layout:
         ]
         return [end - start for start, end in pairwise(cuts)], members
 
+    def with_varlen(self) -> "Layout":
+        """Return the layout with its form for variable-length kernels, which moves with a row."""
+        return self if self.plan else replace(self, plan=self._varlen())
+
+    def with_places(self) -> "Layout":
+        """Return the layout with its form token by token, which moves with a row."""
+        return self if self.token_places else replace(self, token_places=self._places())
+
     def varlen(self, device: torch.device) -> "VarlenPlan":
         """Return the layout in the form of variable-length attention kernels."""
-        return self._once(("varlen", device), lambda: self._varlen(device))
+        return moved(self.plan or self._varlen(), device)
 
     def places(self, device: torch.device) -> "TokenPlaces":
         """Return the layout token by token, the form of kernels that take a mask as a function."""
-        return self._once(("places", device), lambda: self._places(device))
+        return moved(self.token_places or self._places(), device)
 
     def mask(self, index: int, window: int | None, device: torch.device) -> torch.Tensor | None:
         """Return [queries, keys] bool, what a segment's queries see; None where it is causal.
@@ -114,17 +130,17 @@ class Layout:
             self._made[key] = make()
         return self._made[key]
 
-    def _varlen(self, device: torch.device) -> "VarlenPlan":
+    def _varlen(self) -> "VarlenPlan":
         spans = [np.arange(*span) for segment in self.segments for span in segment.keys]
         return VarlenPlan(
-            key_index=torch.from_numpy(np.concatenate(spans)).to(device),
-            cu_queries=_cumulative([s.num_queries for s in self.segments], device),
-            cu_keys=_cumulative([s.num_keys for s in self.segments], device),
+            key_index=torch.from_numpy(np.concatenate(spans)),
+            cu_queries=_cumulative([s.num_queries for s in self.segments]),
+            cu_keys=_cumulative([s.num_keys for s in self.segments]),
             max_queries=max(s.num_queries for s in self.segments),
             max_keys=max(s.num_keys for s in self.segments),
         )
 
-    def _places(self, device: torch.device) -> "TokenPlaces":
+    def _places(self) -> "TokenPlaces":
         lengths = np.array([*self.lengths, (self.tail, 0, 0)])
         prompts = lengths[:, 0]
         starts = np.stack([np.zeros_like(prompts), prompts, prompts], 1).ravel()
@@ -135,7 +151,9 @@ class Layout:
             "branch": np.repeat(np.tile(np.arange(3), len(lengths)), lengths.ravel()),
             "position": position,
         }
-        return TokenPlaces(**{k: torch.from_numpy(v).to(device) for k, v in numbers.items()})
+        counts, members = _visible_blocks(lengths.sum(1))
+        numbers |= {"block_counts": counts, "block_members": members}
+        return TokenPlaces(**{k: torch.from_numpy(v) for k, v in numbers.items()})
 
 
 @dataclass(frozen=True)
@@ -159,7 +177,7 @@ class VarlenPlan:
 
 @dataclass(frozen=True)
 class TokenPlaces:
-    """Where each token of a row belongs, [T] int64.
+    """Where each token of a row belongs, [T] int64, and which blocks of 128 tokens see which.
 
     A token sees the tokens of its pair that are in the prompt or in its own branch, up to itself.
 
@@ -167,11 +185,15 @@ class TokenPlaces:
         pair: number of its pair; the tail is one more.
         branch: 0 in the prompt, 1 in the chosen response, 2 in the rejected one.
         position: in its sequence, prompt first.
+        block_counts: [B] int32, in how many blocks of keys a block of queries may see something.
+        block_members: [B, B] int32, which; the first ``block_counts`` of a row count.
     """
 
     pair: torch.Tensor
     branch: torch.Tensor
     position: torch.Tensor
+    block_counts: torch.Tensor
+    block_members: torch.Tensor
 
 
 def lower_right(
@@ -194,5 +216,24 @@ def pair_segments(start: int, prompt: int, chosen: int, rejected: int) -> list[S
     return segments
 
 
-def _cumulative(sizes: Sequence[int], device: torch.device) -> torch.Tensor:
-    return torch.tensor([0, *sizes], dtype=torch.int32, device=device).cumsum(0, dtype=torch.int32)
+def _visible_blocks(sizes: Any) -> tuple[Any, Any]:
+    """Return how many blocks of keys each block of queries may see, and which.
+
+    Tokens see earlier ones of their own pair, so these are the blocks from the one in which the
+    first pair of the queries begins to the queries' own.
+
+    Args:
+        sizes: [P] tokens of each pair.
+    """
+    ends = np.cumsum(sizes)
+    firsts = np.arange(0, max(int(ends[-1]), 1), BLOCK)
+    pairs = np.searchsorted(ends, firsts, side="right")
+    begins = (ends - sizes)[np.minimum(pairs, len(sizes) - 1)] // BLOCK
+    own = np.arange(len(firsts))
+    counts = own - begins + 1
+    members = (begins[:, None] + own[None]) % len(own)
+    return counts.astype(np.int32), members.astype(np.int32)
+
+
+def _cumulative(sizes: Sequence[int]) -> torch.Tensor:
+    return torch.tensor([0, *sizes], dtype=torch.int32).cumsum(0, dtype=torch.int32)

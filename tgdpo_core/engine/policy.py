@@ -3,6 +3,7 @@
 import copy
 import types
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -73,7 +74,7 @@ class TokenLogps:
         self._settings: HeadSettings = head_settings(model)
         self._plain_attention = door.plain_implementation(model)
         self.choice: Choice
-        request = Request(layout, attention, autocast)
+        request = Request(layout, attention, autocast, self._row_multiple)
         self.choice, self._backends = probe(model, self._logps, request)
 
     def plan(self, pairs: Sequence[PairIds], budget: int) -> list[list[int]]:
@@ -86,10 +87,12 @@ class TokenLogps:
         return plan_padded_rows([pair.longest_sequence for pair in pairs], budget)
 
     def row(self, pairs: Sequence[PairIds]) -> PackedRow:
-        """Return pairs as one row of the chosen layout, on the CPU."""
-        if self.choice.layout == "share":
-            return share_pairs(pairs, multiple=self._row_multiple)
-        return pad_pairs(pairs)
+        """Return pairs as one row of the chosen layout, on the CPU, ready for its attention."""
+        if self.choice.layout != "share":
+            return pad_pairs(pairs)
+        row = share_pairs(pairs, multiple=self._row_multiple)
+        assert row.layout
+        return replace(row, layout=self._backends.prepare(row.layout))
 
     def __call__(self, row: PackedRow) -> torch.Tensor:
         """Return log pi of every response token of the row, [N] float32."""

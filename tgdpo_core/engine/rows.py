@@ -1,13 +1,14 @@
 """Rows: several pairs laid out for one forward pass, and where their response tokens sit in it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from tgdpo_core.engine.layout import Layout
+from tgdpo_core.engine.tensors import moved
 
 Ids = Sequence[int] | np.ndarray[Any, Any]
 
@@ -78,14 +79,9 @@ class PackedRow:
             "use_cache": False,
         }
 
-    def to(self, device: Any, **kwargs: Any) -> "PackedRow":
-        """Return the row with its tensors on a device."""
-        moved = {
-            f.name: getattr(self, f.name).to(device, **kwargs)
-            for f in fields(self)
-            if isinstance(getattr(self, f.name), torch.Tensor)
-        }
-        return replace(self, **moved)
+    def to(self, device: Any) -> "PackedRow":
+        """Return the row with its tensors, and those of its layout, on a device."""
+        return moved(self, device)
 
 
 def share_pairs(pairs: Sequence[PairIds], *, multiple: int = 1) -> PackedRow:

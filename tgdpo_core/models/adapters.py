@@ -78,6 +78,18 @@ def with_lora(model: Any, settings: Mapping[str, Any]) -> Any:
         return peft.get_peft_model(model, config)
 
 
+def with_adapter_of(model: Any, source: ModelSource) -> Any:
+    """Return the model with an adapter of the settings that a source names, its weights not loaded.
+
+    Raises:
+        UsageError: peft is not installed, or does not know such an adapter.
+    """
+    peft = _peft(f"Adapter '{source.name}'")
+    with one_line_errors(f"Adapter '{source.name}'"):
+        config = peft.PeftConfig.from_pretrained(str(source.location), revision=source.revision)
+        return peft.get_peft_model(model, config)
+
+
 def require_supported(model: Any, who: str) -> None:
     """Raise ``UsageError`` for adapters that act outside the model's layers (prompt tuning)."""
     for config in (getattr(model, "peft_config", None) or {}).values():

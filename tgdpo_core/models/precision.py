@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from tgdpo_core.errors import UsageError
+from tgdpo_core.recipe.rounding import HOW_TO_ROUND, STOCHASTIC
 
 _SAMPLED = 65_536  # weights of a tensor that are looked at
 _MOST_STAY = 0.5
@@ -69,6 +70,23 @@ def mixed_precision(*, bf16: bool | None, fp16: bool, device: torch.device) -> t
     return torch.bfloat16 if bf16 else torch.float16 if fp16 else None
 
 
+def frozen_dtype(
+    policy: torch.dtype, *, autocast: torch.dtype | None, device: torch.device
+) -> torch.dtype:
+    """Return the dtype of frozen models' weights, where none is asked for.
+
+    On a GPU under bfloat16 autocast, whose products round weights all the same, they are bfloat16:
+    half the memory, and nothing to convert in every batch.
+
+    Args:
+        policy: dtype of the trained weights.
+        autocast: dtype of mixed precision, or None.
+        device: where models run.
+    """
+    halved = device.type == "cuda" and autocast is torch.bfloat16 and policy is torch.float32
+    return torch.bfloat16 if halved else policy
+
+
 def require_trainable_formats(model: Any) -> None:
     """Raise ``UsageError`` for float16 weights that are trained.
 
@@ -83,12 +101,24 @@ def require_trainable_formats(model: Any) -> None:
         )
 
 
+def require_bfloat16(model: Any) -> None:
+    """Raise ``UsageError`` if no trained weight is bfloat16, so that none is rounded."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    if not any(p.dtype == torch.bfloat16 for p in trained):
+        formats = sorted({str(p.dtype).removeprefix("torch.") for p in trained})
+        raise UsageError(
+            f"optim_args: {STOCHASTIC} has no effect here: the trained weights are "
+            f"{', '.join(formats)}. Load the model in bfloat16 (recipe: model.dtype=bfloat16), or "
+            "leave it out."
+        )
+
+
 def stuck_weights(model: Any, learning_rate: float) -> str | None:
     """Return one sentence if an update of the learning rate changes few of the weights, else None.
 
     A weight w in a format with machine epsilon eps moves only by multiples of its spacing
-    eps 2^floor(log2 |w|); what is below half of it is rounded away. Adam's updates are about as
-    large as the learning rate.
+    eps 2^floor(log2 |w|); what is below half of it is rounded away, unless it is rounded at random.
+    Adam's updates are about as large as the learning rate.
     """
     moved = total = 0
     formats = set()
@@ -106,6 +136,6 @@ def stuck_weights(model: Any, learning_rate: float) -> str | None:
     return (
         f"The weights are {', '.join(formats)}, whose rounding hides small updates: one of the "
         f"size of the learning rate ({learning_rate:.3g}) changes {moved / total:.2%} of the "
-        "trained weights. Use model.dtype=float32 (with training.bf16=true), a larger learning "
-        "rate, or model.lora."
+        f"trained weights. Use {HOW_TO_ROUND}, model.dtype=float32 (with training.bf16=true), a "
+        "larger learning rate, or model.lora."
     )

@@ -157,6 +157,11 @@ def _interruptible(limit: float) -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+def has_time_limit() -> bool:
+    """Return whether plugins are stopped when they take too long: that needs the main thread."""
+    return not math.isinf(seconds_of(TIMEOUT, math.inf))
+
+
 def is_time_limit() -> bool:
     """Return whether an interrupt comes from the time limit of the plugin that is at work."""
     current = _WATCHDOG.current

@@ -1,5 +1,6 @@
 """Device and number formats of a plan, as training will have them."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -8,7 +9,7 @@ from accelerate import PartialState
 
 from tgdpo_core.models.loading import Policy, Trust, load_policy
 from tgdpo_core.models.paths import ModelSource, locate
-from tgdpo_core.models.precision import Precision, mixed_precision
+from tgdpo_core.models.precision import Precision, frozen_dtype, mixed_precision
 from tgdpo_core.preparation.plan import Plan
 from tgdpo_core.recipe.schema import Recipe
 
@@ -26,7 +27,21 @@ def device_of(plan: Plan) -> torch.device:
 
 
 def precision_of(plan: Plan) -> Precision:
-    """Return the number formats of frozen models: those of the policy in training.
+    """Return the number formats of frozen models.
+
+    Raises:
+        UsageError: fp16 where it would have no effect.
+    """
+    own = own_precision_of(plan)
+    if plan.recipe.model.dtype != "auto":
+        return own
+    return replace(
+        own, dtype=frozen_dtype(own.dtype, autocast=own.autocast, device=device_of(plan))
+    )
+
+
+def own_precision_of(plan: Plan) -> Precision:
+    """Return the number formats of the policy in training, which its own reference has, too.
 
     Raises:
         UsageError: fp16 where it would have no effect.

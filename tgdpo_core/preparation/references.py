@@ -1,5 +1,6 @@
 """The reference of a run: the policy as it is before training, or a model of its own."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,17 @@ from tgdpo_core.models.precision import Precision
 from tgdpo_core.scoring.scorer import Reference
 
 
-def own_reference(policy: Policy, device: torch.device) -> Reference:
-    """Return the policy as it is before training, as its own reference."""
+def own_reference(policy: Policy, device: torch.device, precision: Precision) -> Reference:
+    """Return the policy as it is before training, as its own reference.
+
+    Args:
+        policy: the policy.
+        device: where it goes.
+        precision: of frozen models; the policy has its mixed precision, and its own weights.
+    """
     identity = policy.identity or loaded_model_fingerprint(policy.model)
-    return Reference(identity, lambda: policy.model.to(device))
+    own = replace(precision, dtype=policy.model.dtype)
+    return Reference(identity, lambda: policy.model.to(device), own)
 
 
 def given_reference(

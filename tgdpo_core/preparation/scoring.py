@@ -11,6 +11,7 @@ from tgdpo_core.preparation.formats import (
     device_of,
     fresh_adapter,
     load_plan_policy,
+    own_precision_of,
     policy_source,
     precision_of,
     trust_of,
@@ -77,8 +78,9 @@ def _reference(plan: Plan, tokenizer: Any) -> Reference:
         trust = trust_of(recipe)
         return given_reference(named, tokenizer, precision=precision_of(plan), trust=trust)
     identity = policy_identity(policy_source(plan), lora=fresh_adapter(recipe))
+    own = own_precision_of(plan)
     if recipe.engine.device_map is None:
-        return Reference(identity, lambda: load_plan_policy(plan).model)
+        return Reference(identity, lambda: load_plan_policy(plan).model, own)
     if recipe.model.lora:
         raise RecipeError(
             "engine.device_map: a policy with a fresh adapter (model.lora) cannot be spread over "
@@ -86,7 +88,6 @@ def _reference(plan: Plan, tokenizer: Any) -> Reference:
         )
     return Reference(
         identity,
-        lambda: load_causal_lm(
-            policy_source(plan), precision=precision_of(plan), trust=trust_of(recipe)
-        ),
+        lambda: load_causal_lm(policy_source(plan), precision=own, trust=trust_of(recipe)),
+        own,
     )

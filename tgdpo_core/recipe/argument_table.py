@@ -45,6 +45,7 @@ class Bounds(NamedTuple):
 SET_ELSEWHERE = {
     "output_dir": "the recipe's output_dir",
     "remove_unused_columns": "nothing (always off)",
+    "logging_nan_inf_filter": "nothing (always off: a loss that is not finite ends the run)",
     "resume_from_checkpoint": "tgdpo train --resume",
 }
 
@@ -84,6 +85,12 @@ REFUSED: dict[str, Refused] = {
     "torch_empty_cache_steps": Refused(
         (None,), "the training step does not look at it; lower engine.tokens_per_row to save memory"
     ),
+    "torch_compile": Refused(
+        (False,),
+        "compiled as a whole, a model is compiled anew for most rows; set engine.compile_layers",
+    ),
+    "torch_compile_backend": Refused((None,), "set engine.compile_layers"),
+    "torch_compile_mode": Refused((None,), "set engine.compile_layers"),
     "use_cache": Refused((False,), "training reads every token once; there is nothing to cache"),
     "hub_strategy": Refused(
         ("end", "every_save"), "a run is pushed once, when it is done: model/ and its card"
@@ -106,11 +113,11 @@ _USED = """
     lr_scheduler_kwargs warmup_steps optim optim_args weight_decay adam_beta1 adam_beta2
     adam_epsilon optim_target_modules gradient_accumulation_steps max_grad_norm bf16 fp16 tf32
     activation_checkpointing activation_checkpointing_kwargs gradient_checkpointing
-    gradient_checkpointing_kwargs torch_compile torch_compile_backend torch_compile_mode
-    use_liger_kernel liger_kernel_config neftune_noise_alpha auto_find_batch_size logging_strategy
-    logging_steps logging_first_step log_on_each_node logging_nan_inf_filter log_level
-    log_level_replica disable_tqdm report_to run_name project trackio_space_id trackio_bucket_id
-    trackio_static_space_id eval_strategy eval_steps eval_delay per_device_eval_batch_size
+    gradient_checkpointing_kwargs use_liger_kernel liger_kernel_config neftune_noise_alpha
+    auto_find_batch_size logging_strategy logging_steps logging_first_step log_on_each_node
+    log_level log_level_replica disable_tqdm report_to run_name project trackio_space_id
+    trackio_bucket_id trackio_static_space_id eval_strategy eval_steps eval_delay
+    per_device_eval_batch_size
     eval_on_start save_only_model save_strategy save_steps save_on_each_node save_total_limit
     push_to_hub hub_private_repo hub_model_id hub_revision load_best_model_at_end
     metric_for_best_model greater_is_better ignore_data_skip

@@ -33,6 +33,7 @@ TRACKERS = {
 """The trackers of transformers by the names that ``training.report_to`` takes."""
 
 _BITSANDBYTES = Needed(("bitsandbytes",), "bitsandbytes")
+_TORCHAO = Needed(("torchao",), "'tgdpo[gpu]'")
 _OPTIMIZERS = {
     "adamw_bnb": _BITSANDBYTES,
     "adamw_8bit": _BITSANDBYTES,
@@ -45,8 +46,8 @@ _OPTIMIZERS = {
     "grokadamw": Needed(("grokadamw",), "grokadamw"),
     "schedule_free_": Needed(("schedulefree",), "schedulefree"),
     "stable_adamw": Needed(("optimi",), "torch-optimi"),
-    "adamw_torch_4bit": Needed(("torchao",), "torchao"),
-    "adamw_torch_8bit": Needed(("torchao",), "torchao"),
+    "adamw_torch_4bit": _TORCHAO,
+    "adamw_torch_8bit": _TORCHAO,
     "adamw_anyprecision": Needed(("torchdistx",), "torchdistx"),
 }  # by the beginning of the name
 

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from tgdpo_core.recipe.columns import RowFormat, check_columns
 from tgdpo_core.recipe.paths import check_path
 from tgdpo_core.recipe.requirements import check_requirements
+from tgdpo_core.recipe.rounding import check_rounding
 from tgdpo_core.recipe.training_arguments import check_training_arguments
 
 Positive = Annotated[float, Field(gt=0)]
@@ -36,7 +37,9 @@ class ModelSection(Section):
     )
     revision: str | None = Field(None, description="Hub branch, tag or commit")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="of the trained weights; auto is float32 (mixed precision on GPUs)"
+        "auto",
+        description="of the weights; auto is float32 for trained ones, and for frozen models "
+        "bfloat16 on a GPU with bf16 mixed precision",
     )
     attn_implementation: str = Field("auto", description="auto, sdpa, eager, flash_attention_2, ..")
     trust_remote_code: bool = Field(False, description="run code that a model repository brings")
@@ -197,10 +200,13 @@ class EngineSection(Section):
         "auto", description="auto: every prompt once where the model allows it; pad: never"
     )
     tokens_per_row: int | None = Field(
-        None, gt=0, description="most tokens of a row; null: 1024 on a CPU, 8192 on a GPU"
+        None, gt=0, description="most tokens of a row; null: 1024 on a CPU, by free memory on a GPU"
     )
     logits_chunk_size: int | None = Field(
         None, gt=0, description="tokens whose logits exist at once; null: by memory"
+    )
+    compile_layers: bool = Field(
+        False, description="compile the policy's decoder layers (torch.compile), one by one"
     )
     device_map: str | dict[str, int | str] | None = Field(
         None,
@@ -269,6 +275,11 @@ class Recipe(Section):
     def _are_requirements(cls, values: list[str]) -> list[str]:
         check_requirements(values)
         return values
+
+    @model_validator(mode="after")
+    def _rounding_has_effect(self) -> "Recipe":
+        check_rounding(self.training, dtype=self.model.dtype, lora=self.model.lora is not None)
+        return self
 
     @field_validator("training")
     @classmethod

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from tgdpo_core.errors import PluginError, TgdpoError
+from tgdpo_core.plugin_api.watchdog import has_time_limit as has_time_limit
 from tgdpo_core.plugin_api.watchdog import is_time_limit as is_time_limit
 from tgdpo_core.plugin_api.watchdog import watched
 from tgdpo_core.scoring.process_state import settings_kept_by

@@ -19,10 +19,12 @@ class Reference:
     Attributes:
         identity: JSON that names its weights.
         load: returns the model.
+        precision: its number formats, if they are not those of frozen models.
     """
 
     identity: Mapping[str, Any]
     load: Callable[[], Any]
+    precision: Precision | None = None
 
 
 @dataclass(frozen=True)

@@ -284,7 +284,7 @@ class Scorer:
         return {
             "kind": "logps",
             "model": dict(self.reference.identity),
-            "precision": self.settings.precision.document(),
+            "precision": (self.reference.precision or self.settings.precision).document(),
         }
 
     def _reward_document(self, source: RewardSource) -> dict[str, Any]:

@@ -3,12 +3,13 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from tgdpo_core.engine.policy import TokenLogps
 from tgdpo_core.engine.rows import PackedRow
+from tgdpo_core.engine.tensors import moved
 from tgdpo_core.scoring.distribution import HIDDEN
 from tgdpo_core.scoring.online import OnlineRewards
 from tgdpo_core.scoring.pairs import ScoredPair
@@ -44,18 +45,9 @@ class PairBatch:
         """The place of each pair in its data set, for messages."""
         return [scored.pair.pair.where for scored in self.pairs]
 
-    def to(self, device: Any, **kwargs: Any) -> "PairBatch":
+    def to(self, device: Any) -> "PairBatch":
         """Return the batch on a device."""
-        return PairBatch(
-            self.row.to(device, **kwargs),
-            self.reference_logps.to(device, **kwargs),
-            self.token_rewards.to(device, **kwargs),
-            self.weights.to(device, **kwargs),
-            self.swapped_weights.to(device, **kwargs),
-            self.pairs,
-            self.counts,
-            None if self.reference_hidden is None else self.reference_hidden.to(device, **kwargs),
-        )
+        return moved(self, device)
 
     def scored_online(
         self, online: OnlineRewards, policy: Mapping[str, torch.Tensor]
@@ -68,13 +60,27 @@ class PairBatch:
         """
         sizes = [scored.pair.num_response_tokens for scored in self.pairs]
         pairs = online(self.pairs, {name: _on_cpu(v).split(sizes) for name, v in policy.items()})
-        device = self.weights.device
-        return dataclasses.replace(
+        now = dataclasses.replace(
             self,
-            token_rewards=torch.cat([scored.token_rewards for scored in pairs]).to(device),
-            weights=torch.cat([scored.weights for scored in pairs]).to(device),
-            swapped_weights=torch.cat([scored.swapped_weights for scored in pairs]).to(device),
+            token_rewards=torch.cat([scored.token_rewards for scored in pairs]),
+            weights=torch.cat([scored.weights for scored in pairs]),
+            swapped_weights=torch.cat([scored.swapped_weights for scored in pairs]),
         )
+        return now.to(self.weights.device)
+
+
+class StepRows(NamedTuple):
+    """What a process computes in an optimizer step.
+
+    Attributes:
+        rows: its rows.
+        num_pairs: pairs that count; 0 where all rows only keep processes in step.
+        num_batches: micro-batches that they come from; 0 at the end of the data.
+    """
+
+    rows: list[PairBatch]
+    num_pairs: int
+    num_batches: int
 
 
 def collate(pairs: Sequence[ScoredPair]) -> dict[str, list[ScoredPair]]:

@@ -96,10 +96,14 @@ class TGDPOConfig(TrainingArguments):
     )
     tokens_per_row: int | None = field(
         default=None,
-        metadata={"help": "Most tokens of a row; unset: 1024 on a CPU, 8192 on a GPU."},
+        metadata={"help": "Most tokens of a row; unset: 1024 on a CPU, by free memory on a GPU."},
     )
     logits_chunk_size: int | None = field(
         default=None, metadata={"help": "Tokens whose logits exist at once; unset: by memory."}
+    )
+    compile_layers: bool = field(
+        default=False,
+        metadata={"help": "Compile the policy's decoder layers (torch.compile), one by one."},
     )
     overwrite: bool = field(
         default=False, metadata={"help": "Replace the run that the output folder holds."}
@@ -125,6 +129,8 @@ class TGDPOConfig(TrainingArguments):
             self.bf16 = has_gpu and torch.cuda.is_bf16_supported()
         self.dataloader_pin_memory = self.dataloader_pin_memory and has_gpu
         self.remove_unused_columns = False  # the collator takes whole pairs, not columns
+        # It would wait for the device at every micro-batch; a loss that is not finite ends the run.
+        self.logging_nan_inf_filter = False
         # Newer versions of transformers have another name for it, and warn about this one.
         if getattr(self, "activation_checkpointing", False) is None:
             self.activation_checkpointing = self.gradient_checkpointing

@@ -19,10 +19,16 @@ from tgdpo_core.models.loading import (
     load_tokenizer,
 )
 from tgdpo_core.models.paths import locate
-from tgdpo_core.models.precision import Precision, require_trainable_formats, stuck_weights
+from tgdpo_core.models.precision import (
+    Precision,
+    require_bfloat16,
+    require_trainable_formats,
+    stuck_weights,
+)
 from tgdpo_core.plugin_api.losses import Loss
 from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.plugin_api.transforms import Transform
+from tgdpo_core.recipe.rounding import rounds_stochastically
 from tgdpo_core.scoring.loss_choice import checked_loss, resolve_loss
 from tgdpo_core.scoring.sources import (
     RewardSource,
@@ -35,14 +41,15 @@ from tgdpo_core.training.config import TGDPOConfig
 logger = logging.getLogger(__name__)
 
 
-def given_policy(model: Any, learning_rate: float) -> Policy:
+def given_policy(model: Any, args: TGDPOConfig) -> Policy:
     """Return the policy of what ``TGDPOTrainer(model=...)`` accepts: a name, a model, a ``Policy``.
 
     Its dropout is switched off. Weights of a name are float32: an update of 1e-6 is below what
     bfloat16 can add.
 
     Raises:
-        UsageError: nothing there that can be loaded, or nothing of it can be trained.
+        UsageError: nothing there that can be loaded, nothing of it can be trained, or its weights
+            are not of the format that the optimizer is to round.
     """
     if isinstance(model, str | Path):
         model = load_policy(locate(str(model)), precision=Precision())
@@ -50,7 +57,10 @@ def given_policy(model: Any, learning_rate: float) -> Policy:
     require_supported(policy.model, "The policy")
     require_trainable(policy.model)
     require_trainable_formats(policy.model)
-    warning = stuck_weights(policy.model, learning_rate)
+    rounds = rounds_stochastically({"optim": args.optim, "optim_args": args.optim_args})
+    if rounds:
+        require_bfloat16(policy.model)
+    warning = None if rounds else stuck_weights(policy.model, args.learning_rate)
     if warning and PartialState().is_main_process:
         logger.warning("%s", warning)
     disable_dropout(policy.model)

@@ -9,13 +9,6 @@ from tgdpo_core.data.token_table import TokenCounts
 from tgdpo_core.errors import MachineError
 from tgdpo_core.training.batches import PairBatch
 
-_TOKENS_PER_ROW = {"cpu": 1024, "cuda": 8192}
-
-
-def default_tokens_per_row(device: torch.device) -> int:
-    """Return the row budget of a device: small rows for caches, large ones for a GPU."""
-    return _TOKENS_PER_ROW.get(device.type, _TOKENS_PER_ROW["cuda"])
-
 
 def out_of_memory(batch: PairBatch, tokens_per_row: int) -> MachineError:
     """Return the error of a row that did not fit into the device's memory."""

@@ -3,15 +3,19 @@
 import contextlib
 import itertools
 import math
+from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import torch
 
 from tgdpo_core.engine.losses import sft_loss
 from tgdpo_core.engine.policy import TokenLogps
+from tgdpo_core.engine.tensors import pinned
 from tgdpo_core.errors import UsageError
+from tgdpo_core.scoring.guard import has_time_limit
 from tgdpo_core.scoring.metric_sums import means
-from tgdpo_core.training.batches import PairBatch, make_rows
+from tgdpo_core.training.batches import PairBatch, StepRows, make_rows
 from tgdpo_core.training.callbacks import StepClock
 from tgdpo_core.training.limits import (
     out_of_memory,
@@ -21,6 +25,7 @@ from tgdpo_core.training.metrics import MetricBuffer, pair_metrics
 from tgdpo_core.training.rank_rows import EpochPlace, weightless
 from tgdpo_core.training.recorded_run import RecordedRun
 from tgdpo_core.training.row_loss import RowLoss
+from tgdpo_core.training.step_reader import StepReader
 
 
 class PairLoop(RecordedRun):
@@ -35,6 +40,7 @@ class PairLoop(RecordedRun):
         _place: which pairs of the last batch of an epoch count.
         _buffers: metrics since the last log row, and of the running evaluation.
         _clock: seconds of training.
+        _reader: reads the pairs of a step, one step ahead.
         _error_aucs: how well rewards mark known errors; logged with every row.
     """
 
@@ -46,6 +52,7 @@ class PairLoop(RecordedRun):
     _place: EpochPlace
     _buffers: dict[str, MetricBuffer]
     _clock: StepClock
+    _reader: StepReader[StepRows]
     _error_aucs: dict[str, float]
 
     def evaluate(
@@ -65,6 +72,7 @@ class PairLoop(RecordedRun):
                 "trainer, TGDPOTrainer(eval_dataset={'name': rows}), where they are scored."
             )
         named: Any = eval_dataset
+        self._reader.wait()  # evaluation calls plugins, too
         metrics: dict[str, float] = super().evaluate(named, ignore_keys, metric_key_prefix)
         return metrics
 
@@ -78,24 +86,55 @@ class PairLoop(RecordedRun):
         The pairs of all micro-batches are packed together, so that accumulation costs nothing; the
         rows go to the last micro-batch, where gradients are synchronised, and the others are empty.
         """
-        batches = list(itertools.islice(epoch_iterator, num_batches))
-        if not batches:
-            return [], None
         self._place.begin(epoch_iterator, self._first_batch())
-        pairs = self._place.counted(batches)
-        count = torch.tensor(len(pairs), device=device)
-        # Where all pairs of this process only fill the batch, one still keeps it in step.
-        rows, _ = make_rows(pairs or batches[0]["pairs"][:1], self._engine, self._tokens_per_row)
-        if not pairs:
-            rows = [weightless(row) for row in rows]
+        step = self._reader.take(epoch_iterator, num_batches)
+        if not step.num_batches:
+            return [], None
+        if self._may_read_ahead():
+            most = min(self.args.gradient_accumulation_steps, self._place.batches_left)
+            self._reader.begin(epoch_iterator, most)
+        rows = step.rows
+        count = torch.full((), step.num_pairs, device=device)
         if self.is_fsdp_enabled:
             most = int(self.accelerator.gather(torch.tensor([len(rows)], device=device)).max())
             rows = [weightless(min(rows, key=lambda row: row.row.num_tokens))] * (
                 most - len(rows)
             ) + rows
-        empty: list[dict[str, list[PairBatch]]] = [{"rows": []} for _ in batches[1:]]
+        empty: list[dict[str, list[PairBatch]]] = [{"rows": []}] * (step.num_batches - 1)
         total = self.accelerator.gather(count).sum() if self.args.world_size > 1 else count
         return [*empty, {"rows": rows}], total
+
+    def _may_read_ahead(self) -> bool:
+        """Return whether the next step can be read while this one is computed.
+
+        Not where this one calls plugins, and not where they have a time limit, which can end them
+        in the main thread only.
+        """
+        is_last = self.state.global_step + 1 >= self.state.max_steps
+        goes_on = self._place.batches_left > 0 and not is_last
+        return goes_on and self._online is None and not has_time_limit()
+
+    def _read_step(self, epoch_iterator: Iterator[Any], num_batches: int) -> StepRows:
+        """Return the rows of the next step, made on the CPU; runs in another thread, too."""
+        batches = list(itertools.islice(epoch_iterator, num_batches))
+        if not batches:
+            return StepRows([], 0, 0)
+        pairs = self._place.counted(batches)
+        # Where all pairs of this process only fill the batch, one still keeps it in step.
+        rows, _ = make_rows(pairs or batches[0]["pairs"][:1], self._engine, self._tokens_per_row)
+        if not pairs:
+            rows = [weightless(row) for row in rows]
+        if self.args.dataloader_pin_memory and self.args.device.type == "cuda":
+            with torch.cuda.device(self.args.device):
+                rows = [pinned(row) for row in rows]
+        return StepRows(rows, len(pairs), len(batches))
+
+    def _train_durably(self, *arguments: Any) -> Any:
+        """Train; what was read ahead of a step that never came is forgotten."""
+        try:
+            return super()._train_durably(*arguments)
+        finally:
+            self._reader.drop()
 
     def _first_batch(self) -> int:
         """Return how many batches of its epoch a resumed run has taken."""
@@ -178,7 +217,8 @@ class PairLoop(RecordedRun):
         metrics = torch.cat([metrics for _, metrics in parts])
         # Back in the order of the data, and gathered at once: only here is it known which rows at
         # the end of the last batch are repeats.
-        metrics = metrics[torch.tensor(order, device=metrics.device).argsort()]
+        places = torch.tensor(order).argsort().to(metrics.device, non_blocking=True)
+        metrics = metrics[places]
         self._buffers["eval"].add(self.accelerator.gather_for_metrics(metrics))
         return torch.stack([loss for loss, _ in parts]).sum() / len(order), None, None
 
@@ -220,4 +260,8 @@ class PairLoop(RecordedRun):
     def floating_point_ops(self, inputs: Any) -> int:
         """Return 6 x parameters x tokens, the usual estimate of forward and backward."""
         num_tokens = sum(batch.row.num_tokens for batch in inputs["rows"])
-        return int(6 * self.model.num_parameters() * num_tokens)
+        return 6 * self._num_parameters * num_tokens
+
+    @cached_property
+    def _num_parameters(self) -> int:
+        return int(self.model.num_parameters())

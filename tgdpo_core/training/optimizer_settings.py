@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tgdpo_core.errors import did_you_mean
+from tgdpo_core.training.low_bit_adamw import optimizer_of
 
 _SET_BY_THE_RUN = ("optimizer", "num_warmup_steps", "num_training_steps", "last_epoch")
 _TRIED = ("1", "2")  # values that tell a setting that is read from one that is not
@@ -70,7 +71,6 @@ def _is_read(args: Any, given: Mapping[str, str], key: str) -> bool:
 def _optimizer(args: Any, settings: Mapping[str, str]) -> tuple[Any, dict[str, Any]]:
     """Return class and arguments of the optimizer of a model with one linear layer."""
     import torch
-    from transformers import Trainer
 
     tried = copy.copy(args)
     tried.optim_args = ",".join(f"{key}={value}" for key, value in settings.items()) or None
@@ -79,9 +79,7 @@ def _optimizer(args: Any, settings: Mapping[str, str]) -> tuple[Any, dict[str, A
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         layer = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Tanh())
-    of_model: Any = Trainer.get_optimizer_cls_and_kwargs  # takes any module
-    cls, kwargs = of_model(tried, layer)
-    return cls, kwargs
+    return optimizer_of(tried, layer)
 
 
 def _build(args: Any, settings: Mapping[str, str]) -> None:

@@ -38,6 +38,11 @@ class EpochPlace:
         """Batches that each process takes in an epoch."""
         return math.ceil(self.num_pairs / (self.batch_size * self.world_size))
 
+    @property
+    def batches_left(self) -> int:
+        """Batches of the running epoch that this process has not taken."""
+        return self.batches_per_epoch - self._taken
+
     def begin(self, iterator: Any, first_batch: int) -> None:
         """Note that batches come from ``iterator``; a new one begins at ``first_batch``."""
         if iterator is not self._iterator:
@@ -50,6 +55,7 @@ class EpochPlace:
         of the epoch.
         """
         if self.world_size == 1:  # nothing is filled
+            self._taken += len(batches)
             return [pair for batch in batches for pair in batch["pairs"]]
         kept: list[ScoredPair] = []
         for batch in batches:

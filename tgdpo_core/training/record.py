@@ -2,10 +2,14 @@
 
 import contextlib
 import importlib.metadata
+import os
 import platform
 import subprocess
 from typing import Any
 
+import torch
+
+from tgdpo_core.allocator import allocator_settings
 from tgdpo_core.data.pairs import data_fingerprint
 from tgdpo_core.models.fingerprints import tokenizer_fingerprint
 from tgdpo_core.plugin_api.shapings import Shaping
@@ -46,12 +50,18 @@ def seeds(args: TGDPOConfig) -> dict[str, Any]:
 
 
 def environment() -> dict[str, Any]:
-    """Return versions, platform and git commit, for run.json."""
+    """Return versions, platform, git commit and settings of GPU memory, for run.json."""
     versions = {"python": platform.python_version()}
     for name in _PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
-    return {"versions": versions, "platform": platform.platform(), "git_commit": _git_commit()}
+    versions["torch"] = torch.__version__  # with what it was built for
+    return {
+        "versions": versions,
+        "platform": platform.platform(),
+        "git_commit": _git_commit(),
+        "allocator": allocator_settings(os.environ),
+    }
 
 
 def _git_commit() -> str | None:

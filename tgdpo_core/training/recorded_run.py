@@ -142,7 +142,9 @@ class RecordedRun(DurableTrainer):
         self.callback_handler.on_push_begin(self.args, self.state, self.control)
         with push_run(self._folder) as upload:
             if self.hub_model_id is None:
-                self.init_hf_repo(token=token, private=private)
+                if private is not None:  # transformers 5.17 takes it from the arguments alone
+                    self.args.hub_private_repo = private
+                self.init_hf_repo(token=token)
             return upload(
                 repo_id=self.hub_model_id,
                 commit_message=commit_message,

@@ -8,6 +8,7 @@ import torch
 
 from tgdpo_core.data.pairs import TokenizedPair
 from tgdpo_core.data.token_table import TokenCounts, TokenTable
+from tgdpo_core.engine.compiled_layers import compile_layers
 from tgdpo_core.engine.head import reference_head
 from tgdpo_core.engine.policy import attach
 from tgdpo_core.engine.rows import PairIds
@@ -16,8 +17,9 @@ from tgdpo_core.scoring.distribution import HIDDEN, distribution_of
 from tgdpo_core.scoring.pairs import ScoredPair
 from tgdpo_core.training.batches import batch_of
 from tgdpo_core.training.config import TGDPOConfig
-from tgdpo_core.training.limits import default_tokens_per_row, peak_memory_mib
+from tgdpo_core.training.limits import peak_memory_mib
 from tgdpo_core.training.row_loss import RowLoss
+from tgdpo_core.training.row_size import row_size
 
 _MIB = 2**20
 _MOST_PLANNED = 50_000  # pairs
@@ -47,8 +49,10 @@ def rehearse(
         steps: optimizer steps of the run.
         pairs_per_step: pairs of one of them, over all processes.
     """
+    if args.compile_layers:
+        compile_layers(model)
     engine = attach(model, layout=args.layout, chunk_size=args.logits_chunk_size)
-    budget = args.tokens_per_row or default_tokens_per_row(args.device)
+    budget, budget_reason = row_size(model, args)
     counts = table.counts
     rows = engine.plan(_sizes(counts), budget)
     longest = max(rows, key=lambda row: int(counts.shared[list(row)].sum()))
@@ -81,6 +85,7 @@ def rehearse(
         "layout_reason": engine.choice.layout_reason,
         "longest_row": {"pairs": row.num_pairs, "tokens": row.num_tokens, "seconds": seconds},
         "tokens_per_row": budget,
+        "tokens_per_row_reason": budget_reason,
         "tokens_per_second": tokens_per_second,
         "estimated_seconds_per_step": seconds_per_step,
         "estimated_hours": seconds_per_step * steps / 3600,

@@ -135,6 +135,7 @@ def training_config(recipe: Recipe, *, overwrite: bool = False) -> TGDPOConfig:
         "layout": recipe.engine.layout,
         "tokens_per_row": recipe.engine.tokens_per_row,
         "logits_chunk_size": recipe.engine.logits_chunk_size,
+        "compile_layers": recipe.engine.compile_layers,
         "overwrite": overwrite,
         **recipe.training,
     }

@@ -7,10 +7,11 @@ from typing import Any
 import torch
 
 from tgdpo_core.data.token_table import TokenTable
+from tgdpo_core.engine.compiled_layers import compile_layers
 from tgdpo_core.engine.policy import attach, plain_copy
 from tgdpo_core.models.checks import embedding_rows
 from tgdpo_core.models.loading import NO_TRUST, Policy, Trust
-from tgdpo_core.models.precision import Precision, mixed_precision
+from tgdpo_core.models.precision import Precision, frozen_dtype, mixed_precision
 from tgdpo_core.plugin_api.losses import Loss
 from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.plugin_api.rewards import TokenReward
@@ -20,6 +21,7 @@ from tgdpo_core.preparation.plan import store_of
 from tgdpo_core.preparation.prepared import prepare
 from tgdpo_core.preparation.references import given_reference, own_reference
 from tgdpo_core.preparation.scored_table import ScoredTable, score
+from tgdpo_core.recipe.rounding import rounds_stochastically
 from tgdpo_core.scoring.fits import require_fit
 from tgdpo_core.scoring.scorer import Reference, Scorer, ScoringSettings
 from tgdpo_core.scoring.sources import resolve_shaping
@@ -29,6 +31,7 @@ from tgdpo_core.training.config import TGDPOConfig
 from tgdpo_core.training.durability.agreement import by_first
 from tgdpo_core.training.durability.identity import run_identity, with_keys
 from tgdpo_core.training.durability.rank_agreement import require_same_run, require_shared_folder
+from tgdpo_core.training.durability.resumption import Resumption
 from tgdpo_core.training.given_data import given_data
 from tgdpo_core.training.given_rows import EvalData, TrainData
 from tgdpo_core.training.inputs import (
@@ -38,16 +41,17 @@ from tgdpo_core.training.inputs import (
     tokenizer_of,
 )
 from tgdpo_core.training.judging import JudgePolicy, Judging
-from tgdpo_core.training.limits import (
-    default_tokens_per_row,
-    packing_summary,
-)
+from tgdpo_core.training.limits import packing_summary
 from tgdpo_core.training.loop import PairLoop
+from tgdpo_core.training.low_bit_adamw import optimizer_of
 from tgdpo_core.training.metrics import MetricBuffer, error_aucs
 from tgdpo_core.training.rank_rows import EpochPlace
 from tgdpo_core.training.record import scoring_facts
 from tgdpo_core.training.row_loss import RowLoss
+from tgdpo_core.training.row_size import row_size
 from tgdpo_core.training.run_folder import RunFolder
+from tgdpo_core.training.sharded_precision import set_sharded_precision
+from tgdpo_core.training.step_reader import StepReader
 from tgdpo_core.training.trainer_arguments import check_trainer_arguments, text_of_path
 
 
@@ -75,7 +79,8 @@ class TGDPOTrainer(PairLoop):
         loss: a ``Loss``, or one with its name; None is the registered one that ``args.loss_type``
             names, with the options ``args.loss_args``.
         plugins: where names are found; None loads what is installed.
-        precision: number formats of frozen models; None takes those of the policy.
+        precision: number formats of frozen models; None takes those of the policy, bfloat16
+            weights under bfloat16 autocast on a GPU.
         trust: what the files of models named here may do; nothing by default.
         judging: answers that are generated and judged during training, or None.
         facts: JSON that the caller wants in run.json (data report, recipe).
@@ -136,12 +141,13 @@ class TGDPOTrainer(PairLoop):
         data = given_data(train_dataset, eval_dataset, tokenizer, args)
         train_tokens, eval_tokens = data.train, data.evaluation
         self._facts = {**data.facts, **self._facts}
-        given = given_policy(model, args.learning_rate)
+        given = given_policy(model, args)
         policy = given.model
         for table in (train_tokens, *eval_tokens.values()):
             require_fit(policy, table, tokenizer, "the policy")
         mixed = mixed_precision(bf16=args.bf16, fp16=args.fp16, device=args.device)
-        precision = precision or Precision(policy.dtype, mixed)
+        frozen = frozen_dtype(policy.dtype, autocast=mixed, device=args.device)
+        precision = precision or Precision(frozen, mixed)
         scorer = Scorer(
             self._reference(given, ref_model, tokenizer, precision, trust, args.device),
             sources,
@@ -160,7 +166,7 @@ class TGDPOTrainer(PairLoop):
         scored, diagnostics = prepared.scored, prepared.diagnostics
         self._error_aucs = error_aucs(diagnostics)
         self._facts |= {
-            "precision": precision.document(),
+            "precision": {**precision.document(), "policy": str(policy.dtype)},
             **scoring_facts(scorer, scored.train, self._shaping, diagnostics),
         }
         compared = plain_copy(scorer.reference.load()) if judging and judging.kl else None
@@ -178,16 +184,22 @@ class TGDPOTrainer(PairLoop):
         self._place = EpochPlace(
             len(train_tokens), self._train_batch_size, args.process_index, args.world_size
         )
-        self._loss = RowLoss(of_run, args.beta, scorer.distribution)
-        self._buffers = {name: MetricBuffer(self._loss.metric_names) for name in ("train", "eval")}
-        self._clock = StepClock()
-        self.add_callback(self._clock)
+        self._begin_metrics(RowLoss(of_run, args.beta, scorer.distribution))
         self._be_durable(
             self._folder, self._buffers["train"], with_keys(identity, scorer.keys), allow_changed
         )
         if judging:
             self.add_callback(JudgePolicy(judging, tokenizer, self.log, compared))
         replace_progress_bar(self)
+
+    def _begin_metrics(self, loss: RowLoss) -> None:
+        """Set up what a step is measured with."""
+        self._loss = loss
+        self._buffers = {name: MetricBuffer(self._loss.metric_names) for name in ("train", "eval")}
+        self._clock = StepClock()
+        self._reader = StepReader(self._read_step)
+        for callback in (self._clock, self._reader):
+            self.add_callback(callback)
 
     def _agreed(
         self, scorer: Scorer, policy: Policy, pairs: Any, args: TGDPOConfig
@@ -199,17 +211,47 @@ class TGDPOTrainer(PairLoop):
         require_shared_folder(self._folder.path, "the run folder (output_dir)")
         return identity
 
+    def create_accelerator_and_postprocess(self) -> None:
+        """Make the accelerator, with our number formats for sharded weights."""
+        super().create_accelerator_and_postprocess()
+        named = {"optim": self.args.optim, "optim_args": self.args.optim_args}
+        set_sharded_precision(self.accelerator, rounds=rounds_stochastically(named))
+
+    @staticmethod
+    def get_optimizer_cls_and_kwargs(args: Any, model: Any = None) -> tuple[Any, dict[str, Any]]:
+        """Return class and arguments of the optimizer, as transformers asks for them."""
+        return optimizer_of(args, model)
+
     def _attach_engine(self, tokens: TokenTable) -> None:
         """Put the engine into the model's forward, and note for run.json what it chose."""
+        if self.args.compile_layers:
+            compile_layers(self.model)
         self._engine = attach(
             self.model, layout=self.args.layout, chunk_size=self.args.logits_chunk_size
         )
-        self._tokens_per_row = self.args.tokens_per_row or default_tokens_per_row(self.args.device)
+        shards = self.args.world_size if self.is_fsdp_enabled else 1
+        self._tokens_per_row, reason = row_size(self.model, self.args, shards=shards)
         self._facts["engine"] = {
             **asdict(self._engine.choice),
+            "compiled_layers": self.args.compile_layers,
             "tokens_per_row": self._tokens_per_row,
+            "tokens_per_row_reason": reason,
             "packing": packing_summary(tokens.counts, self.args.per_device_train_batch_size),
         }
+
+    def _resumption(self, asked: str | bool | None) -> Resumption:
+        """Return what the run goes on from; it has the rows that it had, on any free memory."""
+        found = super()._resumption(asked)
+        is_free = self.args.tokens_per_row is None and "tokens_per_row" not in self._changed
+        if found.checkpoint and is_free:
+            before = by_first(self._folder.read).get("engine", {}).get("tokens_per_row")
+            if before and before != self._tokens_per_row:
+                self._tokens_per_row = before
+                self._facts["engine"] |= {
+                    "tokens_per_row": before,
+                    "tokens_per_row_reason": "as before the run was resumed",
+                }
+        return found
 
     @staticmethod
     def _reference(
@@ -223,7 +265,7 @@ class TGDPOTrainer(PairLoop):
         """Return the reference; the policy goes to its device."""
         policy.model.to(device)
         if ref_model is None:
-            return own_reference(policy, device)
+            return own_reference(policy, device, precision)
         rows = embedding_rows(policy.model)
         return given_reference(
             ref_model, tokenizer, precision=precision, policy_rows=rows, trust=trust

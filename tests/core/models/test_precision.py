@@ -80,6 +80,7 @@ def test_the_formats_are_recorded(trainer: Train, model_folder: Path) -> None:
         "dtype": "torch.float32",
         "autocast": "torch.bfloat16",
         "attention": None,
+        "policy": "torch.float32",
     }
 
 

@@ -69,6 +69,9 @@ ASKED: dict[str, Any] = {
     "prediction_loss_only": True,
     "resume_from_checkpoint": "checkpoint-3",
     "torch_empty_cache_steps": 5,
+    "torch_compile": True,
+    "torch_compile_backend": "inductor",
+    "torch_compile_mode": "default",
     "train_sampling_strategy": "group_by_length",
     "use_cache": True,
 }

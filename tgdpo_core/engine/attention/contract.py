@@ -56,6 +56,10 @@ class Backend(Protocol):
         """In words, for people."""
         ...
 
+    def prepare(self, layout: Layout) -> Layout:
+        """Return a layout with what ``bind`` will need of it, made on the CPU."""
+        ...
+
     def bind(self, layout: Layout, device: torch.device) -> RowAttention:
         """Return the attention over a row, once a row."""
         ...

@@ -109,6 +109,8 @@ def counted() -> Iterator[CallCount]:
 
     calls = CallCount()
 
+    # In a compiled layer the count would be a constant to compile anew for, call by call.
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def counting(*args: Any, **kwargs: Any) -> tuple[torch.Tensor, None]:
         calls.count += 1
         return shared_attention(*args, **kwargs)

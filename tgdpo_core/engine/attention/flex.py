@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from tgdpo_core.engine.attention.contract import LayerSettings, UnsupportedAttentionError
-from tgdpo_core.engine.layout import Layout, TokenPlaces
+from tgdpo_core.engine.layout import BLOCK, Layout, TokenPlaces
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,10 @@ class Flex:
     name: str
     what: str
     attention: Callable[..., Any]  # flex_attention, compiled where there is a compiler for it
+
+    def prepare(self, layout: Layout) -> Layout:
+        """See ``Backend``."""
+        return layout.with_places()
 
     def bind(self, layout: Layout, device: torch.device) -> "FlexRow":
         """Return the attention over a row."""
@@ -72,7 +76,9 @@ class FlexRow:
             query,
             key,
             value,
-            score_mod=None if settings.softcap is None else soft_cap(settings.softcap),
+            score_mod=None
+            if settings.softcap is None
+            else soft_cap(settings.softcap, query.device),
             block_mask=self._mask(settings.window),
             scale=settings.scaling,
             enable_gqa=query.shape[1] != key.shape[1],
@@ -87,12 +93,18 @@ class FlexRow:
     # Made once a row, outside of what is compiled a layer.
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _mask(self, window: int | None) -> Any:
-        from torch.nn.attention.flex_attention import create_block_mask
+        """Return the block mask: which blocks see which is known from the pairs, token by token
+        it is ``visible``, so no [T, T] tensor exists."""
+        from torch.nn.attention.flex_attention import BlockMask
 
         if window not in self._masks:
-            length = len(self.places.pair)
-            self._masks[window] = create_block_mask(
-                visible(self.places, window), 1, 1, length, length, device=self.places.pair.device
+            places, length = self.places, len(self.places.pair)
+            self._masks[window] = BlockMask.from_kv_blocks(
+                places.block_counts[None, None],
+                places.block_members[None, None],
+                BLOCK_SIZE=BLOCK,
+                mask_mod=visible(places, window),
+                seq_lengths=(length, length),
             )
         return self._masks[window]
 
@@ -107,17 +119,22 @@ def visible(places: TokenPlaces, window: int | None) -> Callable[..., torch.Tens
 
     if window is None:
         return full
+    # A number would be a symbol to the compiler, which its kernels do not take.
+    last = torch.full((), window, device=pair.device)
 
     def windowed(b: Any, h: Any, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
-        return full(b, h, query, key) & (position[query] - position[key] < window)
+        return full(b, h, query, key) & (position[query] - position[key] < last)
 
     return windowed
 
 
-def soft_cap(cap: float) -> Callable[..., torch.Tensor]:
+@functools.cache
+def soft_cap(cap: float, device: torch.device) -> Callable[..., torch.Tensor]:
     """Return FlexAttention's ``score_mod`` of Gemma 2: cap * tanh(score / cap)."""
+    # A number would be a symbol to the compiler, which its kernels do not take.
+    limit = torch.full((), cap, device=device)
 
     def modify(score: torch.Tensor, b: Any, h: Any, query: Any, key: Any) -> torch.Tensor:
-        return cap * torch.tanh(score / cap)
+        return limit * torch.tanh(score / limit)
 
     return modify

@@ -22,6 +22,10 @@ class Recorder:
         self._calls: dict[Any, _Call] = {}
         self._rows: tuple[RowAttention, RowAttention]
 
+    def prepare(self, layout: Layout) -> Layout:
+        """See ``Backend``."""
+        return self._backend.prepare(layout)
+
     def bind(self, layout: Layout, device: torch.device) -> "Recorder":
         """Return itself, bound to the row."""
         self._rows = self._backend.bind(layout, device), Segments().bind(layout, device)

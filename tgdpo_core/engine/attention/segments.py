@@ -15,6 +15,11 @@ class Segments:
     name = "segments"
     what = "torch's attention, segment by segment"
 
+    def prepare(self, layout: Layout) -> Layout:
+        """See ``Backend``; the layout keeps the lists."""
+        _ = layout.key_pieces, layout.query_sizes
+        return layout
+
     def bind(self, layout: Layout, device: torch.device) -> "SegmentsRow":
         """Return the attention over a row."""
         return SegmentsRow(layout)

@@ -34,6 +34,10 @@ class Varlen:
     what: str
     kernel: Kernel
 
+    def prepare(self, layout: Layout) -> Layout:
+        """See ``Backend``."""
+        return layout.with_varlen()
+
     def bind(self, layout: Layout, device: torch.device) -> "VarlenRow":
         """Return the attention over a row, its index tensors on the device."""
         return VarlenRow(layout.varlen(device), self.kernel)

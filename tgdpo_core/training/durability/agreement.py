@@ -22,9 +22,17 @@ def any_flag(flags: Sequence[bool], device: Any) -> list[bool]:
     """Return each flag, raised if any process raised it. Every process must call this."""
     if not is_shared():
         return list(flags)
-    values = torch.tensor(flags, dtype=torch.int32, device=device)
+    found: list[bool] = any_flag_on_device(torch.tensor(flags, device=device)).tolist()
+    return found
+
+
+def any_flag_on_device(flags: torch.Tensor) -> torch.Tensor:
+    """Return [n] bool flags as ``any_flag`` does, without a look at them."""
+    if not is_shared():
+        return flags
+    values = flags.int()
     distributed.all_reduce(values, op=distributed.ReduceOp.MAX)
-    return [bool(value) for value in values.tolist()]
+    return values.bool()
 
 
 def gathered(value: Any) -> list[Any]:

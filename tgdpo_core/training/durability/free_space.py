@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from tgdpo_core.errors import CheckpointError
 
@@ -15,7 +16,7 @@ def checkpoint_bytes(model: torch.nn.Module, optimizer: Any) -> int:
     """Return what this process holds of weights and optimizer state, in bytes."""
     states = optimizer.state.values() if optimizer is not None else ()
     tensors = [*model.state_dict().values(), *(v for s in states for v in s.values())]
-    return sum(local(t).nbytes for t in tensors if isinstance(t, torch.Tensor))
+    return sum(p.nbytes for t in tensors if isinstance(t, torch.Tensor) for p in plain_parts(t))
 
 
 def require_space(folder: Path, needed: int, what: str) -> None:
@@ -45,6 +46,14 @@ def local(tensor: Any) -> torch.Tensor:
     """Return this process's part of a tensor, which is all of it unless it is sharded."""
     result: torch.Tensor = tensor.to_local() if hasattr(tensor, "to_local") else tensor
     return result
+
+
+def plain_parts(tensor: torch.Tensor) -> list[torch.Tensor]:
+    """Return what a tensor holds in this process: itself, or the parts of one made of others."""
+    if not is_traceable_wrapper_subclass(tensor):
+        return [tensor]
+    names, _ = tensor.__tensor_flatten__()
+    return [part for name in names for part in plain_parts(getattr(tensor, name))]
 
 
 def _mib(size: int) -> str:

@@ -72,7 +72,10 @@ def run_identity(
         "reference": dict(scorer.reference.identity),
         "architecture": _architecture(policy.model),
         "lora": _adapter(policy.model),
-        "precision": scorer.settings.precision.document(),
+        "precision": {
+            **scorer.settings.precision.document(),
+            "policy": str(policy.model.dtype),
+        },
         "tokenizer": tokenizer_fingerprint(tokenizer),
         "chat_template": canonical_hash({"template": tokenizer.chat_template}),
         "data": _data(train),

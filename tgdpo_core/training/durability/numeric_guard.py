@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from tgdpo_core.training.batches import PairBatch
-from tgdpo_core.training.durability.free_space import local
+from tgdpo_core.training.durability.free_space import local, plain_parts
 
 _SHOWN = 5
 
@@ -47,17 +47,24 @@ class StepNumbers:
         """Forget the rows."""
         self._parts = []
 
+    def finite(self, device: torch.device) -> torch.Tensor:
+        """Return [] bool on the device, whether all losses are finite; nobody waits for it."""
+        found = [part.losses.isfinite().all() for part in self._parts]
+        return torch.stack(found).all() if found else torch.full((), True, device=device)
+
     def bad_loss(self, step: int, then: str) -> str | None:
         """Return a sentence about the first loss that is not finite; None if all are.
+
+        It reads every row: call it when ``finite`` was found to be false in some process.
 
         Args:
             step: optimizer steps done.
             then: what happens now.
         """
-        parts = self._parts
-        if not parts or bool(torch.stack([p.losses.isfinite().all() for p in parts]).all()):
+        bad = (p for p in self._parts if not bool(p.losses.isfinite().all()))
+        part = next(bad, None)
+        if part is None:
             return None
-        part = next(p for p in parts if not bool(p.losses.isfinite().all()))
         first = int(torch.nonzero(~part.losses.isfinite()).flatten()[0])
         weights = part.batch.weights
         return (
@@ -110,10 +117,12 @@ def bad_states(optimizer: Any) -> list[str]:
     """Return the names of optimizer states that are not finite in this process."""
     states = enumerate(optimizer.state.values()) if optimizer is not None else ()
     return _bad(
-        (f"{name} of parameter {i}", value)
+        (f"{name} of parameter {i}", part)
         for i, state in states
         for name, value in state.items()
-        if isinstance(value, torch.Tensor) and value.is_floating_point()
+        if isinstance(value, torch.Tensor)
+        for part in plain_parts(value)
+        if part.is_floating_point()
     )
 
 
@@ -127,9 +136,13 @@ def _bad(named: Iterator[tuple[str, Any]]) -> list[str]:
     items = [(name, local(value.detach())) for name, value in named]
     if not items:
         return []
-    # One look at the device for all of them.
-    finite = torch.stack([value.isfinite().all() for _, value in items]).tolist()
-    return [name for (name, _), is_finite in zip(items, finite, strict=True) if not is_finite]
+    bad = []
+    for device in {value.device for _, value in items}:
+        there = [(name, value) for name, value in items if value.device == device]
+        # One look at the device for all of them.
+        finite = torch.stack([value.isfinite().all() for _, value in there]).tolist()
+        bad += [name for (name, _), is_finite in zip(there, finite, strict=True) if not is_finite]
+    return bad
 
 
 def _tensors(part: RowPart) -> dict[str, torch.Tensor]:

@@ -140,7 +140,10 @@ def apply_changes(
         for base, shape in zip(inner.base_lrs, inner.lr_lambdas, strict=True)
     ]
     for group, rate in zip(optimizer.param_groups, rates, strict=True):
-        group["lr"] = rate
+        if isinstance(group["lr"], torch.Tensor):  # torchao reads it where it lies
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
     inner._last_lr = rates
 
 

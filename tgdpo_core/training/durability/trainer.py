@@ -3,11 +3,12 @@
 What a step computes is left to the subclass.
 """
 
-import math
 import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from tgdpo_core.errors import Preempted
 from tgdpo_core.training.callbacks import JsonlLog
@@ -32,6 +33,7 @@ from tgdpo_core.training.durability.resumption import Resumption, choose
 from tgdpo_core.training.durability.running_sums import read_sums
 from tgdpo_core.training.durability.saving import SavingTrainer
 from tgdpo_core.training.durability.signals import StopRequested, StopSignals
+from tgdpo_core.training.durability.step_health import StepHealth, step_health
 from tgdpo_core.training.metrics import MetricBuffer
 from tgdpo_core.training.run_folder import RunFolder
 
@@ -194,22 +196,24 @@ class DurableTrainer(SavingTrainer):
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         """Return the gradient norm; stop every process before the update if it is not finite."""
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)
-        step = self.state.global_step
-        bad = self._numbers.bad_loss(step, "training stops before the update")
-        self._last_norm = float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
-        if bad is None:
-            bad = self._bad_gradient(model, self._last_norm)
-        is_bad, self._stop_agreed = any_flag(
-            [bad is not None, self._is_told_to_stop()], self.args.device
-        )
-        if is_bad:
+        norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
+        device = self.args.device
+        if not isinstance(norm, torch.Tensor):
+            norm = torch.full((), norm, device=device)
+        finite = self._numbers.finite(device)
+        health = step_health(finite, norm, told_to_stop=self._is_told_to_stop())
+        self._last_norm, self._stop_agreed = health.norm, health.stops
+        if health.has_bad_loss:
+            then = "training stops before the update"
+            self._fail(self._numbers.bad_loss(self.state.global_step, then))
+        if bad := self._bad_gradient(model, health):
             self._fail(bad)
         self._numbers.clear()
-        return norm
+        return health.norm
 
-    def _bad_gradient(self, model: Any, norm: float) -> str | None:
-        """Return a sentence about a gradient that is not finite, or None."""
-        if math.isfinite(norm):
+    def _bad_gradient(self, model: Any, health: StepHealth) -> str | None:
+        """Return a sentence about a gradient that is not finite; all processes say the same."""
+        if not health.has_bad_norm:
             self._overflows = 0
             return None
         if getattr(self.accelerator, "scaler", None) is not None:
@@ -219,21 +223,20 @@ class DurableTrainer(SavingTrainer):
                 return None
         names = bad_gradients(model)
         return (
-            f"The gradient norm is {norm} at step {self.state.global_step}, all losses are finite; "
-            "training stops before the update. Gradients that are not finite: "
+            f"The gradient norm is {health.norm} at step {self.state.global_step}, all losses are "
+            "finite; training stops before the update. Gradients that are not finite: "
             f"{shown(names) or 'none; their squares overflow'}. Look at the learning rate, at "
             "training.max_grad_norm and at the size of token weights."
         )
 
     def _require_finite_evaluation(self) -> None:
         """After an evaluation batch: stop every process if a loss is not finite, or if told to."""
-        bad = self._numbers.bad_loss(self.state.global_step, "evaluation stops")
-        flags = [bad is not None, self._is_told_to_stop()]
-        is_bad, stops = any_flag(flags, self.args.device)
-        if is_bad:
-            self._fail(bad)
+        finite = self._numbers.finite(self.args.device)
+        health = step_health(finite, torch.zeros_like(finite), told_to_stop=self._is_told_to_stop())
+        if health.has_bad_loss:
+            self._fail(self._numbers.bad_loss(self.state.global_step, "evaluation stops"))
         self._numbers.clear()
-        if stops:
+        if health.stops:
             raise StopRequested
 
     # -- stopping ---------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ _FAMILIES: dict[str, dict[str, Any]] = {
     "qwen3": {},
     "mistral": {"sliding_window": WINDOW},
     "gemma2": {"sliding_window": WINDOW},
+    "mixtral": {"num_local_experts": 4, "num_experts_per_tok": 2},
     "gpt_oss": {
         "sliding_window": WINDOW,
         "layer_types": ["sliding_attention", "full_attention"],

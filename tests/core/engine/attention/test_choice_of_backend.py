@@ -85,6 +85,30 @@ def test_a_kernel_that_is_wrong_is_replaced_loudly(kernel, message, monkeypatch,
     assert message in warning.getMessage()
 
 
+def one_token_off(query: Any, key: Any, value: Any, plan: Any, layer: Any) -> torch.Tensor:
+    """What a router that decides a near-tie otherwise looks like."""
+    output = torch_kernel(stand_ins.torch_2_13)(query, key, value, plan, layer)
+    nudge = torch.zeros_like(output)
+    nudge[-2] = 9.0
+    return output + nudge
+
+
+@pytest.mark.parametrize(
+    ("family", "kernel", "attention"),
+    [
+        ("mixtral", one_token_off, "varlen"),
+        ("mixtral", without_prompts, "segments"),
+        ("llama", one_token_off, "segments"),
+    ],
+)
+def test_a_few_tokens_may_be_off_where_a_router_decides(
+    family, kernel, attention, monkeypatch
+) -> None:
+    monkeypatch.setitem(choice.MAKERS, "varlen", lambda: Varlen("varlen", "a stand-in", kernel))
+    model = models.tiny_model(family).bfloat16()
+    assert TokenLogps(model, attention="varlen").choice.attention == attention
+
+
 def test_a_kernel_that_is_not_to_be_had_is_recorded_without_a_warning(monkeypatch, caplog) -> None:
     def make() -> Any:
         raise UnsupportedAttentionError("flash-attn is not installed")

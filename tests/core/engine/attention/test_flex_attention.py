@@ -11,7 +11,7 @@ from torch.nn.attention import flex_attention as torch_flex
 from tests.core.engine.attention import models
 from tgdpo_core.engine.attention import LayerSettings, Segments, choice
 from tgdpo_core.engine.attention.flex import Flex, visible
-from tgdpo_core.engine.layout import Layout
+from tgdpo_core.engine.layout import BLOCK, Layout
 
 
 @pytest.fixture
@@ -40,6 +40,21 @@ def test_the_mask_of_a_row_is_what_its_segments_see(window: int | None, tail: in
     assert torch.equal(found, seen)
 
 
+@pytest.mark.parametrize("tail", [0, 37])
+def test_blocks_that_are_left_out_see_nothing(tail: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    sizes = torch.randint(1, 130, (9, 3), generator=generator).tolist()
+    places = Layout([tuple(row) for row in sizes], tail).places(torch.device("cpu"))
+    index = torch.arange(len(places.pair))
+    seen = visible(places, None)(0, 0, index[:, None], index[None])
+    kept = torch.zeros_like(seen)
+    for block, count in enumerate(places.block_counts.tolist()):
+        for member in places.block_members[block, :count].tolist():
+            kept[block * BLOCK : block * BLOCK + BLOCK, member * BLOCK : member * BLOCK + BLOCK] = 1
+    assert not (seen & ~kept).any()
+    assert kept.float().mean() < 0.5  # most blocks are left out
+
+
 @pytest.mark.usefixtures("_on_a_cpu")
 @pytest.mark.parametrize("family", ["llama", "gemma2", "gpt_oss"])
 def test_log_probs_and_gradients_equal_one_forward_per_sequence(family: str) -> None:
@@ -55,13 +70,13 @@ def test_block_masks_are_made_once_a_row_for_each_window(monkeypatch: pytest.Mon
     model = models.tiny_model("gemma2", num_hidden_layers=4)
     engine, _ = models.shared_row_results(model, attention="flex")
     made = []
-    original = torch_flex.create_block_mask
+    original = torch_flex.BlockMask.from_kv_blocks
 
     def create(*args, **kwargs):
         made.append(args)
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(torch_flex, "create_block_mask", create)
+    monkeypatch.setattr(torch_flex.BlockMask, "from_kv_blocks", create)
     engine(engine.row(models.random_pairs()))
     assert len(made) == 2
 

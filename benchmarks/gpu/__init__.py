@@ -1,0 +1,1 @@
+"""What needs a card, in ten minutes: ``python -m benchmarks.gpu``."""

@@ -1,0 +1,1 @@
+"""What a training step needs of a GPU's memory, worked out without loading a model."""
