@@ -6,7 +6,7 @@ RUNS := runs/quickstart
 # One thread a core that this process may use; more would only get in each other's way.
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: quickstart install test test-real check format wheel audit prove-faults clean
+.PHONY: quickstart install test test-real check format wheel audit prove-faults prove-scaffolds clean
 
 install: $(VENV)/.installed-dev
 
@@ -65,5 +65,9 @@ audit:
 	.venv/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
 # Runs killed at every file operation of their saves, resumed and compared bit for bit.
+# Packages that `tgdpo plugins new` starts: strict types, and the first command of each README.
+prove-scaffolds: $(VENV)/.installed-dev
+	TGDPO_PROVE_SCAFFOLDS=1 $(BIN)/python -m pytest tests/cli/test_scaffolds_in_full.py
+
 prove-faults: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.prove_faults

@@ -42,7 +42,7 @@ _KINDS = {
     ),
     "judge": _Kind("judge", "tgdpo evaluate playground --dataset playground --judge $name"),
     "dataset": _Kind(
-        "dataset", "tgdpo train --config playground --dataset $name --model playground"
+        "dataset", "tgdpo validate --dataset $name --model playground --output-dir runs/$name"
     ),
     "command": _Kind("command", "tgdpo $name --help"),
 }
