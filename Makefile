@@ -64,10 +64,10 @@ audit:
 	.venv/audit/bin/python -m pip install --quiet pip-audit==2.10.1
 	.venv/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
-# Runs killed at every file operation of their saves, resumed and compared bit for bit.
 # Packages that `tgdpo plugins new` starts: strict types, and the first command of each README.
 prove-scaffolds: $(VENV)/.installed-dev
 	TGDPO_PROVE_SCAFFOLDS=1 $(BIN)/python -m pytest tests/cli/test_scaffolds_in_full.py
 
+# Runs killed at every file operation of their saves, resumed and compared bit for bit.
 prove-faults: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.prove_faults

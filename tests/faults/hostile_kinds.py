@@ -97,7 +97,7 @@ KINDS = {
     "determinism": Kind("switches torch's determinism on", changed("import torch; torch.use_deterministic_algorithms(True)"), "the determinism of torch", NAMED),
     "signals": Kind("takes the handler of Ctrl-C", changed("import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"), "the handlers of signals", NAMED),
     "environment": Kind("sets a variable of tgdpo", changed("import os; os.environ['TGDPO_PLUGIN_TIMEOUT'] = '0.001'"), "environment variables of tgdpo", NAMED),
-    "monkey": Kind("replaces a function of torch", changed("import torch\ntorch.nn.functional.logsigmoid_ = lambda x: x\n"), r"it replaces torch.nn.functional.logsigmoid_", "BROKEN, with the function's name"),
+    "monkey": Kind("replaces a function of torch", changed("import torch\ntorch.nn.functional.logsigmoid = lambda x: x\n"), r"it replaces torch.nn.functional.logsigmoid", "BROKEN, with the function's name; it is put back"),
     "seeds": Kind("seeds the random states", changed("import random, torch; random.seed(0); torch.manual_seed(0)"), "A reward", "nothing: the states are put back", "quiet"),
     "prints": Kind("prints at import", changed("print('hello from prints')"), "printed while it was loaded: hello from prints", "named; `plugins list --json` stays JSON", "warn"),
     "thread": Kind("leaves a thread running", changed("import threading, time\nthreading.Thread(target=time.sleep, args=(1,)).start()"), "left a thread running", "named; the command ends without it", "warn"),

@@ -200,3 +200,19 @@ def test_a_package_that_catches_every_interrupt_ends_the_command_by_name(
     done, _ = process(tmp_path, "plugins", TGDPO_PLUGIN_LOAD_TIMEOUT="1")
     assert done.returncode == 4
     assert "Plugin tgdpo-stubborn:main was busy with its import" in done.stderr
+
+
+def test_a_function_that_cannot_be_put_back_stops_what_computes_and_nothing_else(
+    install: Install, tmp_path: Path, rows_file: Path
+) -> None:
+    source = "import torch\ntorch.nn.functional.logsigmoid = lambda x: x * 0\n1 / 0\n"
+    install(source, name="tgdpo-monkey")
+    arguments = ("validate", "--dataset", str(rows_file), "--model", "playground")
+    done, _ = process(tmp_path, *arguments, "--output-dir", str(tmp_path / "run"))
+    assert done.returncode == 4
+    assert "Plugin tgdpo-monkey:main 0.3 replaced torch.nn.functional.logsigmoid" in done.stderr
+    assert "tgdpo -p no:tgdpo-monkey" in done.stderr
+    done, _ = process(tmp_path, "plugins")
+    assert (done.returncode, "BROKEN  tgdpo-monkey:main" in done.stdout) == (0, True)
+    done, _ = process(tmp_path, "-p", "no:tgdpo-monkey", *arguments, "--output-dir", str(tmp_path))
+    assert done.returncode == 0, done.stderr

@@ -74,9 +74,14 @@ def normalised(distribution: str) -> str:
     return re.sub(r"[-_.]+", "-", distribution.strip()).lower()
 
 
+def module_name(path: Path) -> str:
+    """Return the name that a file is imported under."""
+    return f"tgdpo_plugin_file_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+
+
 def import_file(path: Path) -> ModuleType:
     """Return a Python file as a module; ``PluginError`` where it is none."""
-    name = f"tgdpo_plugin_file_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    name = module_name(path)
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None or not path.is_file():
         raise PluginError(f"{path} is not a Python file.")

@@ -10,10 +10,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from types import ModuleType
 from typing import Any, TypeVar
 
 from tgdpo_core.errors import PluginError
+from tgdpo_core.plugin_api.patches import foreign_functions, put_back, torch_functions
 from tgdpo_core.plugin_api.process_state import require_kept, settings_kept
 from tgdpo_core.plugin_api.watchdog import LOAD_TIMEOUT, seconds_of, watched
 
@@ -36,22 +36,26 @@ class Trace:
     Attributes:
         key: ``DISTRIBUTION:ENTRY``, or a file.
         version: of the distribution.
+        package: the outermost package of its module.
         seconds: import and hooks together.
         heavy: which of ``HEAVY`` it was the first to import.
         hooks: those that it implements.
         printed: what it wrote to standard output.
         ending: what is said of an interface that ends, or nothing.
+        stays: functions of torch that it replaced and that nobody can put back.
         threads: names of threads that it left running and that would keep the process alive.
     """
 
     key: str
     version: str
+    package: str = ""
     seconds: float = 0.0
     heavy: tuple[str, ...] = ()
     hooks: tuple[str, ...] = ()
     printed: str = ""
     threads: tuple[str, ...] = ()
     ending: str = ""
+    stays: tuple[str, ...] = ()
 
     @property
     def is_slow(self) -> bool:
@@ -85,12 +89,14 @@ def guarded(trace: Trace, part: str, work: Callable[[], Result]) -> Result:
         work: the plugin's code.
 
     Raises:
-        PluginError: it changed a setting of the process, or was busy for too long.
+        PluginError: it changed a setting of the process or replaced functions of torch, or was busy
+            for too long.
         BaseException: whatever it raises, ``SystemExit`` included; ``KeyboardInterrupt`` only where
             the user pressed the keys.
     """
     loaded = {name for name in HEAVY if name in sys.modules}
     before = set(threading.enumerate())
+    functions = torch_functions()
     printed = io.StringIO()
     started = time.monotonic()
     try:
@@ -113,8 +119,12 @@ def guarded(trace: Trace, part: str, work: Callable[[], Result]) -> Result:
         trace.printed += printed.getvalue()
         left = [t for t in threading.enumerate() if t not in before and not t.daemon]
         trace.threads += tuple(t.name for t in left)
+        replaced = put_back(functions) if functions else foreign_functions(trace.package)
+        trace.stays += () if functions else tuple(replaced)
         LEFTOVERS.threads += [(f"{trace.key} {trace.version}".strip(), t) for t in left]
-    require_kept(f"{part}", moved)
+    require_kept(part, moved)
+    if replaced:
+        raise PluginError(f"{part}: it replaces {', '.join(replaced)} for the whole process.")
     return result
 
 
@@ -179,16 +189,3 @@ def _own_interrupts(key: str, part: str) -> Iterator[None]:
     finally:
         if replaced and signal.getsignal(signal.SIGINT) is note:
             signal.signal(signal.SIGINT, previous)
-
-
-def patched_by(module: ModuleType) -> list[str]:
-    """Return functions of torch that a plugin's package has replaced by its own."""
-    root = module.__name__.partition(".")[0]
-    found = []
-    for name in ("torch", "torch.nn.functional", "torch.Tensor"):
-        place: Any = sys.modules.get(name) or getattr(sys.modules.get("torch"), "Tensor", None)
-        for attribute, value in list(vars(place).items()) if place is not None else ():
-            origin = getattr(value, "__module__", None)
-            if callable(value) and isinstance(origin, str) and origin.partition(".")[0] == root:
-                found.append(f"{name}.{attribute}")
-    return found

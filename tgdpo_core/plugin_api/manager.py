@@ -23,6 +23,7 @@ from tgdpo_core.plugin_api.discovery import (
     BUILT_IN,
     entry_points,
     import_file,
+    module_name,
     normalised,
 )
 from tgdpo_core.plugin_api.hook_rules import (
@@ -35,7 +36,7 @@ from tgdpo_core.plugin_api.hook_rules import (
     require_api,
     require_base,
 )
-from tgdpo_core.plugin_api.loading import Trace, guarded, patched_by, warn_of
+from tgdpo_core.plugin_api.loading import Trace, guarded, warn_of
 from tgdpo_core.plugin_api.plugin_commands import PluginCommand, commands_of
 from tgdpo_core.plugin_api.registered import Broken, Registered
 
@@ -72,10 +73,12 @@ class PluginManager:
         self.traces: list[Trace] = []
         for key, entry in entry_points(env):
             version = entry.dist.version if entry.dist else ""
-            self._load(key, key.partition(":")[0], version, entry.load)
+            trace = Trace(key, version, entry.module.partition(".")[0])
+            self._load(trace, key.partition(":")[0], entry.load)
         for file in files:
             path = Path(file).resolve()
-            self._load(str(path), str(path), "", functools.partial(import_file, path))
+            trace = Trace(str(path), "", module_name(path))
+            self._load(trace, str(path), functools.partial(import_file, path))
 
     # -- asking ---------------------------------------------------------------------------------
 
@@ -90,6 +93,7 @@ class PluginManager:
             PluginError: unknown or ambiguous; the message suggests names and lists broken plugins.
         """
         found = self._matching(kind, name)
+        self._refuse_patched()
         if len(found) == 1:
             return found[0]
         if found:
@@ -102,6 +106,16 @@ class PluginManager:
         lines = [f"Unknown {kind} '{name}'. {did_you_mean(name, self.names(kind))}"]
         lines += [f"  Not available: {broken}" for broken in self.broken]
         raise PluginError("\n".join([*lines, "  See: tgdpo plugins list"]))
+
+    def _refuse_patched(self) -> None:
+        """Raise ``PluginError`` where a plugin has replaced what every number goes through."""
+        for trace in self.traces:
+            if trace.stays:
+                raise PluginError(
+                    f"Plugin {trace.key} {trace.version} replaced {', '.join(trace.stays)} in this "
+                    "process, and that cannot be undone: numbers would be its own. Leave it out: "
+                    f"tgdpo -p no:{trace.key.partition(':')[0]} ..., or uninstall it."
+                )
 
     def _matching(self, kind: str, name: str) -> list[Registered]:
         distribution, _, bare = name.rpartition(":")
@@ -145,11 +159,9 @@ class PluginManager:
 
     # -- loading --------------------------------------------------------------------------------
 
-    def _load(
-        self, key: str, distribution: str, version: str, load: Callable[[], ModuleType]
-    ) -> None:
+    def _load(self, trace: Trace, distribution: str, load: Callable[[], ModuleType]) -> None:
         """Load one plugin; commit what it registers only if all of its hooks succeed."""
-        trace = Trace(key, version)
+        key = trace.key
         self.traces.append(trace)
         try:
             module, items = self._loaded(trace, distribution, load)
@@ -186,8 +198,6 @@ class PluginManager:
             self._refuse_taken(item)
             if any((item.kind, item.name) == (o.kind, o.name) for o in items[:number]):
                 raise PluginError(f"it registers the {item.kind} '{item.name}' twice.")
-        if patched := patched_by(module):
-            raise PluginError(f"it replaces {', '.join(patched)} for the whole process.")
         return module, items
 
     def _note_broken(self, trace: Trace, distribution: str, error: BaseException) -> None:
