@@ -202,15 +202,26 @@ def test_a_package_that_catches_every_interrupt_ends_the_command_by_name(
     assert "Plugin tgdpo-stubborn:main was busy with its import" in done.stderr
 
 
-def test_a_function_that_cannot_be_put_back_stops_what_computes_and_nothing_else(
-    install: Install, tmp_path: Path, rows_file: Path
+BEYOND_REPAIR = {
+    "its own torch.nn.functional.logsigmoid": (
+        "import torch\ntorch.nn.functional.logsigmoid = lambda x: x * 0\n1 / 0\n"
+    ),
+    "a half-finished import of torch": (
+        "import sys, types\nsys.modules['torch._C'] = types.ModuleType('torch._C')\n1 / 0\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("left", BEYOND_REPAIR)
+def test_what_cannot_be_put_back_stops_what_computes_and_nothing_else(
+    install: Install, tmp_path: Path, rows_file: Path, left: str
 ) -> None:
-    source = "import torch\ntorch.nn.functional.logsigmoid = lambda x: x * 0\n1 / 0\n"
+    source = BEYOND_REPAIR[left]
     install(source, name="tgdpo-monkey")
     arguments = ("validate", "--dataset", str(rows_file), "--model", "playground")
     done, _ = process(tmp_path, *arguments, "--output-dir", str(tmp_path / "run"))
     assert done.returncode == 4
-    assert "Plugin tgdpo-monkey:main 0.3 replaced torch.nn.functional.logsigmoid" in done.stderr
+    assert f"Plugin tgdpo-monkey:main 0.3 left {left} in this process" in done.stderr
     assert "tgdpo -p no:tgdpo-monkey" in done.stderr
     done, _ = process(tmp_path, "plugins")
     assert (done.returncode, "BROKEN  tgdpo-monkey:main" in done.stdout) == (0, True)

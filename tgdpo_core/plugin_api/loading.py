@@ -42,7 +42,7 @@ class Trace:
         hooks: those that it implements.
         printed: what it wrote to standard output.
         ending: what is said of an interface that ends, or nothing.
-        stays: functions of torch that it replaced and that nobody can put back.
+        stays: what it left in the process and nobody can take back.
         threads: names of threads that it left running and that would keep the process alive.
     """
 
@@ -120,7 +120,9 @@ def guarded(trace: Trace, part: str, work: Callable[[], Result]) -> Result:
         left = [t for t in threading.enumerate() if t not in before and not t.daemon]
         trace.threads += tuple(t.name for t in left)
         replaced = put_back(functions) if functions else foreign_functions(trace.package)
-        trace.stays += () if functions else tuple(replaced)
+        trace.stays += () if functions else tuple(f"its own {name}" for name in replaced)
+        if "torch._C" in sys.modules and "torch" not in sys.modules:
+            trace.stays += ("a half-finished import of torch",)
         LEFTOVERS.threads += [(f"{trace.key} {trace.version}".strip(), t) for t in left]
     require_kept(part, moved)
     if replaced:

@@ -108,12 +108,12 @@ class PluginManager:
         raise PluginError("\n".join([*lines, "  See: tgdpo plugins list"]))
 
     def _refuse_patched(self) -> None:
-        """Raise ``PluginError`` where a plugin has replaced what every number goes through."""
+        """Raise ``PluginError`` where a plugin has spoilt what every number goes through."""
         for trace in self.traces:
             if trace.stays:
                 raise PluginError(
-                    f"Plugin {trace.key} {trace.version} replaced {', '.join(trace.stays)} in this "
-                    "process, and that cannot be undone: numbers would be its own. Leave it out: "
+                    f"Plugin {trace.key} {trace.version} left {', '.join(trace.stays)} in this "
+                    "process, and that cannot be undone: no number could be trusted. Leave it out: "
                     f"tgdpo -p no:{trace.key.partition(':')[0]} ..., or uninstall it."
                 )
 
