@@ -109,6 +109,10 @@ def run_ours(
             )
             (loss.losses.sum() / len(pairs)).backward()
 
+    if compiled:  # for all lengths, before the clock starts
+        for start in range(0, len(task.pairs), task.step):
+            step(task.pairs[start : start + task.step])
+        policy.zero_grad(set_to_none=True)
     return _measured(method, task, meter, policy, step)
 
 

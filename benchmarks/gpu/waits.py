@@ -37,7 +37,7 @@ def _said_by_torch() -> Iterator[None]:
     if not torch.cuda.is_available():
         yield
         return
-    torch.cuda.set_sync_debug_said_by_torch()  # "error" would end at the first of them
+    torch.cuda.set_sync_debug_mode("warn")  # "error" would end at the first of them
     try:
         yield
     finally:
