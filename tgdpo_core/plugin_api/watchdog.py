@@ -168,6 +168,11 @@ def is_time_limit() -> bool:
     return current is not None and _WATCHDOG.timed_out is current
 
 
+def patience_and_limit() -> tuple[float, float]:
+    """Return the seconds of ``PATIENCE`` and of ``TIMEOUT``."""
+    return seconds_of(PATIENCE, 60.0), seconds_of(TIMEOUT, math.inf)
+
+
 def seconds_of(variable: str, default: float) -> float:
     """Return the seconds that an environment variable says; ``UsageError`` for other text."""
     text = os.environ.get(variable)

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from tgdpo_core.errors import PluginError, TgdpoError
+from tgdpo_core.errors import PluginError
+from tgdpo_core.plugin_api.watchdog import TIMEOUT as TIMEOUT
 from tgdpo_core.plugin_api.watchdog import has_time_limit as has_time_limit
 from tgdpo_core.plugin_api.watchdog import is_time_limit as is_time_limit
+from tgdpo_core.plugin_api.watchdog import patience_and_limit as patience_and_limit
 from tgdpo_core.plugin_api.watchdog import watched
+from tgdpo_core.scoring.event_loop import finished
+from tgdpo_core.scoring.plugin_errors import named_errors
 from tgdpo_core.scoring.process_state import settings_kept_by
-
-
-class PluginOutOfMemoryError(PluginError):
-    """A plugin needed more memory than the device has; fewer rows at once may fit."""
 
 
 def call_plugin(
@@ -82,31 +82,13 @@ def require_batch_kept(who: str, given: Sequence[Any], batch: Sequence[Any]) -> 
 
 
 def call_often(who: str, where: str, function: Callable[..., Any], *args: Any) -> Any:
-    """Return ``function(*args)`` as ``call_plugin`` does, without a look at what must be kept.
+    """Return ``function(*args)``, or what it awaits, without a look at what must be kept.
 
     For what is called at every response: the look takes longer than the call. It is taken once,
     around the pass over the training set before training (``process_kept``).
     """
     with named_errors(who, where), watched(who, where):
-        return function(*args)
-
-
-@contextlib.contextmanager
-def named_errors(who: str, where: str) -> Iterator[None]:
-    """Raise what a plugin raises again as ``PluginError`` with its name, chained."""
-    try:
-        yield
-    except TgdpoError as error:
-        if isinstance(error, PluginError) and who not in str(error):  # the plugin's own
-            raise PluginError(f"{who} failed on {where}: {error}") from error
-        raise
-    except torch.OutOfMemoryError as error:
-        raise PluginOutOfMemoryError(
-            f"{who} ran out of memory on {where}. Lower its batch size or its dtype, or use a "
-            f"smaller model. ({error})"
-        ) from error
-    except (Exception, SystemExit) as error:
-        raise PluginError(f"{who} failed on {where}: {type(error).__name__}: {error}") from error
+        return finished(function(*args))
 
 
 @contextlib.contextmanager

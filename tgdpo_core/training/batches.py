@@ -10,6 +10,7 @@ import torch
 from tgdpo_core.engine.policy import TokenLogps
 from tgdpo_core.engine.rows import PackedRow
 from tgdpo_core.engine.tensors import moved
+from tgdpo_core.plugin_api.rewards import Phase
 from tgdpo_core.scoring.distribution import HIDDEN
 from tgdpo_core.scoring.online import OnlineRewards
 from tgdpo_core.scoring.pairs import ScoredPair
@@ -50,16 +51,21 @@ class PairBatch:
         return moved(self, device)
 
     def scored_online(
-        self, online: OnlineRewards, policy: Mapping[str, torch.Tensor]
+        self, online: OnlineRewards, policy: Mapping[str, torch.Tensor], *, in_training: bool
     ) -> "PairBatch":
         """Return the batch with the rewards and weights that the policy has now.
 
         Args:
             online: the dynamic sources.
             policy: ``policy_logps`` and what else is known of the response tokens, [N] or [N, k].
+            in_training: whether the sources may learn from it, if its pairs count.
         """
+        phase: Phase = "eval"
+        if in_training:
+            phase = "train" if self.counts else "statistics"
         sizes = [scored.pair.num_response_tokens for scored in self.pairs]
-        pairs = online(self.pairs, {name: _on_cpu(v).split(sizes) for name, v in policy.items()})
+        by_pair = {name: _on_cpu(v).split(sizes) for name, v in policy.items()}
+        pairs = online(self.pairs, by_pair, phase)
         now = dataclasses.replace(
             self,
             token_rewards=torch.cat([scored.token_rewards for scored in pairs]),

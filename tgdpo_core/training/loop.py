@@ -178,7 +178,8 @@ class PairLoop(RecordedRun):
         row = batch.row
         policy_logps, values = self._loss.policy(model, batch)
         if self._online:
-            batch = batch.scored_online(self._online, {"policy_logps": policy_logps, **values})
+            of_policy = {"policy_logps": policy_logps, **values}
+            batch = batch.scored_online(self._online, of_policy, in_training=model.training)
         loss, of_plugin = self._loss(batch, policy_logps, values)
         losses = loss.losses
         if self.args.sft_weight:

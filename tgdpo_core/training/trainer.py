@@ -23,7 +23,8 @@ from tgdpo_core.preparation.references import given_reference, own_reference
 from tgdpo_core.preparation.scored_table import ScoredTable, score
 from tgdpo_core.recipe.rounding import rounds_stochastically
 from tgdpo_core.scoring.fits import require_fit
-from tgdpo_core.scoring.scorer import Reference, Scorer, ScoringSettings
+from tgdpo_core.scoring.scorer import Scorer
+from tgdpo_core.scoring.settings import Reference, ScoringSettings
 from tgdpo_core.scoring.sources import resolve_shaping
 from tgdpo_core.training.batches import collate
 from tgdpo_core.training.callbacks import StepClock, replace_progress_bar

@@ -263,6 +263,7 @@ def _explain(item: "Registered") -> None:
     import inspect
 
     from tgdpo_core.plugin_api.options import option_fields
+    from tgdpo_core.plugin_api.secret_options import is_secret, variable_of
 
     echo(f"{item.kind} '{item.name}' from {item.origin} ({item.module})\n")
     echo(inspect.getdoc(item.factory) or "(not documented)")
@@ -273,6 +274,8 @@ def _explain(item: "Registered") -> None:
     rows = []
     for field in fields:
         default = _shown_default(field)
+        if is_secret(field):
+            default = f"secret, from ${variable_of(field)}"
         kind_name = getattr(field.type, "__name__", str(field.type))
         rows.append((field.name, kind_name, default, field.metadata.get("help", "")))
     table(("option", "type", "default", "help"), rows)

@@ -1,4 +1,4 @@
-"""What the scoring pass is given, and what it leaves."""
+"""What a scoring pass is told, and what it leaves behind."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -61,7 +61,14 @@ class StoredScores:
 
 @dataclass(frozen=True)
 class PassCounts:
-    """Pairs whose values were computed, and pairs whose values were in the store."""
+    """Pairs whose values were computed, and pairs whose values were in the store.
+
+    Attributes:
+        computed: pairs.
+        reused: pairs.
+        asked: what was asked about single responses, with its cost; empty where batches are scored.
+    """
 
     computed: int
     reused: int
+    asked: Mapping[str, Any] = field(default_factory=dict)
