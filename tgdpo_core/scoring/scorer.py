@@ -1,7 +1,6 @@
 """The scoring pass: reference log-probs and token rewards of a table of pairs, from the store."""
 
 import functools
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,19 +9,14 @@ from typing import Any
 import torch
 
 from tgdpo_core.data.token_table import TokenTable
-from tgdpo_core.engine.distribution import ReferenceHead
-from tgdpo_core.engine.head import reference_head
 from tgdpo_core.errors import PluginError
 from tgdpo_core.models.fingerprints import tokenizer_fingerprint
-from tgdpo_core.models.loading import on_device
-from tgdpo_core.plugin_api.losses import Loss
 from tgdpo_core.plugin_api.shapings import Shaping
 from tgdpo_core.scoring.answers import Answers
 from tgdpo_core.scoring.calls import way_of
+from tgdpo_core.scoring.changed_code import say_what_changed
 from tgdpo_core.scoring.context import FrozenModels
-from tgdpo_core.scoring.distribution import Distribution, distribution_of
-from tgdpo_core.scoring.filling import Compute, Elsewhere, Pass, fill
-from tgdpo_core.scoring.fits import require_known_ids
+from tgdpo_core.scoring.filling import Elsewhere, Pass, fill
 from tgdpo_core.scoring.guard import call_plugin
 from tgdpo_core.scoring.live_source import LiveSource
 from tgdpo_core.scoring.main_first import by_main_first
@@ -30,25 +24,21 @@ from tgdpo_core.scoring.metric_sums import means
 from tgdpo_core.scoring.online import OnlineRewards
 from tgdpo_core.scoring.passes import (
     TokenRewards,
-    reference_logps,
-    reference_quantity,
     reward_entries,
 )
 from tgdpo_core.scoring.preparing import prepare, training_examples, training_hash
-from tgdpo_core.scoring.settings import PassCounts, Reference, ScoringSettings, StoredScores
+from tgdpo_core.scoring.reference_scorer import ReferenceScorer
+from tgdpo_core.scoring.settings import PassCounts, StoredScores
 from tgdpo_core.scoring.sources import RewardSource, source_document
 from tgdpo_core.scoring.weights import fit_source
-from tgdpo_core.store.adoption import made_by_other_code
 from tgdpo_core.store.collection import Collection
 from tgdpo_core.store.folder import FORMAT, canonical_hash
 from tgdpo_core.store.located import Located
 from tgdpo_core.store.tables import cached_table
 
-logger = logging.getLogger(__name__)
-
 
 @dataclass
-class Scorer:
+class Scorer(ReferenceScorer):
     """Fills the store for several tables with one set of models and plugins.
 
     Attributes:
@@ -63,11 +53,6 @@ class Scorer:
         metrics: what stored sources have logged while they were computed, by name.
     """
 
-    reference: Reference
-    sources: Sequence[RewardSource]
-    tokenizer: Any
-    settings: ScoringSettings
-    loss: tuple[str, Loss] | None = None
     training: TokenTable | None = None
     counts: dict[str, PassCounts] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
@@ -148,20 +133,6 @@ class Scorer:
         self._references.refresh()
         return self._reward_pass(number, table, self._references.locate(table.ids_hashes))
 
-    @functools.cached_property
-    def distribution(self) -> Distribution:
-        """What the plugins ask of whole next-token distributions."""
-
-        @functools.cache
-        def head() -> ReferenceHead:
-            return reference_head(on_device(self.reference.load(), self.settings.device))
-
-        return distribution_of(self.sources, self.loss, head)
-
-    @functools.cached_property
-    def _references(self) -> Collection:
-        return Collection(self.settings.store, self._reference_document())
-
     def _filled(self, task: Pass, label: str, elsewhere: Elsewhere | None) -> Located:
         try:
             filled = fill(task, label=label, elsewhere=elsewhere)
@@ -175,11 +146,6 @@ class Scorer:
         )
         self.keys[task.name] = task.collection.key
         return filled.values
-
-    @property
-    def stored(self) -> list[RewardSource]:
-        """The sources whose rewards are stored."""
-        return [source for source in self.sources if not source.is_dynamic]
 
     @property
     def dynamic(self) -> list[RewardSource]:
@@ -210,56 +176,14 @@ class Scorer:
         stored = collection.verified(reward_entries(source, table), table.counts.responses.tolist())
         return bool(stored.all())
 
-    def _reference_pass(self, table: TokenTable) -> Pass:
-        @functools.cache
-        def logps() -> Compute:
-            model = on_device(self.reference.load(), self.settings.device)
-            require_known_ids(model, table, self.tokenizer, who="the reference")
-            return reference_logps(model, table, self.settings.precision)
-
-        return Pass(
-            number=0,
-            name="reference_logps",
-            label="reference log-probs",
-            collection=self._references,
-            table=table,
-            entries=table.ids_hashes,
-            compute=lambda rows: logps()(rows),
-            close=logps.cache_clear,
-        )
-
-    def _quantity_pass(self, number: int, table: TokenTable) -> Pass:
-        name = self.distribution.stored[number - 1 - len(self.stored)]
-
-        @functools.cache
-        def values() -> Compute:
-            model = on_device(self.reference.load(), self.settings.device)
-            require_known_ids(model, table, self.tokenizer, who="the reference")
-            return reference_quantity(name, model, table, self.settings.precision)
-
-        return Pass(
-            number=number,
-            name=f"reference_values:{name}",
-            label=f"reference's {name}",
-            collection=self._quantities(name),
-            table=table,
-            entries=table.ids_hashes,
-            compute=lambda rows: values()(rows),
-            close=values.cache_clear,
-            width=self.distribution.width(name),
-        )
-
-    def _quantities(self, name: str) -> Collection:
-        document = {**self._reference_document(), "kind": "distribution", "quantity": name}
-        return Collection(self.settings.store, document)
-
     def _reward_pass(self, number: int, table: TokenTable, reference: Located) -> Pass:
         source = self.stored[number - 1]
         named = [need.replace("reference_", "policy_", 1) for need in source.reference_values]
         quantities = {name: self._quantities(name).locate(table.ids_hashes) for name in named}
         collection = Collection(self.settings.store, self._reward_document(source))
         if not len(collection):
-            self._say_what_changed(source, collection.key)
+            document = {"format": FORMAT, **self._reward_document(source)}
+            say_what_changed(str(source), self.settings.store, document, collection.key)
         score = TokenRewards(source, table, reference, quantities, collection)
 
         contexts: list[FrozenModels] = []
@@ -300,23 +224,6 @@ class Scorer:
             else None,
             prepare=lambda: self.prepare(source),
         )
-
-    def _say_what_changed(self, source: RewardSource, key: str) -> None:
-        """Say that values of other code are there, and how to keep them."""
-        document = {"format": FORMAT, **self._reward_document(source)}
-        found = made_by_other_code(self.settings.store, document)
-        if found:
-            info, changed = found
-            logger.warning(
-                "%s: its code is not that which stored the values of %d pairs before "
-                "(changed: %s); it scores anew. If its values are still the same, keep the old "
-                "ones: tgdpo store adopt %s %s",
-                source,
-                info.num_entries,
-                ", ".join(changed),
-                info.key,
-                key,
-            )
 
     def _context(self, source: RewardSource, artifacts: Path | None = None) -> FrozenModels:
         """Return what a source's ``setup`` or ``prepare`` is given.
@@ -366,13 +273,6 @@ class Scorer:
         if id(source) not in self._hashes:
             self._hashes[id(source)] = training_hash(source, self.training)
         return self._hashes[id(source)]
-
-    def _reference_document(self) -> dict[str, Any]:
-        return {
-            "kind": "logps",
-            "model": dict(self.reference.identity),
-            "precision": (self.reference.precision or self.settings.precision).document(),
-        }
 
     def _reward_document(self, source: RewardSource) -> dict[str, Any]:
         document = call_plugin(str(source), "its fingerprint", source_document, source)
