@@ -28,6 +28,7 @@ COMMANDS = {
     "bench": "Judge token rewards by marked errors, before any training.",
     "train-prm": "Train a dense reward model on marked steps.",
     "exact": "Enumerate a tiny world: what the losses do, exactly.",
+    "merge": "Write a LoRA run's weights merged into its base model.",
     "validate": "Check recipe, paths, plugins and data rows; load no model.",
     "store": "Look after the stored values: list, explain, verify, prune.",
     "plugins": "List and explain what is installed.",

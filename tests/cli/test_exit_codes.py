@@ -82,7 +82,7 @@ def base(model_folder: Path, rows_file: Path, tmp_path: Path) -> list[str]:
     [
         ("report_to=wandb", "pip install wandb"),
         ("use_liger_kernel=true", "pip install liger-kernel"),
-        ("optim=adamw_bnb_8bit", "pip install bitsandbytes"),
+        ("optim=galore_adamw", "pip install galore-torch"),
         ("learning_rate=-1", "'learning_rate' must be at least 0"),
         ("label_smoothing_factor=0.3", "set loss.label_smoothing"),
     ],

@@ -53,7 +53,9 @@ def make_plan(recipe: Recipe, plugins: PluginManager) -> Plan:
     """
     _check_swap(recipe)
     require_installed(recipe.requires)
-    require_packages(recipe.training, lora=bool(recipe.model.lora))
+    require_packages(
+        recipe.training, lora=bool(recipe.model.lora), four_bits=recipe.model.load_in_4bit
+    )
     model = policy_name(recipe, plugins)
     if recipe.reference.name_or_path:
         resolve_model_path(recipe.reference.name_or_path)

@@ -24,7 +24,18 @@ class LoraSection(Section):
 
     r: int = Field(16, gt=0, description="rank")
     alpha: Positive = Field(32, description="scaling: the update is multiplied by alpha / r")
-    target_modules: str | list[str] = Field("all-linear", description="layers that get an adapter")
+    target_modules: str | list[str] = Field(
+        "auto", description="layers that get an adapter; auto: all linear ones but the head"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_dropout(cls, values: Any) -> Any:
+        names = {"dropout", "lora_dropout"} & set(values) if isinstance(values, dict) else ()
+        for name in names:
+            if values[name]:
+                raise ValueError(f"{name}: log-ratios compare two fixed functions. Leave it out")
+        return values
 
 
 class ModelSection(Section):
@@ -47,6 +58,20 @@ class ModelSection(Section):
     lora: LoraSection | None = Field(
         None, description="train a fresh adapter; one that the model has is merged first"
     )
+    load_in_4bit: bool = Field(
+        False,
+        description="hold the frozen matrices under model.lora in 4 bits (NF4, the extra "
+        "tgdpo[qlora]); the reference has them, too",
+    )
+
+    @model_validator(mode="after")
+    def _only_frozen_weights_in_4_bits(self) -> "ModelSection":
+        if self.load_in_4bit and not self.lora:
+            raise ValueError(
+                "load_in_4bit: weights of 4 bits cannot be trained; give model.lora, whose "
+                "adapter is trained on them"
+            )
+        return self
 
 
 class ReferenceSection(Section):
