@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from tgdpo_cli.output import echo, print_json, show_data, show_diagnostics, show_plan
 
 if TYPE_CHECKING:
@@ -38,7 +36,7 @@ def dry_run(plan: "Plan", *, machine: "Machine", as_json: bool) -> None:
             show_plan(report)
         _with_rewards(plan, tokens, report, as_json=as_json)
     if not as_json:
-        click.echo("\nDry run: nothing was trained; no run folder was written.")
+        echo("\nDry run: nothing was trained; no run folder was written.")
 
 
 def _with_rewards(plan: "Plan", tokens: Any, report: dict[str, Any], *, as_json: bool) -> None:

@@ -111,6 +111,14 @@ DENSE_PRM = ("--reward-plugin", "dense-prm", "--reward-arg", "preset=qwen-prm")
         ),
         (["--reference", "./nosuch"], 2, "no such folder"),
         (["--reward-plugin", "column", "--reward-arg", "chosen=scores"], 3, "column 'scores'"),
+        (
+            [
+                *("--set", "data.eval_path=playground", "--set", "judging.judge=reward-model"),
+                *("--set", "judging.args.model=./absent"),
+            ],
+            2,
+            "Model './absent': no such folder",
+        ),
         (["--model", "a\0b"], 2, "NUL"),
         (["--set", f"output_dir={'x' * 300}"], 2, "too long"),
     ],

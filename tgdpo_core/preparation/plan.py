@@ -16,7 +16,12 @@ from tgdpo_core.recipe.optional_packages import require_packages
 from tgdpo_core.recipe.requirements import require_installed, with_used
 from tgdpo_core.recipe.schema import LossSection, Recipe
 from tgdpo_core.scoring.loss_choice import resolve_loss
-from tgdpo_core.scoring.sources import RewardSource, resolve_shaping, source_of_entry
+from tgdpo_core.scoring.sources import (
+    RewardSource,
+    resolve_shaping,
+    source_of_entry,
+    validate_options,
+)
 from tgdpo_core.store.folder import default_store_path
 
 
@@ -153,5 +158,7 @@ def _judge(recipe: Recipe, plugins: PluginManager) -> Judge:
     if not recipe.data.eval_path:
         raise RecipeError("judging: needs evaluation prompts: give data.eval_path.")
     assert recipe.judging
-    judge: Judge = plugins.find("judge", recipe.judging.judge).create(recipe.judging.args)
+    found = plugins.find("judge", recipe.judging.judge)
+    judge: Judge = found.create(recipe.judging.args)
+    validate_options(str(found), judge.validate)
     return judge

@@ -2,13 +2,21 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from tgdpo_core.recipe.columns import RowFormat, check_columns
 from tgdpo_core.recipe.paths import check_path
 from tgdpo_core.recipe.requirements import check_requirements
 from tgdpo_core.recipe.rounding import check_rounding
 from tgdpo_core.recipe.training_arguments import check_training_arguments
+from tgdpo_core.recipe.truth_values import is_truth_for_number
 
 Positive = Annotated[float, Field(gt=0)]
 
@@ -17,6 +25,13 @@ class Section(BaseModel):
     """Base of all sections: no unknown key, no NaN, values converted to the field's type."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, protected_namespaces=())
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_numbers(cls, value: Any, info: ValidationInfo) -> Any:
+        if is_truth_for_number(value, cls.model_fields[str(info.field_name)].annotation):
+            raise ValueError(f"expected a number, got {str(value).lower()}")
+        return value
 
 
 class LoraSection(Section):

@@ -192,7 +192,7 @@ def _run_checks(
     from tgdpo_core.testing.checking import outcomes
 
     if not as_json:
-        click.echo(str(item))
+        echo(str(item))
     results: list[dict[str, str | None]] = []
     for outcome in outcomes(contract):
         if outcome.failure is None:
@@ -202,7 +202,7 @@ def _run_checks(
         else:
             line = f"  FAILED  {outcome.check}: {outcome.failure}"
         if not as_json:
-            click.echo(line)
+            echo(line)
         results.append({"check": outcome.check, "failure": outcome.failure})
     return results
 
@@ -242,7 +242,7 @@ def new(session: Session, kind: str, name: str, output: Path) -> None:
         taken = session.plugins.find(kind, name)
         raise UsageError(f"There is a {taken} already. Choose another name.")
     folder = write_package(kind, name, output)
-    click.echo(f"Wrote {folder}. Next: pip install -e '{folder}[test]', then pytest {folder}")
+    echo(f"Wrote {folder}. Next: pip install -e '{folder}[test]', then pytest {folder}")
 
 
 def _named(session: Session, name: str) -> "list[Registered]":
@@ -270,7 +270,7 @@ def _explain(item: "Registered") -> None:
     fields = option_fields(item.factory)
     if not fields:
         return
-    click.echo("\nOptions (KEY=VALUE):")
+    echo("\nOptions (KEY=VALUE):")
     rows = []
     for field in fields:
         default = _shown_default(field)
