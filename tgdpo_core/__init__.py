@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from tgdpo_core.plugin_api.options import option as option
     from tgdpo_core.plugin_api.rewards import Cost as Cost
     from tgdpo_core.plugin_api.rewards import Example as Example
-    from tgdpo_core.plugin_api.rewards import ScoringContext as ScoringContext
     from tgdpo_core.plugin_api.rewards import Spans as Spans
     from tgdpo_core.plugin_api.rewards import TokenReward as TokenReward
+    from tgdpo_core.plugin_api.scoring_context import ScoringContext as ScoringContext
     from tgdpo_core.plugin_api.shapings import Shaping as Shaping
     from tgdpo_core.plugin_api.transforms import Transform as Transform
     from tgdpo_core.training.config import TGDPOConfig as TGDPOConfig
@@ -42,7 +42,7 @@ _HOME = {
     "PairLosses": "tgdpo_core.engine.losses",
     "PairTerms": "tgdpo_core.engine.losses",
     "PairLikelihood": "tgdpo_core.plugin_api.judges",
-    "ScoringContext": "tgdpo_core.plugin_api.rewards",
+    "ScoringContext": "tgdpo_core.plugin_api.scoring_context",
     "Shaping": "tgdpo_core.plugin_api.shapings",
     "Spans": "tgdpo_core.plugin_api.rewards",
     "TGDPOConfig": "tgdpo_core.training.config",

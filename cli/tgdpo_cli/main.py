@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tgdpo_cli.log_lines import show_warnings
+
 if TYPE_CHECKING:
     from tgdpo_core.errors import TgdpoError
     from tgdpo_core.plugin_api.manager import PluginManager
@@ -39,10 +41,6 @@ COMMANDS = {
     "doctor": "Is this machine ready; is a run folder whole, and can it go on?",
     "recipes": "List, show and copy the recipes that come along.",
 }
-
-
-# What they say while they are imported is about kernels and names that are not used here.
-_CHATTY = ("torchao", "torch.utils._pytree")
 
 
 @dataclass
@@ -156,16 +154,6 @@ def _session(ctx: click.Context) -> Session:
     return session
 
 
-class _VisibleFormatter(logging.Formatter):
-    """Log lines in which nothing that data says can steer a terminal."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the line, control characters as escapes."""
-        from tgdpo_core.reports.visible import printable
-
-        return printable(super().format(record))
-
-
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--plugin-file",
@@ -192,12 +180,8 @@ def cli(
     Where token rewards come from and how they become weights is a plugin:
     `tgdpo plugins list`. Plugins may add commands, too.
     """
-    handler = logging.StreamHandler()
-    handler.setFormatter(_VisibleFormatter("%(levelname)s: %(message)s"))
-    logging.basicConfig(handlers=[handler], level=logging.WARNING)
+    show_warnings()
     _block(chosen)
-    for name in _CHATTY:
-        logging.getLogger(name).setLevel(logging.ERROR)
     _session(ctx)
 
 

@@ -16,7 +16,8 @@ import pytest
 from tgdpo_core.errors import PluginError, UsageError
 from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.scoring.guard import call_plugin
-from tgdpo_core.scoring.sources import find_source, source_document
+from tgdpo_core.scoring.source_document import source_document
+from tgdpo_core.scoring.sources import find_source
 from tgdpo_core.store.folder import canonical_hash
 
 Faulty = Callable[[str], str]
@@ -113,7 +114,8 @@ _KEYS = """
 import json, sys
 from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.store.folder import canonical_hash
-from tgdpo_core.scoring.sources import find_source, source_document
+from tgdpo_core.scoring.source_document import source_document
+from tgdpo_core.scoring.sources import find_source
 found = [find_source(PluginManager(), name) for name in sys.argv[1:]]
 print(json.dumps({source.name: canonical_hash(source_document(source)) for source in found}))
 """

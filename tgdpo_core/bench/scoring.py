@@ -22,7 +22,8 @@ from tgdpo_core.scoring.guard import call_plugin
 from tgdpo_core.scoring.passes import ask
 from tgdpo_core.scoring.preparing import training_hash
 from tgdpo_core.scoring.scorer import Scorer
-from tgdpo_core.scoring.sources import RewardSource, source_document
+from tgdpo_core.scoring.source_document import source_document
+from tgdpo_core.scoring.sources import RewardSource
 from tgdpo_core.scoring.weights import fit_source
 from tgdpo_core.store.folder import canonical_hash
 from tgdpo_core.store.located import Located

@@ -9,7 +9,7 @@ from typing import Literal
 
 from tgdpo_core.data.report import DataReport
 from tgdpo_core.errors import DataError
-from tgdpo_core.recipe.schema import MaxSharesSection
+from tgdpo_core.recipe.data_section import MaxSharesSection
 
 Of = Literal["rows", "pairs", "responses"]
 

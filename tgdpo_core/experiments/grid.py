@@ -7,7 +7,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from tgdpo_core.errors import RecipeError
 from tgdpo_core.recipe.loading import validated
-from tgdpo_core.recipe.schema import RewardEntry, Section, ShapingSection, TransformEntry
+from tgdpo_core.recipe.schema import RewardEntry, ShapingSection, TransformEntry
+from tgdpo_core.recipe.section import Section
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
 

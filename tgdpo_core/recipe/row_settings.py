@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from tgdpo_core.errors import did_you_mean
 from tgdpo_core.recipe.columns import RowFormat, check_columns
-from tgdpo_core.recipe.schema import MaxSharesSection
+from tgdpo_core.recipe.data_section import MaxSharesSection
 
 
 def check_row_settings(

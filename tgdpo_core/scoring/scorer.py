@@ -29,7 +29,8 @@ from tgdpo_core.scoring.passes import (
 from tgdpo_core.scoring.preparing import prepare, training_examples, training_hash
 from tgdpo_core.scoring.reference_scorer import ReferenceScorer
 from tgdpo_core.scoring.settings import PassCounts, StoredScores
-from tgdpo_core.scoring.sources import RewardSource, source_document
+from tgdpo_core.scoring.source_document import source_document
+from tgdpo_core.scoring.sources import RewardSource
 from tgdpo_core.scoring.weights import fit_source
 from tgdpo_core.store.collection import Collection
 from tgdpo_core.store.folder import FORMAT, canonical_hash

@@ -1,6 +1,5 @@
 """A reward source of a run: a token reward, where it came from, its weight and its transforms."""
 
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +8,6 @@ from typing import Any
 
 from tgdpo_core.data.pairs import PreferencePair
 from tgdpo_core.errors import DataError, PluginError, TgdpoError, did_you_mean
-from tgdpo_core.plugin_api.hookspecs import API_VERSION
 from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.plugin_api.needs import KNOWN, of_policy, of_reference
 from tgdpo_core.plugin_api.rewards import TokenReward
@@ -17,7 +15,6 @@ from tgdpo_core.plugin_api.shapings import Shaping
 from tgdpo_core.plugin_api.source_identity import source_of
 from tgdpo_core.plugin_api.transforms import Transform
 from tgdpo_core.scoring.calls import way_of
-from tgdpo_core.secret_values import holds_secret
 
 _NEEDS = ("reference_logps", "reference_entropy", "reference_top:K", "models", "column:NAME")
 
@@ -242,28 +239,6 @@ def _code(factory: Any, version: str, source: str | dict[str, str]) -> dict[str,
             "code's values, or None."
         )
     return {"declared": declared}
-
-
-def source_document(source: RewardSource) -> dict[str, Any]:
-    """Return the part of the store's key that the plugin itself decides.
-
-    Raises:
-        PluginError: it holds the value of a secret, which would be written to the store.
-    """
-    document = {
-        "kind": "token_rewards",
-        "api": API_VERSION,
-        "plugin": dict(source.identity),
-        "store_version": source.reward.store_version,
-        "options": source.reward.options(stored_only=True),
-        "fingerprint": dict(source.reward.fingerprint()),
-    }
-    if holds_secret(json.dumps(document, default=str)):
-        raise PluginError(
-            f"{source}: its fingerprint or its options hold the value of a secret. The store's key "
-            "is written down: name there what the secret opens (a model, a version) instead."
-        )
-    return document
 
 
 def _require_whole_state(source: RewardSource) -> None:

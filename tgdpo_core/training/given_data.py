@@ -19,7 +19,7 @@ from tgdpo_core.data.tokenizing import tokenize_table
 from tgdpo_core.errors import DataError
 from tgdpo_core.models.fingerprints import tokenizer_fingerprint
 from tgdpo_core.preparation.plan import store_of
-from tgdpo_core.recipe.schema import MaxSharesSection
+from tgdpo_core.recipe.data_section import MaxSharesSection
 from tgdpo_core.training.config import TGDPOConfig
 from tgdpo_core.training.given_rows import EvalData, TrainData, rows_of, sets_of
 

@@ -23,6 +23,7 @@ from tgdpo_core.training.limits import (
 )
 from tgdpo_core.training.metrics import MetricBuffer, pair_metrics
 from tgdpo_core.training.rank_rows import EpochPlace, in_step, weightless
+from tgdpo_core.training.rank_shares import EvenShares
 from tgdpo_core.training.recorded_run import RecordedRun
 from tgdpo_core.training.row_loss import RowLoss
 from tgdpo_core.training.step_reader import StepReader
@@ -38,6 +39,7 @@ class PairLoop(RecordedRun):
         _loss: what is minimised.
         _tokens_per_row: their budget.
         _place: which pairs of the last batch of an epoch count.
+        _costs: [P] tokens of each pair, to deal them to processes by.
         _buffers: metrics since the last log row, and of the running evaluation.
         _clock: seconds of training.
         _reader: reads the pairs of a step, one step ahead.
@@ -50,6 +52,7 @@ class PairLoop(RecordedRun):
     _loss: RowLoss
     _tokens_per_row: int
     _place: EpochPlace
+    _costs: Any
     _buffers: dict[str, MetricBuffer]
     _clock: StepClock
     _reader: StepReader[StepRows]
@@ -79,6 +82,20 @@ class PairLoop(RecordedRun):
     def predict(self, *args: Any, **kwargs: Any) -> Any:
         """Refuse: a preference-trained model predicts no labels."""
         raise UsageError("There is nothing to predict: see evaluate(), and tgdpo evaluate.")
+
+    def get_train_dataloader(self) -> Any:
+        """Return transformers' loader; of several processes, each gets an even share of a step."""
+        loader: Any = super().get_train_dataloader()
+        if self.args.world_size > 1:
+            dealt = loader.batch_sampler.batch_sampler
+            dealt.sampler = EvenShares(
+                dealt.sampler,
+                self._costs,
+                batch_size=self._train_batch_size,
+                world_size=self.args.world_size,
+                accumulation=self.args.gradient_accumulation_steps,
+            )
+        return loader
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> Any:
         """Return the rows of an optimizer step, and the number of its pairs over all processes.

@@ -48,7 +48,6 @@ from tgdpo_core.training.low_bit_adamw import optimizer_of
 from tgdpo_core.training.metrics import MetricBuffer, error_aucs
 from tgdpo_core.training.processes import process_facts
 from tgdpo_core.training.rank_rows import EpochPlace
-from tgdpo_core.training.rank_shares import EvenShares
 from tgdpo_core.training.record import scoring_facts
 from tgdpo_core.training.row_loss import RowLoss
 from tgdpo_core.training.row_size import row_size
@@ -220,20 +219,6 @@ class TGDPOTrainer(PairLoop):
         require_shared_folder(scorer.settings.store, "the store (TGDPO_STORE)")
         require_shared_folder(self._folder.path, "the run folder (output_dir)")
         return identity
-
-    def get_train_dataloader(self) -> Any:
-        """Return transformers' loader; of several processes, each gets an even share of a step."""
-        loader: Any = super().get_train_dataloader()
-        if self.args.world_size > 1:
-            dealt = loader.batch_sampler.batch_sampler
-            dealt.sampler = EvenShares(
-                dealt.sampler,
-                self._costs,
-                batch_size=self._train_batch_size,
-                world_size=self.args.world_size,
-                accumulation=self.args.gradient_accumulation_steps,
-            )
-        return loader
 
     def create_accelerator_and_postprocess(self) -> None:
         """Make the accelerator, with our number formats for sharded weights; note the processes."""

@@ -7,7 +7,7 @@ import pytest
 from tgdpo_core.data.report import DataReport, RowProblem
 from tgdpo_core.data.shares import check_shares, share_lines
 from tgdpo_core.errors import DataError
-from tgdpo_core.recipe.schema import MaxSharesSection
+from tgdpo_core.recipe.data_section import MaxSharesSection
 
 
 def report(**counts: int) -> DataReport:

@@ -10,7 +10,8 @@ import pytest
 from tgdpo_core.errors import PluginError
 from tgdpo_core.plugin_api import hookspecs
 from tgdpo_core.plugin_api.manager import PluginManager
-from tgdpo_core.scoring.sources import find_source, source_document
+from tgdpo_core.scoring.source_document import source_document
+from tgdpo_core.scoring.sources import find_source
 from tgdpo_core.store.folder import canonical_hash
 
 REWARD = """
