@@ -6,7 +6,7 @@ RUNS := runs/quickstart
 # One thread a core that this process may use; more would only get in each other's way.
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: quickstart install test test-real check format wheel audit prove-faults clean
+.PHONY: quickstart install test test-real check format wheel audit prove-faults docs clean
 
 install: $(VENV)/.installed-dev
 
@@ -54,6 +54,16 @@ wheel: $(VENV)/.installed-dev
 	rm -rf dist
 	$(BIN)/python -m build --wheel --outdir dist .
 	$(BIN)/check-wheel-contents dist
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	touch $@
+
+# The documentation site, into build/site: broken links and anchors are errors, and so is a page that
+# would ask another host for anything. Only the built-in plugins are shown.
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 TGDPO_LOAD_PLUGINS= $(BIN)/python -m mkdocs build --strict
+	$(BIN)/python docs/_site/check_site.py build/site
 
 clean:
 	rm -rf $(VENV) dist build runs
