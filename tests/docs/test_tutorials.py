@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from tgdpo_cli.main import Session, cli
 
@@ -63,3 +64,19 @@ def test_a_command_that_does_not_exist_is_noticed(line: str) -> None:
 def test_every_tutorial_has_commands() -> None:
     for page in (DOCS / "tutorials").glob("*.md"):
         assert commands_of(page.read_text(encoding="utf-8")), page.name
+
+
+def test_the_reward_of_the_tutorial_keeps_its_contract(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (DOCS / "tutorials" / "your-reward.md").read_text(encoding="utf-8")
+    code = re.search(r"<!-- file: digits.py -->\n```python\n(.*?)```", text, re.DOTALL)
+    assert code is not None
+    (tmp_path / "digits.py").write_text(code[1], encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    line = "tgdpo --plugin-file digits.py plugins check digits"
+    assert line in text
+    done = CliRunner().invoke(cli, shlex.split(line)[1:], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert "ok" in done.output
+    assert "FAILED" not in done.output
