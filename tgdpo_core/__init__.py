@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tgdpo_core.plugin_api.judges import Judge as Judge
     from tgdpo_core.plugin_api.judges import PairLikelihood as PairLikelihood
     from tgdpo_core.plugin_api.options import option as option
+    from tgdpo_core.plugin_api.rewards import Cost as Cost
     from tgdpo_core.plugin_api.rewards import Example as Example
     from tgdpo_core.plugin_api.rewards import ScoringContext as ScoringContext
     from tgdpo_core.plugin_api.rewards import Spans as Spans
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Checkpoint": "tgdpo_core.models.checkpoints",
+    "Cost": "tgdpo_core.plugin_api.rewards",
     "Example": "tgdpo_core.plugin_api.rewards",
     "Generation": "tgdpo_core.plugin_api.judges",
     "Judge": "tgdpo_core.plugin_api.judges",

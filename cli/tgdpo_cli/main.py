@@ -110,10 +110,11 @@ class _VisibleFormatter(logging.Formatter):
     """Log lines in which nothing that data says can steer a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line, control characters as escapes."""
+        """Return the line, control characters as escapes, secrets taken out."""
         from tgdpo_core.reports.visible import escaped
+        from tgdpo_core.secret_values import redacted
 
-        return escaped(super().format(record))
+        return escaped(redacted(super().format(record)))
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -172,6 +173,7 @@ def _failed(
 ) -> int:
     """Print what went wrong, and return the exit code."""
     from tgdpo_core.reports.visible import escaped
+    from tgdpo_core.secret_values import redacted
 
     if isinstance(error, click.Abort | KeyboardInterrupt):
         click.echo(
@@ -182,7 +184,7 @@ def _failed(
         return 130
     known = translated(error)
     if known is None or "--debug" in sys.argv:
-        traceback.print_exception(error)
+        click.echo(redacted("".join(traceback.format_exception(error))), err=True)
     if known is None:
         click.echo(
             f"This is a bug in tgdpo ({type(error).__name__}). Please report it with the lines "
@@ -190,7 +192,7 @@ def _failed(
             err=True,
         )
         return 1
-    click.echo(f"Error: {escaped(str(known))}", err=True)
+    click.echo(f"Error: {escaped(redacted(str(known)))}", err=True)
     return known.exit_code
 
 

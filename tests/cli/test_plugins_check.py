@@ -51,7 +51,7 @@ def check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Check:
 def test_a_plugin_that_keeps_its_contract_has_a_line_ok_for_every_check(check: Check) -> None:
     code, out, _ = check("shouting", "--arg", "penalty=2")
     title, *lines = out.splitlines()
-    assert (code, len(lines)) == (0, 13)
+    assert (code, len(lines)) == (0, 14)
     assert title.startswith("token-reward 'shouting' (")
     assert all(line.startswith("  ok      it") for line in lines)
     assert "  ok      its values do not depend on the batch" in lines
@@ -62,7 +62,7 @@ def test_a_broken_contract_says_why_once_and_ends_with_code_4(check: Check) -> N
     assert code == 4
     assert out.count("off by one: shifted log-probs, or EOS left out?") == 1
     assert "  FAILED  its values do not depend on the batch: as above" in out.splitlines()
-    assert "fails 5 of 13 checks" in error
+    assert "fails 5 of 14 checks" in error
 
 
 def test_json_has_every_check_with_its_failure(check: Check) -> None:

@@ -117,6 +117,13 @@ def test_every_registered_plugin_is_in_the_reference(pages: dict[str, str]) -> N
         assert f"### `{item.name}`" in pages["reference/plugins.md"]
 
 
+def test_every_public_name_is_in_the_reference(pages: dict[str, str]) -> None:
+    import tgdpo_core
+
+    for name in tgdpo_core.__all__:
+        assert f"{tgdpo_core._HOME[name]}.{name}\n" in pages["reference/python.md"]
+
+
 def test_a_root_page_may_not_link_to_a_file_outside_the_site(tmp_path: Path) -> None:
     import root_pages
 

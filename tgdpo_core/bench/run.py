@@ -22,7 +22,8 @@ from tgdpo_core.models.precision import Precision
 from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.preparation.plan import registered_model, special_tokens_rule
 from tgdpo_core.preparation.references import given_reference
-from tgdpo_core.scoring.scorer import Scorer, ScoringSettings
+from tgdpo_core.scoring.scorer import Scorer
+from tgdpo_core.scoring.settings import ScoringSettings
 from tgdpo_core.scoring.sources import RewardSource, find_source, make_transform
 from tgdpo_core.store.folder import default_store_path
 

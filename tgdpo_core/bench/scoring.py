@@ -20,6 +20,7 @@ from tgdpo_core.plugin_api.transforms import Transform
 from tgdpo_core.scoring.context import FrozenModels
 from tgdpo_core.scoring.guard import call_plugin
 from tgdpo_core.scoring.passes import ask
+from tgdpo_core.scoring.preparing import training_hash
 from tgdpo_core.scoring.scorer import Scorer
 from tgdpo_core.scoring.sources import RewardSource, source_document
 from tgdpo_core.scoring.weights import fit_source
@@ -102,6 +103,8 @@ class Rewards:
 
         A dynamic source is scored as if the policy were the reference.
         """
+        if source.is_fitted:
+            training_hash(source, self.scorer.training)  # an error: marked rows are none
         if source.is_dynamic:
             return self._at_the_reference(source), self._dynamic_key(source)
         if source.needs_reference:

@@ -1,4 +1,4 @@
-"""Local files of rows: JSON, JSON lines, CSV, Parquet, compressed or not."""
+"""Local files of rows: JSON, JSON lines, CSV, Parquet, Arrow, compressed or not."""
 
 import bz2
 import csv
@@ -26,10 +26,14 @@ _COMPRESSED: Mapping[str, Callable[..., Any]] = {
 }
 _GZIP_BEGINS = b"\x1f\x8b"
 _UTF16_BEGINS = (b"\xff\xfe", b"\xfe\xff")
+_ARROW_BEGINS = b"ARROW1"
 _BOM = b"\xef\xbb\xbf"
 
-FILE_TYPES = (*_JSON, *_DELIMITERS, ".parquet")
-"""Endings of files that can be read; all but Parquet also with .gz, .bz2 or .xz after them."""
+_ARROW = (".arrow", ".feather")
+_DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError)
+
+FILE_TYPES = (*_JSON, *_DELIMITERS, ".parquet", *_ARROW)
+"""Endings of files that can be read; those of text also with .gz, .bz2 or .xz after them."""
 
 
 def file_type(path: Path) -> str:
@@ -51,7 +55,9 @@ def file_rows(path: Path, label: str) -> Iterator[Row]:
     kind = file_type(path)
     try:
         if kind == ".parquet":
-            yield from _parquet_rows(path, label)
+            yield from _arrow_rows(_parquet_batches(path), label)
+        elif kind in _ARROW:
+            yield from _arrow_rows(_arrow_batches(path), label)
         elif kind in _DELIMITERS:
             yield from _csv_rows(path, label, _DELIMITERS[kind])
         elif kind in _JSON:
@@ -61,7 +67,7 @@ def file_rows(path: Path, label: str) -> Iterator[Row]:
                 f"{path}: unknown file type '{path.suffix}' (data.path). "
                 f"Known: {', '.join(FILE_TYPES)}; compressed: {', '.join(_COMPRESSED)}."
             )
-    except (OSError, ValueError, EOFError, zlib.error, lzma.LZMAError, csv.Error) as error:
+    except (*_DAMAGED, ValueError, csv.Error) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
 
 
@@ -83,15 +89,32 @@ def _without_nulls(value: Any) -> Any:
     return [_without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
-def _parquet_rows(path: Path, label: str) -> Iterator[Row]:
+def _arrow_rows(batches: Iterator[Any], label: str) -> Iterator[Row]:
+    number = 0
+    for batch in batches:
+        for row in batch.to_pylist():
+            number += 1
+            yield f"{label} row {number}", arrow_row(row)
+
+
+def _parquet_batches(path: Path) -> Iterator[Any]:
     import pyarrow.parquet
 
     with pyarrow.parquet.ParquetFile(path) as file:
-        number = 0
-        for batch in file.iter_batches():
-            for row in batch.to_pylist():
-                number += 1
-                yield f"{label} row {number}", arrow_row(row)
+        yield from file.iter_batches()
+
+
+def _arrow_batches(path: Path) -> Iterator[Any]:
+    """Yield the batches of an Arrow file of either form, with an index at its end or without."""
+    import pyarrow
+
+    with pyarrow.memory_map(str(path)) as source:
+        if source.read(len(_ARROW_BEGINS)) == _ARROW_BEGINS:
+            reader = pyarrow.ipc.open_file(source)
+            yield from (reader.get_batch(i) for i in range(reader.num_record_batches))
+        else:
+            source.seek(0)
+            yield from pyarrow.ipc.open_stream(source)
 
 
 def _csv_rows(path: Path, label: str, delimiter: str) -> Iterator[Row]:
@@ -124,7 +147,8 @@ def _lines(path: Path) -> Iterator[Line]:
             raise DataError(f"{path} is UTF-16. Convert it to UTF-8.")
         if start.startswith(_GZIP_BEGINS):
             raise DataError(f"{path} is compressed with gzip. Name it {path.name}.gz.")
-        for number, line in enumerate(chain([start.removeprefix(_BOM)], file), 1):
+        whole = _until_damaged(path, chain([start.removeprefix(_BOM)], file))
+        for number, line in whole:
             try:
                 yield number, line.decode("utf-8")
             except UnicodeDecodeError as error:
@@ -132,6 +156,18 @@ def _lines(path: Path) -> Iterator[Line]:
                     f"{path}:{number}: cannot be read: not UTF-8: byte 0x{line[error.start]:02x} "
                     f"after {error.start} bytes of the line. Convert the file to UTF-8."
                 ) from error
+
+
+def _until_damaged(path: Path, lines: Iterator[bytes]) -> Iterator[tuple[int, bytes]]:
+    number = 0
+    try:
+        for number, line in enumerate(lines, 1):
+            yield number, line
+    except _DAMAGED as error:
+        raise DataError(
+            f"{path}:{number + 1}: cannot be read, nor what follows: {error}. Make the file anew "
+            "or copy it again."
+        ) from error
 
 
 def _opened(path: Path) -> IO[bytes]:

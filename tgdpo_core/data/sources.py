@@ -147,8 +147,10 @@ def hub_dataset(
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise DataError(
             f"data.path '{path}' is neither a registered data set, nor a local file or folder, nor "
-            f"a data set of the Hub that can be loaded now: {error}\n"
-            f"Registered: {did_you_mean(path, plugins.names('dataset'))}"
+            f"a data set of the Hub that can be loaded now: {error}; nor is it in the cache "
+            f"{datasets.config.HF_DATASETS_CACHE}. Registered: "
+            f"{did_you_mean(path, plugins.names('dataset'))} Of the Hub, with a network: "
+            f"hf download --repo-type dataset {path} --local-dir FOLDER, then data.path=FOLDER"
         ) from error
 
 

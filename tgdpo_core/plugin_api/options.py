@@ -12,20 +12,53 @@ import dataclasses
 import types
 import typing
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, dataclass_transform, overload
 
 from tgdpo_core.errors import PluginError, did_you_mean
+from tgdpo_core.plugin_api.secret_options import (
+    FromEnvironment,
+    how_to_give,
+    is_required_secret,
+    is_secret,
+    refuse_given_secrets,
+    secret_field,
+)
+from tgdpo_core.secret_values import secret_of
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 
+@overload
 def option(
+    default: Any = ...,
+    *,
+    help: str,
+    choices: tuple[Any, ...] | None = None,
+    stored: bool = True,
+) -> Any: ...
+
+
+@overload
+def option(
+    default: None = ...,
+    *,
+    help: str,
+    secret: Literal[True],
+    env: str,
+    init: Literal[False] = False,
+) -> Any: ...
+
+
+def option(  # noqa: PLR0913 - one door for every sort of option
     default: Any = dataclasses.MISSING,
     *,
     help: str,
     choices: tuple[Any, ...] | None = None,
     stored: bool = True,
+    secret: bool = False,
+    env: str | None = None,
+    init: bool = True,
 ) -> Any:
     """Return a field with a sentence of help.
 
@@ -35,8 +68,20 @@ def option(
         choices: the only values allowed, where the annotation does not say it.
         stored: False for an option that acts after the store (a factor on stored values, say), so
             that changing it computes nothing again.
+        secret: True for a key or password: text that comes from the environment alone, is refused
+            in recipes and on command lines, and is never written, logged or part of a key. Without
+            a default it must be set where something has to be scored.
+        env: the environment variable of a secret.
+        init: tells type checkers that a secret is no argument of the class; leave it alone.
+
+    Raises:
+        TypeError: ``secret`` without ``env``, or the other way round.
     """
     metadata = {"help": help, "choices": choices, "stored": stored}
+    if secret:
+        return secret_field(default, env, metadata)
+    if env is not None or not init:
+        raise TypeError("option(env=...) goes with secret=True")
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -48,14 +93,28 @@ class Options:
         """Make the subclass a keyword-only dataclass: its annotated fields are its options."""
         super().__init_subclass__(**kwargs)
         dataclasses.dataclass(kw_only=True, eq=False)(cls)
+        for field in filter(is_secret, option_fields(cls)):
+            setattr(cls, field.name, FromEnvironment(field))
 
     def options(self, *, stored_only: bool = False) -> dict[str, Any]:
-        """Return option values by name; ``stored_only`` leaves out those with ``stored=False``."""
+        """Return option values by name, secrets left out.
+
+        Args:
+            stored_only: leave out those with ``stored=False``, too.
+        """
         return {
             f.name: getattr(self, f.name)
             for f in option_fields(type(self))
-            if not stored_only or f.metadata.get("stored", True)
+            if not is_secret(f) and (not stored_only or f.metadata.get("stored", True))
         }
+
+    def missing_secrets(self) -> list[str]:
+        """Return how to give each secret that is required and not set."""
+        return [
+            how_to_give(f)
+            for f in filter(is_required_secret, option_fields(type(self)))
+            if secret_of(f.metadata["env"]) is None
+        ]
 
 
 OptionsT = TypeVar("OptionsT", bound=Options)
@@ -82,6 +141,7 @@ def build(cls: type[OptionsT], values: Mapping[str, Any], *, who: str) -> Option
     unknown = [name for name in values if name not in fields]
     if unknown:
         raise PluginError(f"{who} has no option '{unknown[0]}'. {did_you_mean(unknown[0], fields)}")
+    refuse_given_secrets(fields, values, who)
     missing = [f.name for f in fields.values() if _required(f) and f.name not in values]
     if missing:
         helps = fields[missing[0]].metadata.get("help", "")
@@ -113,6 +173,8 @@ def _annotations(cls: type, who: str) -> dict[str, Any]:
 
 
 def _required(field: dataclasses.Field[Any]) -> bool:
+    if is_secret(field):  # asked for where something has to be scored
+        return False
     return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 

@@ -5,8 +5,9 @@ labels. The core calls it in a pass of its own before training, checks what it r
 it per token.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from tgdpo_core.plugin_api.options import Options
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 Side = Literal["chosen", "rejected"]
+Phase = Literal["train", "statistics", "eval"]
 Reduction = Literal["mean", "sum", "max", "last"]
 SpecialTokensInText = Literal["auto", "text", "keep", "error"]
 
@@ -81,6 +83,26 @@ class Example:
     shared: "Mapping[str, torch.Tensor]" = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Cost:
+    """What asking a reward costs; shown while it is asked, and kept in run.json.
+
+    Args:
+        per_call: money for one call.
+        per_1k_tokens: money for a thousand tokens of prompt and response, counted by the policy's
+            tokenizer, so an estimate where the server counts by another one.
+        currency: as it is shown.
+    """
+
+    per_call: float = 0.0
+    per_1k_tokens: float = 0.0
+    currency: str = "USD"
+
+    def of(self, *, calls: float, tokens: float) -> float:
+        """Return what some calls with some tokens in all cost."""
+        return self.per_call * calls + self.per_1k_tokens * tokens / 1000
+
+
 class ScoringContext(Protocol):
     """What ``TokenReward.setup`` may use."""
 
@@ -88,6 +110,8 @@ class ScoringContext(Protocol):
     dtype: "torch.dtype"
     tokenizer: Any
     """The policy's tokenizer."""
+    artifacts: Path
+    """Folder of what ``prepare`` left; written to there, read from in ``setup``."""
 
     def load_causal_lm(self, name_or_path: str, *, revision: str | None = None) -> Any:
         """Return a frozen causal language model on ``device``, loaded once per scoring pass.
@@ -134,13 +158,19 @@ class ScoringContext(Protocol):
 RewardResult = Any  # per example: 1-D floats (list, numpy, tensor) of len(response_ids), or Spans
 
 
+_NOT_TRAINING: Phase = "statistics"
+
+
 class TokenReward(Options):
-    """Base of a token-reward source; only ``score`` must be written.
+    """Base of a token-reward source; only ``score`` or ``score_one`` must be written.
 
     Annotated fields are its options (see ``option``). The life of an instance: built from options,
     ``validate``, then ``fingerprint`` and a look-up in the store; only if something is missing:
     ``setup``, ``score`` on batches, ``teardown``. So a reward model never shares memory with
     training.
+
+    ``setup``, ``score``, ``score_one`` and ``teardown`` may be ``async def``. Calls that are, and
+    those of a class with ``concurrency`` above 1, overlap; every answer is stored as it comes.
     """
 
     needs: ClassVar[tuple[str, ...]] = ()
@@ -154,6 +184,21 @@ class TokenReward(Options):
 
     store_version: ClassVar[int] = 1
     """Raise it when scores change, so that stored ones are not used again."""
+
+    batch_size = 0
+    """Most responses in one call of ``score``; 0: as many as fit a pass, one where calls overlap.
+    It may be an option: ``batch_size: int = option(8, help=..., stored=False)``."""
+
+    concurrency = 0
+    """Most calls under way at once; 0: one, and 16 of an ``async`` method. It may be an option. A
+    method that is not ``async`` is then called from that many threads."""
+
+    cost_note: ClassVar[Cost | str] = ""
+    """What asking costs: a ``Cost``, or words that are shown as they are."""
+
+    def cost(self) -> Cost | str:
+        """Return ``cost_note``; override it where the cost depends on the options."""
+        return self.cost_note
 
     def required(self) -> tuple[str, ...]:
         """Return ``needs``; override it where the needs depend on the options."""
@@ -173,14 +218,61 @@ class TokenReward(Options):
         there, say. Import no torch here; columns that ``required()`` names are looked for anyway.
         """
 
-    def setup(self, context: ScoringContext) -> None:
+    def prepare(self, context: ScoringContext, examples: Sequence[Example]) -> None:
+        """Fit to the training set, once, before anything is scored; implement it where needed.
+
+        What is learnt goes into files in ``context.artifacts``: safetensors, JSON, plain text or
+        arrays, no pickles. ``setup`` reads them there, in this process, in others, and in later
+        runs: nothing else of the instance is kept. The training set is part of the store's key.
+
+        Args:
+            context: as in ``setup``.
+            examples: every response of the training set, chosen and rejected ones in turn, with
+                what ``required()`` names; made one at a time when asked for.
+        """
+
+    def setup(self, context: ScoringContext) -> Awaitable[None] | None:
         """Load what ``score`` needs."""
 
-    def score(self, batch: Sequence[Example]) -> Sequence[RewardResult]:
+    def score(
+        self, batch: Sequence[Example]
+    ) -> Sequence[RewardResult] | Awaitable[Sequence[RewardResult]]:
         """Return one result per example: 1-D values, one per response token, or ``Spans``."""
-        raise NotImplementedError(f"{type(self).__name__} must implement score(batch)")
+        return [self.score_one(example) for example in batch]
 
-    def teardown(self) -> None:
+    def score_one(self, example: Example) -> RewardResult:
+        """Return the result of one example; written instead of ``score``."""
+        raise NotImplementedError(
+            f"{type(self).__name__} must implement score(batch) or score_one(example)"
+        )
+
+    phase = _NOT_TRAINING
+    """What ``score`` of a dynamic reward is called for, set before every call: ``train``, once a
+    step for each of its pairs; ``statistics``, before training; ``eval``. Learn in ``train`` alone:
+    a state that changes elsewhere is an error."""
+
+    def on_step_end(self, step: int) -> None:
+        """Learn from what ``score`` was given in this step; after the policy's update.
+
+        Every process of a run calls it, at the same step, so they may exchange what they saw
+        (``torch.distributed``). Only for a dynamic reward, with ``state_dict``.
+
+        Args:
+            step: optimizer steps done, counted from 1.
+        """
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """Return what a dynamic reward has learnt; saved with every checkpoint.
+
+        Tensors, numbers, text, None, and lists, tuples and dicts of these (so what
+        ``torch.optim.Optimizer.state_dict`` returns).
+        """
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up what ``state_dict`` returned, tensors on the CPU; called after ``setup``."""
+
+    def teardown(self) -> Awaitable[None] | None:
         """Free what ``setup`` loaded; may be called twice."""
 
     def scale(self, beta: float) -> float:

@@ -214,7 +214,7 @@ def _task_of(job: Job) -> Pass:
     tokens = tokenize(plan, read(plan))
     table: TokenTable | None = tokens.train if job.table == "train" else tokens.evaluation
     assert table
-    task = scorer_of(plan, tokens.tokenizer).task(table, job.number)
+    task = scorer_of(plan, tokens.tokenizer, tokens.train).task(table, job.number)
     if task.collection.key != job.key:
         raise UsageError(
             f"Node {os.uname().nodename}: values of '{task.label}' would get the key "

@@ -154,7 +154,7 @@ def _bytes(text: str) -> np.ndarray[Any, Any]:
 
 def prepare_plan(plan: Plan, tokens: Tokens) -> tuple[Prepared, Scorer]:
     """Return a plan's pairs scored and diagnosed, and what has scored them."""
-    scorer = scorer_of(plan, tokens.tokenizer)
+    scorer = scorer_of(plan, tokens.tokenizer, tokens.train)
     section, judge = plan.recipe.judging, plan.judge
     prepared = prepare(
         score_tokens(plan, tokens, scorer),
@@ -187,7 +187,7 @@ def scored_rows(plan: Plan, tokens: Tokens, rows: Sequence[int]) -> list[ScoredP
     is_fitted = any(type(t).fit is not Transform.fit for t in transforms)
     chosen = table if is_fitted else table.take(rows)
     scored = score(
-        scorer_of(plan, tokens.tokenizer),
+        scorer_of(plan, tokens.tokenizer, tokens.train),
         chosen,
         {},
         shaping=plan.shaping,

@@ -16,7 +16,7 @@ from tgdpo_core.models.fingerprints import fingerprint, loaded_model_fingerprint
 from tgdpo_core.models.loading import NO_TRUST, Policy, Trust, load_causal_lm, load_tokenizer
 from tgdpo_core.models.paths import locate
 from tgdpo_core.models.precision import Precision
-from tgdpo_core.scoring.scorer import Reference
+from tgdpo_core.scoring.settings import Reference
 
 
 def own_reference(policy: Policy, device: torch.device, precision: Precision) -> Reference:

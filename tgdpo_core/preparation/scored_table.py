@@ -10,7 +10,8 @@ from tgdpo_core.data.token_table import TokenTable
 from tgdpo_core.plugin_api.shapings import Shaping
 from tgdpo_core.scoring.online import OnlineRewards
 from tgdpo_core.scoring.pairs import ScoredPair
-from tgdpo_core.scoring.scorer import Scorer, StoredScores
+from tgdpo_core.scoring.scorer import Scorer
+from tgdpo_core.scoring.settings import StoredScores
 from tgdpo_core.scoring.weights import (
     WeightedSource,
     fit_source,
@@ -158,9 +159,15 @@ def score(
     shaping: tuple[str, Shaping],
     beta: float,
 ) -> Scored:
-    """Return scored pairs; transforms are fitted on the training pairs."""
+    """Return scored pairs; transforms are fitted on the training pairs.
+
+    So are rewards, unless the scorer knows a larger training set that ``train`` is a part of.
+    """
+    scorer.training = scorer.training or train
     online = scorer.online(beta, shaping)
     stored = scorer.score(train)
+    for source in scorer.dynamic:
+        scorer.prepare(source)
     fitted = [
         fit_source(source, beta=beta, table=train, stored=values)
         for source, values in zip(scorer.stored, stored.rewards, strict=True)

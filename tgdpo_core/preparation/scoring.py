@@ -5,6 +5,7 @@ from typing import Any
 
 from accelerate import PartialState
 
+from tgdpo_core.data.token_table import TokenTable
 from tgdpo_core.errors import RecipeError
 from tgdpo_core.models.loading import load_causal_lm, policy_identity
 from tgdpo_core.preparation.formats import (
@@ -21,15 +22,22 @@ from tgdpo_core.preparation.references import given_reference
 from tgdpo_core.preparation.scored_table import Scored, score
 from tgdpo_core.preparation.tokens import Tokens
 from tgdpo_core.scoring.filling import Elsewhere
-from tgdpo_core.scoring.scorer import Reference, Scorer, ScoringSettings
+from tgdpo_core.scoring.scorer import Scorer
+from tgdpo_core.scoring.settings import Reference, ScoringSettings
 
 
-def scorer_of(plan: Plan, tokenizer: Any) -> Scorer:
-    """Return what scores a plan's tables; nothing is loaded yet."""
+def scorer_of(plan: Plan, tokenizer: Any, training: TokenTable | None = None) -> Scorer:
+    """Return what scores a plan's tables; nothing is loaded yet.
+
+    Args:
+        plan: what is scored.
+        tokenizer: the policy's.
+        training: the whole training set, for rewards that are fitted to it.
+    """
     settings = ScoringSettings(
         plan.store, device_of(plan), precision_of(plan), trust_of(plan.recipe)
     )
-    return Scorer(_reference(plan, tokenizer), plan.sources, tokenizer, settings)
+    return Scorer(_reference(plan, tokenizer), plan.sources, tokenizer, settings, training=training)
 
 
 def is_first_process(plan: Plan) -> bool:
@@ -49,7 +57,7 @@ def fill_store(
         elsewhere: gives the processes that fill the store for a table, by the table's name
             (``train`` or ``evaluation``); None: this process does.
     """
-    scorer = scorer_of(plan, tokens.tokenizer)
+    scorer = scorer_of(plan, tokens.tokenizer, tokens.train)
     for name, table in (("train", tokens.train), ("evaluation", tokens.evaluation)):
         if table:
             scorer.score(

@@ -24,19 +24,24 @@ def checked_rewards(
     Raises:
         PluginError: wrong count, shape or length, a gradient, or values that are not finite.
     """
-    if not isinstance(results, Sequence) and not hasattr(results, "__len__"):
-        raise PluginError(
-            f"{who} must return a sequence, got {type(results).__name__} ({where[0]} ...)."
-        )
-    if len(results) != len(examples):
-        raise PluginError(
-            f"{who} returned {len(results)} results for {len(examples)} examples ({where[0]} ...). "
-            "Return one result per example."
-        )
+    require_one_each(who, results, len(examples), where[0])
     return [
         _checked_result(f"{who}, {place} ({example.side})", result, example)
         for result, example, place in zip(results, examples, where, strict=True)
     ]
+
+
+def require_one_each(who: str, results: Any, number: int, where: str) -> None:
+    """Raise ``PluginError`` unless a plugin returned as many results as it was given examples."""
+    if not isinstance(results, Sequence) and not hasattr(results, "__len__"):
+        raise PluginError(
+            f"{who} must return a sequence, got {type(results).__name__} ({where} ...)."
+        )
+    if len(results) != number:
+        raise PluginError(
+            f"{who} returned {len(results)} results for {number} examples ({where} ...). "
+            "Return one result per example."
+        )
 
 
 def _checked_result(who: str, result: Any, example: Example) -> torch.Tensor:

@@ -1,6 +1,7 @@
 """Frozen models during the scoring pass, through the engine that also trains."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,9 +27,10 @@ class FrozenModels:
         trust: what files of models may do.
         who: the plugin's name, for messages.
         may_load: whether the plugin declared that it needs models.
+        artifacts: folder of what the plugin's ``prepare`` left, or leaves; None without one.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - everything that a plugin may use
         self,
         tokenizer: Any,
         *,
@@ -37,6 +39,7 @@ class FrozenModels:
         trust: Trust = NO_TRUST,
         who: str = "",
         may_load: bool = True,
+        artifacts: Path | None = None,
     ) -> None:
         self.tokenizer = tokenizer
         self.device = device
@@ -45,8 +48,19 @@ class FrozenModels:
         self._trust = trust
         self._who = who
         self._may_load = may_load
+        self._artifacts = artifacts
         self._engines: dict[int, TokenLogps] = {}
         self._models: dict[tuple[str, str | None], Any] = {}
+
+    @property
+    def artifacts(self) -> Path:
+        """Folder of what ``prepare`` left, or leaves; ``PluginError`` for a reward without it."""
+        if self._artifacts is None:
+            raise PluginError(
+                f"{self._who} has no context.artifacts: that is the folder of what "
+                "prepare(context, examples) leaves, which it does not implement."
+            )
+        return self._artifacts
 
     def load_causal_lm(self, name_or_path: str, *, revision: str | None = None) -> Any:
         """Return a frozen causal language model on the device."""

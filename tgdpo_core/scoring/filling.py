@@ -1,7 +1,7 @@
 """Filling a collection: what it lacks is computed in batches, and kept at once."""
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 
 from tgdpo_core.data.token_table import Array, TokenTable
 from tgdpo_core.errors import StoreError
+from tgdpo_core.scoring.answers import Answers
 from tgdpo_core.store.collection import Collection
 from tgdpo_core.store.located import Located
 
@@ -37,6 +38,8 @@ class Pass:
         entries: [P, 16] uint8, the store's name for each pair.
         compute: called on rows of similar length; loads what it needs when first called.
         close: frees what was loaded.
+        answers: asks about single responses in place of ``compute``, where calls overlap.
+        prepare: called by every process before anything is computed, or None.
     """
 
     number: int
@@ -47,6 +50,12 @@ class Pass:
     entries: Array
     compute: Compute
     close: Callable[[], None]
+    answers: Answers | None = None
+    prepare: Callable[[], None] | None = None
+
+    def note(self, share: float) -> str:
+        """Return what a progress bar adds, when a share of the work is done."""
+        return self.answers.asked.money(self.answers.cost, share) if self.answers else ""
 
 
 Elsewhere = Callable[[Pass, Sequence[Array]], Iterator[int]]
@@ -89,18 +98,25 @@ def fill(task: Pass, *, label: str = "", elsewhere: Elsewhere | None = None) -> 
     collection, entries = task.collection, task.entries
     with _first_to_fill(collection) as is_first:
         lacking, in_order = _lacking(collection, task.table, entries, in_order=is_first)
+        if task.prepare and len(lacking):
+            task.prepare()
         mine = _first_of_each_name(lacking, entries)[state.process_index :: state.num_processes]
-        batches = list(_batches(mine, task.table.counts.longest))
+        size = task.answers.rows_per_batch if task.answers else None
+        batches = list(_batches(mine, task.table.counts.longest, size))
         if not in_order:
             random.Random(state.process_index).shuffle(batches)
-        work = (elsewhere or _here)(task, batches) if batches else ()
+        work = (elsewhere or _here)(task, batches) if batches else iter(())
         try:
             with tqdm(
                 total=len(mine), desc=label + task.label, unit="pair", disable=not len(mine)
             ) as bar:
                 for num_rows in work:
                     bar.update(num_rows)
+                    if note := task.note(bar.n / len(mine)):
+                        bar.set_postfix_str(note, refresh=False)
         finally:
+            if isinstance(work, Generator):
+                work.close()  # an interrupt may have come between two answers
             collection.close()
     state.wait_for_everyone()
     collection.refresh()
@@ -116,6 +132,10 @@ def fill(task: Pass, *, label: str = "", elsewhere: Elsewhere | None = None) -> 
 
 def fill_batch(task: Pass, batch: Array) -> None:
     """Compute and store rows of a table, those left out that another process has stored."""
+    if task.answers:
+        for _ in task.answers.fill(batch.tolist()):
+            pass
+        return
     rows = _not_yet_stored(task.collection, batch, task.entries)
     if len(rows):
         values = task.compute(rows.tolist())
@@ -123,6 +143,9 @@ def fill_batch(task: Pass, batch: Array) -> None:
 
 
 def _here(task: Pass, batches: Sequence[Array]) -> Iterator[int]:
+    if task.answers:
+        yield from task.answers.fill(row for batch in batches for row in batch.tolist())
+        return
     for batch in batches:
         fill_batch(task, batch)
         yield len(batch)
@@ -180,10 +203,10 @@ def _not_yet_stored(collection: Collection, rows: Array, entries: Array) -> Arra
     return rows[~collection.locate(entries[rows]).are_stored]
 
 
-def _batches(rows: Array, longest: Array) -> Iterator[Array]:
-    """Yield runs of rows sorted by length, as many as fit the padded budget."""
+def _batches(rows: Array, longest: Array, size: int | None) -> Iterator[Array]:
+    """Yield runs of rows sorted by length: of a size, or as many as fit the padded budget."""
     start = 0
     while start < len(rows):
-        size = max(1, _TOKENS_PER_BATCH // (2 * int(longest[rows[start]])))
-        yield rows[start : start + size]
-        start += size
+        fitting = size or max(1, _TOKENS_PER_BATCH // (2 * int(longest[rows[start]])))
+        yield rows[start : start + fitting]
+        start += fitting

@@ -15,7 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from tgdpo_core.errors import PluginError, TgdpoError, UsageError
+from tgdpo_core.errors import PluginError, UsageError
+from tgdpo_core.scoring.event_loop import finished
+from tgdpo_core.scoring.plugin_errors import named_errors
 from tgdpo_core.scoring.process_state import settings_kept_by
 
 logger = logging.getLogger(__name__)
@@ -25,10 +27,6 @@ PATIENCE = "TGDPO_PLUGIN_PATIENCE"
 
 TIMEOUT = "TGDPO_PLUGIN_TIMEOUT"
 """Seconds after which a plugin that is still busy ends the command (default: never)."""
-
-
-class PluginOutOfMemoryError(PluginError):
-    """A plugin needed more memory than the device has; fewer rows at once may fit."""
 
 
 def call_plugin(
@@ -94,31 +92,13 @@ def require_batch_kept(who: str, given: Sequence[Any], batch: Sequence[Any]) -> 
 
 
 def call_often(who: str, where: str, function: Callable[..., Any], *args: Any) -> Any:
-    """Return ``function(*args)`` as ``call_plugin`` does, without a look at what must be kept.
+    """Return ``function(*args)``, or what it awaits, without a look at what must be kept.
 
     For what is called at every response: the look takes longer than the call. It is taken once,
     around the pass over the training set before training (``process_kept``).
     """
     with named_errors(who, where), _watched(who, where):
-        return function(*args)
-
-
-@contextlib.contextmanager
-def named_errors(who: str, where: str) -> Iterator[None]:
-    """Raise what a plugin raises again as ``PluginError`` with its name, chained."""
-    try:
-        yield
-    except TgdpoError as error:
-        if isinstance(error, PluginError) and who not in str(error):  # the plugin's own
-            raise PluginError(f"{who} failed on {where}: {error}") from error
-        raise
-    except torch.OutOfMemoryError as error:
-        raise PluginOutOfMemoryError(
-            f"{who} ran out of memory on {where}. Lower its batch size or its dtype, or use a "
-            f"smaller model. ({error})"
-        ) from error
-    except (Exception, SystemExit) as error:
-        raise PluginError(f"{who} failed on {where}: {type(error).__name__}: {error}") from error
+        return finished(function(*args))
 
 
 @contextlib.contextmanager
@@ -236,7 +216,7 @@ def _watched(who: str, where: str) -> Iterator[None]:
     """
     _WATCHDOG.ensure_running()
     outer = _WATCHDOG.current
-    patience, limit = _seconds(PATIENCE, 60.0), _seconds(TIMEOUT, math.inf)
+    patience, limit = patience_and_limit()
     call = _Call(who, where, threading.get_ident(), time.monotonic(), patience, limit)
     _WATCHDOG.current = call
     try:
@@ -277,6 +257,11 @@ def is_time_limit() -> bool:
     """Return whether an interrupt comes from the time limit of the plugin that is at work."""
     current = _WATCHDOG.current
     return current is not None and _WATCHDOG.timed_out is current
+
+
+def patience_and_limit() -> tuple[float, float]:
+    """Return the seconds of ``PATIENCE`` and of ``TIMEOUT``."""
+    return _seconds(PATIENCE, 60.0), _seconds(TIMEOUT, math.inf)
 
 
 def _seconds(variable: str, default: float) -> float:

@@ -1,6 +1,6 @@
 """The examples of a whole table, one at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -13,12 +13,18 @@ class LazyExamples(Sequence[Example]):
     """Every response of a table as plugins see it: chosen and rejected of row 0, then of row 1, ...
 
     Each is made when it is asked for: a training set's examples take far more memory than its ids.
+
+    Args:
+        table: the pairs.
+        make: returns the examples of a pair, given its row; None: without columns or shared values.
     """
 
-    def __init__(self, table: TokenTable) -> None:
+    def __init__(
+        self, table: TokenTable, make: Callable[[int], Sequence[Example]] | None = None
+    ) -> None:
         self._length = 2 * len(table)
         self._of_row = lru_cache(maxsize=1)(
-            lambda row: [table[row].example(side) for side in SIDES]
+            make or (lambda row: [table[row].example(side) for side in SIDES])
         )
 
     def __len__(self) -> int:

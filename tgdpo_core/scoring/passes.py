@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,13 @@ from tgdpo_core.engine.policy import engine_of
 from tgdpo_core.engine.rows import PairIds, device_of
 from tgdpo_core.errors import PluginError
 from tgdpo_core.models.precision import Precision
+from tgdpo_core.plugin_api.rewards import Example
+from tgdpo_core.scoring.calls import Way, way_of
 from tgdpo_core.scoring.checks import checked_rewards
 from tgdpo_core.scoring.filling import Compute
-from tgdpo_core.scoring.guard import PluginOutOfMemoryError, call_on_batch
-from tgdpo_core.scoring.sources import RewardSource, missing_column
+from tgdpo_core.scoring.guard import call_on_batch
+from tgdpo_core.scoring.plugin_errors import PluginOutOfMemoryError
+from tgdpo_core.scoring.sources import RewardSource
 from tgdpo_core.scoring.weights import split_sides
 from tgdpo_core.store.located import Located
 
@@ -92,6 +95,8 @@ def ask(
     source: RewardSource,
     pairs: Sequence[TokenizedPair],
     shared: Mapping[str, Sequence[torch.Tensor]],
+    *,
+    once: bool = False,
 ) -> Sequence[torch.Tensor]:
     """Return what a reward plugin says of pairs, checked: [n] float32 each, chosen tokens first.
 
@@ -101,11 +106,12 @@ def ask(
         source: the plugin, set up.
         pairs: what is scored.
         shared: values that the plugin needs, by their name in ``Example.shared``: [n] per pair.
+        once: ask about no pair again, whatever happens: the plugin learns from what it is asked.
     """
     try:
         return _ask(source, pairs, shared)
     except PluginOutOfMemoryError:
-        if len(pairs) == 1:
+        if len(pairs) == 1 or once:
             raise
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
@@ -125,16 +131,59 @@ def _ask(
 ) -> Sequence[torch.Tensor]:
     examples, where = [], []
     for i, pair in enumerate(pairs):
-        columns = {name: _column(source, pair, name) for name in source.columns}
-        # Copies: what a plugin does to them must not reach the stored values.
-        sides = {name: split_sides(values[i].clone(), pair) for name, values in shared.items()}
-        for k, side in enumerate(SIDES):
-            of_side = {name: values[k] for name, values in sides.items()}
-            examples.append(pair.example(side, columns=columns, shared=of_side))
-            where.append(pair.pair.where)
-    results = call_on_batch(str(source), _span(where), source.reward.score, examples, draws=False)
-    checked = checked_rewards(str(source), results, examples, where)
+        examples += examples_of(source, pair, {name: v[i] for name, v in shared.items()})
+        where += [pair.pair.where] * len(SIDES)
+    way = way_of(source.reward)
+    size = 0 if way.overlaps else way.per_call
+    checked = [
+        values
+        for part, places in _parts(examples, where, size)
+        for values in _asked(source, way, part, places)
+    ]
     return [torch.cat(checked[i : i + 2]) for i in range(0, len(checked), 2)]
+
+
+def examples_of(
+    source: RewardSource, pair: TokenizedPair, shared: Mapping[str, torch.Tensor]
+) -> list[Example]:
+    """Return both responses of a pair as a source sees them.
+
+    Args:
+        source: says which columns it reads.
+        pair: the pair.
+        shared: values of its response tokens, [n] each, by their name in ``Example.shared``.
+    """
+    columns = source.columns_of(pair.pair)
+    # Copies: what a plugin does to them must not reach the stored values.
+    sides = {name: split_sides(values.clone(), pair) for name, values in shared.items()}
+    return [
+        pair.example(
+            side, columns=columns, shared={name: values[k] for name, values in sides.items()}
+        )
+        for k, side in enumerate(SIDES)
+    ]
+
+
+def _parts(
+    examples: Sequence[Example], where: Sequence[str], size: int
+) -> Iterator[tuple[Sequence[Example], Sequence[str]]]:
+    for start in range(0, len(examples), size or len(examples) or 1):
+        part = slice(start, start + size if size else None)
+        yield examples[part], where[part]
+
+
+def _asked(
+    source: RewardSource, way: Way, examples: Sequence[Example], where: Sequence[str]
+) -> list[torch.Tensor]:
+    """Return the checked results of one call.
+
+    Libraries for retries draw their pauses from the global random state, so calls that wait for a
+    network may move it; it is put back in any case.
+    """
+    results = call_on_batch(
+        str(source), _span(where), way.all_at_once, examples, draws=way.is_async
+    )
+    return checked_rewards(str(source), results, examples, where)
 
 
 def reward_entries(source: RewardSource, table: TokenTable) -> Array:
@@ -147,7 +196,7 @@ def reward_entries(source: RewardSource, table: TokenTable) -> Array:
     for row in range(len(table)):
         if source.columns:
             pair = table[row]
-            values = {name: _column(source, pair, name) for name in source.columns}
+            values = source.columns_of(pair.pair)
             columns = json.dumps(values, sort_keys=True, default=str).encode(
                 "utf-8", "surrogatepass"
             )
@@ -161,13 +210,6 @@ def reward_entries(source: RewardSource, table: TokenTable) -> Array:
 def pair_ids(pair: TokenizedPair) -> PairIds:
     """Return the engine's form of a pair."""
     return PairIds(pair.prompt_ids, pair.chosen.ids, pair.rejected.ids)
-
-
-def _column(source: RewardSource, pair: TokenizedPair, name: str) -> Any:
-    columns = pair.pair.columns
-    if name not in columns:
-        raise missing_column(str(source), pair.pair, name)
-    return columns[name]
 
 
 def _span(where: Sequence[str]) -> str:

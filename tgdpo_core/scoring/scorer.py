@@ -1,7 +1,7 @@
 """The scoring pass: reference log-probs and token rewards of a table of pairs, from the store."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,74 +9,28 @@ from typing import Any
 import torch
 
 from tgdpo_core.data.token_table import TokenTable
+from tgdpo_core.errors import PluginError
 from tgdpo_core.models.fingerprints import tokenizer_fingerprint
-from tgdpo_core.models.loading import NO_TRUST, Trust, on_device
-from tgdpo_core.models.precision import Precision
+from tgdpo_core.models.loading import on_device
 from tgdpo_core.plugin_api.shapings import Shaping
+from tgdpo_core.scoring.answers import Answers
+from tgdpo_core.scoring.calls import way_of
 from tgdpo_core.scoring.context import FrozenModels
 from tgdpo_core.scoring.filling import Compute, Elsewhere, Pass, fill
 from tgdpo_core.scoring.fits import require_known_ids
 from tgdpo_core.scoring.guard import call_plugin
+from tgdpo_core.scoring.live_source import LiveSource
+from tgdpo_core.scoring.main_first import by_main_first
 from tgdpo_core.scoring.online import OnlineRewards
 from tgdpo_core.scoring.passes import reference_logps, reward_entries, token_rewards
+from tgdpo_core.scoring.preparing import prepare, training_examples, training_hash
+from tgdpo_core.scoring.settings import PassCounts, Reference, ScoringSettings, StoredScores
 from tgdpo_core.scoring.sources import RewardSource, source_document
 from tgdpo_core.scoring.weights import fit_source
 from tgdpo_core.store.collection import Collection
 from tgdpo_core.store.folder import canonical_hash
 from tgdpo_core.store.located import Located
-
-
-@dataclass(frozen=True)
-class Reference:
-    """The reference model, loaded only if the store lacks some of its values.
-
-    Attributes:
-        identity: JSON that names its weights.
-        load: returns the model.
-        precision: its number formats, if they are not those of frozen models.
-    """
-
-    identity: Mapping[str, Any]
-    load: Callable[[], Any]
-    precision: Precision | None = None
-
-
-@dataclass(frozen=True)
-class ScoringSettings:
-    """Where and how the scoring pass runs.
-
-    Attributes:
-        store: folder of the store.
-        device: of frozen models.
-        precision: their number formats.
-        trust: what files of models may do.
-    """
-
-    store: Path
-    device: torch.device
-    precision: Precision
-    trust: Trust = NO_TRUST
-
-
-@dataclass(frozen=True)
-class StoredScores:
-    """Where the stored values of a table lie, by row number.
-
-    Attributes:
-        reference: log-probs of the response tokens under the reference.
-        rewards: those of each source whose rewards are stored.
-    """
-
-    reference: Located
-    rewards: Sequence[Located]
-
-
-@dataclass(frozen=True)
-class PassCounts:
-    """Pairs whose values were computed, and pairs whose values were in the store."""
-
-    computed: int
-    reused: int
+from tgdpo_core.store.tables import cached_table
 
 
 @dataclass
@@ -88,6 +42,7 @@ class Scorer:
         sources: the reward sources, in the order they are summed.
         tokenizer: the policy's.
         settings: where and how.
+        training: the training set, for rewards that are fitted to it; None without one.
         counts: pass name to pairs computed and reused, over all tables so far.
         keys: pass name to store key.
     """
@@ -96,13 +51,20 @@ class Scorer:
     sources: Sequence[RewardSource]
     tokenizer: Any
     settings: ScoringSettings
+    training: TokenTable | None = None
     counts: dict[str, PassCounts] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
+    _hashes: dict[int, str] = field(default_factory=dict, init=False)
 
     def totals(self) -> dict[str, Any]:
         """Return pairs computed and reused, in all and by pass, with the store's keys."""
         passes = {
-            name: {"computed": c.computed, "reused": c.reused, "key": self.keys[name]}
+            name: {
+                "computed": c.computed,
+                "reused": c.reused,
+                "key": self.keys[name],
+                **({"asked": dict(c.asked)} if c.asked else {}),
+            }
             for name, c in self.counts.items()
         }
         return {
@@ -125,6 +87,7 @@ class Scorer:
         """
         for source in self.stored:  # what it names must be found before anything is computed
             self._reward_document(source)
+        self._require_secrets(table)
         reference, *rewards = [
             self._filled(self.task(table, number), label, elsewhere)
             for number in range(1 + len(self.stored))
@@ -170,7 +133,9 @@ class Scorer:
             task.close()
         before = self.counts.get(task.name, PassCounts(0, 0))
         self.counts[task.name] = PassCounts(
-            before.computed + filled.computed, before.reused + filled.reused
+            before.computed + filled.computed,
+            before.reused + filled.reused,
+            task.answers.asked.added_to(before.asked, task.answers.cost) if task.answers else {},
         )
         self.keys[task.name] = task.collection.key
         return filled.values
@@ -180,13 +145,34 @@ class Scorer:
         """The sources whose rewards are stored."""
         return [source for source in self.sources if not source.is_dynamic]
 
+    @property
+    def dynamic(self) -> list[RewardSource]:
+        """The sources that are scored at every step."""
+        return [source for source in self.sources if source.is_dynamic]
+
     def online(self, beta: float, shaping: tuple[str, Shaping]) -> OnlineRewards | None:
         """Return the dynamic sources at the run's beta; None if there are none."""
-        dynamic = [source for source in self.sources if source.is_dynamic]
-        if not dynamic:
+        if not self.dynamic:
             return None
-        weighted = [fit_source(source, beta=beta, table=None, stored=None) for source in dynamic]
-        return OnlineRewards(weighted, lambda each: self._context(each.source), shaping)
+        weighted = [
+            fit_source(source, beta=beta, table=None, stored=None) for source in self.dynamic
+        ]
+        live = [LiveSource(each, lambda one: self._context(one.source)) for each in weighted]
+        return OnlineRewards(live, shaping)
+
+    def _require_secrets(self, table: TokenTable) -> None:
+        """Raise ``PluginError`` for a secret that is not set, unless nothing has to be asked."""
+        for source in self.sources:
+            missing = source.reward.missing_secrets()
+            if missing and (source.is_dynamic or not self._is_complete(source, table)):
+                raise PluginError(
+                    f"{source} needs {' and '.join(missing)}. Set it and start again."
+                )
+
+    def _is_complete(self, source: RewardSource, table: TokenTable) -> bool:
+        collection = Collection(self.settings.store, self._reward_document(source))
+        stored = collection.verified(reward_entries(source, table), table.counts.responses.tolist())
+        return bool(stored.all())
 
     def _reference_pass(self, table: TokenTable) -> Pass:
         @functools.cache
@@ -208,12 +194,14 @@ class Scorer:
 
     def _reward_pass(self, number: int, table: TokenTable, reference: Located) -> Pass:
         source = self.stored[number - 1]
-        context = self._context(source)
         score = token_rewards(source, table, reference)
+
+        contexts: list[FrozenModels] = []
 
         @functools.cache
         def set_up() -> None:
-            call_plugin(str(source), "setup", source.reward.setup, context)
+            contexts.append(self._context(source))
+            call_plugin(str(source), "setup", source.reward.setup, contexts[0])
 
         def compute(rows: Sequence[int]) -> Sequence[torch.Tensor]:
             set_up()
@@ -221,20 +209,35 @@ class Scorer:
 
         def close() -> None:
             call_plugin(str(source), "teardown", source.reward.teardown)
-            context.release()
+            for context in contexts:
+                context.release()
 
+        collection = Collection(self.settings.store, self._reward_document(source))
+        entries, way = reward_entries(source, table), way_of(source.reward)
         return Pass(
             number=number,
             name=f"token_reward:{source.name}",
             label=f"{source.name} rewards",
-            collection=Collection(self.settings.store, self._reward_document(source)),
+            collection=collection,
             table=table,
-            entries=reward_entries(source, table),
+            entries=entries,
             compute=compute,
             close=close,
+            answers=Answers(source, way, table, reference, collection, entries, set_up)
+            if way.overlaps
+            else None,
+            prepare=lambda: self.prepare(source),
         )
 
-    def _context(self, source: RewardSource) -> FrozenModels:
+    def _context(self, source: RewardSource, artifacts: Path | None = None) -> FrozenModels:
+        """Return what a source's ``setup`` or ``prepare`` is given.
+
+        Args:
+            source: the source.
+            artifacts: folder that ``prepare`` fills; None: the one it has filled, if it has.
+        """
+        if artifacts is None and source.is_fitted:
+            artifacts = self._artifacts(source)
         return FrozenModels(
             self.tokenizer,
             device=self.settings.device,
@@ -242,7 +245,38 @@ class Scorer:
             trust=self.settings.trust,
             who=str(source),
             may_load=source.needs_models,
+            artifacts=artifacts,
         )
+
+    def prepare(self, source: RewardSource) -> None:
+        """Fit a source to the training set, if it wants that; every process must call this."""
+        if not source.is_fitted:
+            return
+        if source.needs_reference and self.training is not None:
+            reference = self._reference_pass(self.training)
+            try:
+                fill(reference, label="training set: ")
+            finally:
+                reference.close()
+        by_main_first(lambda: self._artifacts(source))
+
+    def _artifacts(self, source: RewardSource) -> Path:
+        """Return the folder that a source's ``prepare`` has filled, now or earlier."""
+        document = self._reward_document(source)
+        training = self.training
+        assert training is not None  # the document names it
+
+        def fitted(folder: Path) -> None:
+            reference = self._references.locate(training.ids_hashes)
+            examples = training_examples(source, training, reference)
+            prepare(source, self._context(source, folder), examples, folder)
+
+        return cached_table(self.settings.store, "artifacts", document, fitted)
+
+    def _training_hash(self, source: RewardSource) -> str:
+        if id(source) not in self._hashes:
+            self._hashes[id(source)] = training_hash(source, self.training)
+        return self._hashes[id(source)]
 
     def _reference_document(self) -> dict[str, Any]:
         return {
@@ -255,6 +289,8 @@ class Scorer:
         document = call_plugin(str(source), "its fingerprint", source_document, source)
         call_plugin(str(source), "its fingerprint", canonical_hash, document)  # JSON or an error
         document["tokenizer"] = tokenizer_fingerprint(self.tokenizer)
+        if source.is_fitted:
+            document["training"] = self._training_hash(source)
         if source.needs_models:
             document["precision"] = self.settings.precision.document()
         if source.needs_reference:

@@ -2,6 +2,7 @@
 
 import hashlib
 import inspect
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.plugin_api.rewards import TokenReward
 from tgdpo_core.plugin_api.shapings import Shaping
 from tgdpo_core.plugin_api.transforms import Transform
+from tgdpo_core.scoring.calls import way_of
+from tgdpo_core.secret_values import holds_secret
 
 _NEEDS = ("reference_logps", "models", "column:NAME")
 
@@ -57,6 +60,16 @@ class RewardSource:
         """Whether it loads causal language models, so that the dtype decides its values."""
         return "models" in self.reward.required()
 
+    @property
+    def is_stateful(self) -> bool:
+        """Whether it learns while the policy is trained."""
+        return type(self.reward).state_dict is not TokenReward.state_dict
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether it is fitted to the training set before it scores."""
+        return type(self.reward).prepare is not TokenReward.prepare
+
     def describe(self) -> dict[str, Any]:
         """Return JSON for run.json."""
         return {
@@ -74,6 +87,13 @@ class RewardSource:
         """The data-set columns it reads."""
         needs = self.reward.required()
         return [need.removeprefix("column:") for need in needs if need.startswith("column:")]
+
+    def columns_of(self, pair: PreferencePair) -> dict[str, Any]:
+        """Return the columns that it reads of a row; ``DataError`` for a row without one."""
+        for name in self.columns:
+            if name not in pair.columns:
+                raise missing_column(str(self), pair, name)
+        return {name: pair.columns[name] for name in self.columns}
 
 
 def validate_source(source: RewardSource, pairs: Sequence[PreferencePair]) -> None:
@@ -197,8 +217,12 @@ def source_of_instance(
 
 
 def source_document(source: RewardSource) -> dict[str, Any]:
-    """Return the part of the store's key that the plugin itself decides."""
-    return {
+    """Return the part of the store's key that the plugin itself decides.
+
+    Raises:
+        PluginError: it holds the value of a secret, which would be written to the store.
+    """
+    document = {
         "kind": "token_rewards",
         "api": API_VERSION,
         "plugin": dict(source.identity),
@@ -206,6 +230,31 @@ def source_document(source: RewardSource) -> dict[str, Any]:
         "options": source.reward.options(stored_only=True),
         "fingerprint": dict(source.reward.fingerprint()),
     }
+    if holds_secret(json.dumps(document, default=str)):
+        raise PluginError(
+            f"{source}: its fingerprint or its options hold the value of a secret. The store's key "
+            "is written down: name there what the secret opens (a model, a version) instead."
+        )
+    return document
+
+
+def _require_whole_state(source: RewardSource) -> None:
+    """Raise ``PluginError`` for a reward that learns and could not go on after a resume."""
+    names = ("state_dict", "load_state_dict", "on_step_end")
+    saves, loads, learns = (
+        getattr(type(source.reward), name) is not getattr(TokenReward, name) for name in names
+    )
+    if saves != loads or (learns and not saves):
+        raise PluginError(
+            f"{source} learns (state_dict, load_state_dict, on_step_end), but lacks "
+            f"{'load_state_dict' if saves else 'state_dict'}: --resume would begin its learning "
+            "anew."
+        )
+    if saves and not source.is_dynamic:
+        raise PluginError(
+            f"{source} has a state, so its values change; stored values must not. Say "
+            "dynamic = True, or fit it once with prepare(context, examples)."
+        )
 
 
 def _checked(source: RewardSource) -> RewardSource:
@@ -215,6 +264,11 @@ def _checked(source: RewardSource) -> RewardSource:
         raise PluginError(
             f"{source} failed to say what it requires: {type(error).__name__}: {error}"
         ) from error
+    try:
+        way_of(source.reward)
+    except ValueError as error:
+        raise PluginError(f"{source}: {error}.") from error
+    _require_whole_state(source)
     for need in needs:
         if need not in _NEEDS and not need.startswith("column:"):
             raise PluginError(f"{source} needs '{need}', unknown here. Known: {', '.join(_NEEDS)}.")

@@ -44,7 +44,8 @@ class PluginContract:
     def fresh(self) -> Any:
         """Return a new instance with the options of ``plugin``."""
         cls = self.plugin_class
-        return cls(**{field.name: getattr(self.plugin, field.name) for field in option_fields(cls)})
+        given = (field.name for field in option_fields(cls) if field.init)
+        return cls(**{name: getattr(self.plugin, name) for name in given})
 
     @property
     def who(self) -> str:

@@ -88,12 +88,14 @@ class TokenRewardContract(PluginContract):
     def test_it_leaves_the_order_of_its_batch_alone(self) -> None:
         """What is sorted, reversed or emptied in place gets values that belong to others."""
         from tgdpo_core.scoring.guard import require_batch_kept
-        from tgdpo_core.testing.trials import score
+        from tgdpo_core.testing.reward_trials import prepared, score
 
         examples = self.examples()
         given = list(examples)
+        tokenizer = self.tokenizer or make_tokenizer()
         try:
-            score(self.fresh(), [given], self.tokenizer or make_tokenizer())
+            with prepared(self.fresh(), examples, tokenizer) as artifacts:
+                score(self.fresh(), [given], tokenizer, artifacts)
         finally:  # values of wrong lengths are what follows from a new order
             require_batch_kept(self.who, given, examples)
 
@@ -105,19 +107,31 @@ class TokenRewardContract(PluginContract):
         with untouched(self.who, "the examples", examples):
             self._values(examples)
 
+    def test_it_learns_in_training_alone_and_can_be_resumed(self) -> None:
+        """A dynamic reward is asked in the phases of a run; its state goes to a new instance."""
+        from tgdpo_core.testing.learning import require_resumable
+
+        if self.plugin_class.dynamic:  # type: ignore[attr-defined]
+            tokenizer = self.tokenizer or make_tokenizer()
+            require_resumable(self.fresh, self.examples(), tokenizer)
+
     def test_it_can_be_torn_down_twice(self) -> None:
         """``teardown`` also follows a ``setup`` that never came."""
+        from tgdpo_core.scoring.event_loop import finished
+
         reward = self.fresh()
-        reward.teardown()
-        reward.teardown()
+        finished(reward.teardown())
+        finished(reward.teardown())
 
     def _values(self, examples: Sequence[Example], size: int | None = None) -> "Values":
         """Return the values of a new instance in batches of a size (default: all together)."""
-        from tgdpo_core.testing.trials import score
+        from tgdpo_core.testing.reward_trials import prepared, score
 
         step = size or len(examples)
-        batches = [examples[i : i + step] for i in range(0, len(examples), step)]
-        scored = score(self.fresh(), batches, self.tokenizer or make_tokenizer())
+        batches = [list(examples[i : i + step]) for i in range(0, len(examples), step)]
+        tokenizer = self.tokenizer or make_tokenizer()
+        with prepared(self.fresh(), self.examples(), tokenizer) as artifacts:
+            scored = score(self.fresh(), batches, tokenizer, artifacts)
         return [values for batch in scored for values in batch]
 
     def _require_equal(

@@ -11,13 +11,11 @@ import numpy as np
 import torch
 
 from tgdpo_core.evaluation.judging import checked_scores
-from tgdpo_core.models.precision import Precision
 from tgdpo_core.plugin_api.judges import Judge
-from tgdpo_core.plugin_api.rewards import Example, TokenReward
+from tgdpo_core.plugin_api.rewards import Example
 from tgdpo_core.plugin_api.transforms import Transform
-from tgdpo_core.scoring.checks import checked_rewards
-from tgdpo_core.scoring.context import FrozenModels
-from tgdpo_core.scoring.guard import call_plugin, named_errors
+from tgdpo_core.scoring.guard import call_plugin
+from tgdpo_core.scoring.plugin_errors import named_errors
 from tgdpo_core.scoring.process_state import require_kept, settings_kept, settings_kept_by
 from tgdpo_core.scoring.weights import FittedTransform
 from tgdpo_core.testing.contract import require, require_json
@@ -26,38 +24,6 @@ _SEED = 2_506_145_740
 
 Values = list[torch.Tensor]
 """One 1-D float32 tensor per response."""
-
-
-def score(
-    reward: TokenReward, batches: Sequence[Sequence[Example]], tokenizer: Any
-) -> list[Values]:
-    """Return the checked values of every batch, between one ``setup`` and one ``teardown``.
-
-    Raises:
-        PluginError: the plugin raised, or returned what a run would refuse.
-    """
-    who = f"token reward {type(reward).__name__}"
-    context = FrozenModels(
-        tokenizer,
-        device=torch.device("cpu"),
-        precision=Precision(),
-        who=who,
-        may_load="models" in reward.required(),
-    )
-    try:
-        call_plugin(who, "setup", reward.setup, context)
-        values = []
-        for batch in batches:
-            asked = tuple(batch)  # results go by position, whatever is done to the list
-            where = [place(example) for example in asked]
-            # No guard of random states: they are looked at.
-            with settings_kept_by(who), named_errors(who, where[0]):
-                results = reward.score(batch)
-            values.append(checked_rewards(who, results, asked, where))
-        return values
-    finally:
-        call_plugin(who, "teardown", reward.teardown)
-        context.release()
 
 
 def judge_scores(judge: Judge, batch: Sequence[Any]) -> Values:

@@ -10,6 +10,7 @@ import torch
 from tgdpo_core.engine.policy import TokenLogps
 from tgdpo_core.engine.rows import PackedRow
 from tgdpo_core.engine.tensors import moved
+from tgdpo_core.plugin_api.rewards import Phase
 from tgdpo_core.scoring.online import OnlineRewards
 from tgdpo_core.scoring.pairs import ScoredPair
 from tgdpo_core.scoring.passes import pair_ids
@@ -46,15 +47,21 @@ class PairBatch:
         """Return the batch on a device."""
         return moved(self, device)
 
-    def scored_online(self, online: OnlineRewards, policy_logps: torch.Tensor) -> "PairBatch":
+    def scored_online(
+        self, online: OnlineRewards, policy_logps: torch.Tensor, *, in_training: bool
+    ) -> "PairBatch":
         """Return the batch with the rewards and weights that the policy has now.
 
         Args:
             online: the dynamic sources.
             policy_logps: [N] log pi of the response tokens, detached.
+            in_training: whether the sources may learn from it, if its pairs count.
         """
+        phase: Phase = "eval"
+        if in_training:
+            phase = "train" if self.counts else "statistics"
         sizes = [scored.pair.num_response_tokens for scored in self.pairs]
-        pairs = online(self.pairs, policy_logps.float().cpu().split(sizes))
+        pairs = online(self.pairs, policy_logps.float().cpu().split(sizes), phase)
         now = dataclasses.replace(
             self,
             token_rewards=torch.cat([scored.token_rewards for scored in pairs]),

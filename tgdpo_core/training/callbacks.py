@@ -9,6 +9,8 @@ from typing import Any
 from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
+from tgdpo_core.scoring.online import OnlineRewards
+
 logger = logging.getLogger(__name__)
 
 _SHOWN = {
@@ -112,3 +114,14 @@ def replace_progress_bar(trainer: Any) -> None:
     else:
         trainer.remove_callback(ProgressCallback)
         trainer.add_callback(ProgressLine())
+
+
+class RewardSteps(TrainerCallback):
+    """Tells online rewards that learn when an optimizer step is done, before it is saved."""
+
+    def __init__(self, online: OnlineRewards) -> None:
+        self._online = online
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Pass it on."""
+        self._online.end_step(state.global_step)

@@ -174,7 +174,9 @@ class PairLoop(RecordedRun):
         row = batch.row
         policy_logps = model(row=row)
         if self._online:
-            batch = batch.scored_online(self._online, policy_logps.detach())
+            batch = batch.scored_online(
+                self._online, policy_logps.detach(), in_training=model.training
+            )
         loss = preference_loss(
             policy_logps,
             batch.reference_logps,

@@ -1,12 +1,14 @@
 """A run that leaves a complete folder behind: record, settings, log, model, card; and its push."""
 
 import contextlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tgdpo_core.errors import UsageError
 from tgdpo_core.models.adapters import record_base
 from tgdpo_core.scoring.online import OnlineRewards
+from tgdpo_core.training.callbacks import RewardSteps
 from tgdpo_core.training.config import TGDPOConfig
 from tgdpo_core.training.durability.agreement import by_first
 from tgdpo_core.training.durability.folder_lock import held
@@ -65,6 +67,8 @@ class RecordedRun(DurableTrainer):
                 stack.enter_context(held(self._folder.path))
             resumption = self._resumption(resume_from_checkpoint)
             checkpoint = str(resumption.checkpoint) if resumption.checkpoint else None
+            if self._online:
+                self._follow_rewards(self._online, resumption.checkpoint)
             arguments = (checkpoint, trial, ignore_keys_for_eval)
             if not self.is_world_process_zero():
                 return self._train_and_save(*arguments)
@@ -102,6 +106,19 @@ class RecordedRun(DurableTrainer):
                 self._online.close()
         self._save_final_model(self._folder.staged_model)
         return output
+
+    def _follow_rewards(self, online: OnlineRewards, checkpoint: Path | None) -> None:
+        """Have online rewards go on from a checkpoint, and be told of every step."""
+        if checkpoint:
+            online.restore(checkpoint, self.args.process_index)
+        self.remove_callback(RewardSteps)  # that of an earlier call
+        self.add_callback(RewardSteps(online))
+
+    def _write_parts(self, folder: Path, pending: Mapping[str, bool]) -> None:
+        """Write what belongs to a checkpoint, and what online rewards have learnt."""
+        super()._write_parts(folder, pending)
+        if self._online:
+            self._online.save(folder, self.args.process_index)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Write model and tokenizer to a folder (default: the run's ``model/``); push nothing."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from tgdpo_core.errors import CheckpointError, Preempted, UsageError
 from tgdpo_core.failures import exit_code_of
+from tgdpo_core.secret_values import redacted
 from tgdpo_core.training.durability.folder_lock import (
     HOLDER,
     LOCK,
@@ -166,7 +167,7 @@ class RunFolder:
         note(status="done", exit_code=0, finished=_now())
 
     def write_text(self, name: str, text: str) -> None:
-        """Write a file of the run folder in one step.
+        """Write a file of the run folder in one step, secrets taken out.
 
         Raises:
             CheckpointError: the folder or the file cannot be written.
@@ -174,7 +175,7 @@ class RunFolder:
         staged = self.path / f".{name}.part"
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            staged.write_text(text, encoding="utf-8")
+            staged.write_text(redacted(text), encoding="utf-8")
             staged.replace(self.path / name)
         except OSError as error:
             raise CheckpointError(
@@ -196,7 +197,7 @@ class RunFolder:
         Args:
             card: the model card, kept beside the weights, too.
         """
-        (self.staged_model / "README.md").write_text(card, encoding="utf-8")
+        (self.staged_model / "README.md").write_text(redacted(card), encoding="utf-8")
         _remove(self.model)
         os.replace(self.staged_model, self.model)
 

@@ -22,7 +22,8 @@ from tgdpo_core.preparation.references import given_reference, own_reference
 from tgdpo_core.preparation.scored_table import ScoredTable, score
 from tgdpo_core.recipe.rounding import rounds_stochastically
 from tgdpo_core.scoring.fits import require_fit
-from tgdpo_core.scoring.scorer import Reference, Scorer, ScoringSettings
+from tgdpo_core.scoring.scorer import Scorer
+from tgdpo_core.scoring.settings import Reference, ScoringSettings
 from tgdpo_core.scoring.sources import resolve_shaping
 from tgdpo_core.training.batches import collate
 from tgdpo_core.training.callbacks import StepClock, replace_progress_bar
@@ -132,11 +133,10 @@ class TGDPOTrainer(PairLoop):
         sources = resolve_sources(token_reward, transforms, plugins)
         tokenizer = processing_class or tokenizer_of(model)
         data = given_data(train_dataset, eval_dataset, tokenizer, args)
-        train_tokens, eval_tokens = data.train, data.evaluation
         self._facts = {**data.facts, **self._facts}
         given = given_policy(model, args)
         policy = given.model
-        for table in (train_tokens, *eval_tokens.values()):
+        for table in (data.train, *data.evaluation.values()):
             require_fit(policy, table, tokenizer, "the policy")
         mixed = mixed_precision(bf16=args.bf16, fp16=args.fp16, device=args.device)
         frozen = frozen_dtype(policy.dtype, autocast=mixed, device=args.device)
@@ -147,9 +147,9 @@ class TGDPOTrainer(PairLoop):
             tokenizer,
             ScoringSettings(store_of(args.store_path), args.device, precision, trust),
         )
-        identity = self._agreed(scorer, given, (train_tokens, eval_tokens), args)
+        identity = self._agreed(scorer, given, (data.train, data.evaluation), args)
         prepared = prepare(
-            score(scorer, train_tokens, eval_tokens, shaping=self._shaping, beta=args.beta),
+            score(scorer, data.train, data.evaluation, shaping=self._shaping, beta=args.beta),
             scorer,
             shaping=self._shaping,
             beta=args.beta,
@@ -169,14 +169,13 @@ class TGDPOTrainer(PairLoop):
             processing_class=tokenizer,
             **kwargs,
         )
-        self._attach_engine(train_tokens)
+        self._attach_engine(data.train)
         self._online = scored.train.online
         self._place = EpochPlace(
-            len(train_tokens), self._train_batch_size, args.process_index, args.world_size
+            len(data.train), self._train_batch_size, args.process_index, args.world_size
         )
         self._buffers = {"train": MetricBuffer(), "eval": MetricBuffer()}
-        self._clock = StepClock()
-        self._reader = StepReader(self._read_step)
+        self._clock, self._reader = StepClock(), StepReader(self._read_step)
         for callback in (self._clock, self._reader):
             self.add_callback(callback)
         self._be_durable(

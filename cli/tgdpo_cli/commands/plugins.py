@@ -203,6 +203,7 @@ def _explain(item: "Registered") -> None:
     import inspect
 
     from tgdpo_core.plugin_api.options import option_fields
+    from tgdpo_core.plugin_api.secret_options import is_secret, variable_of
 
     click.echo(f"{item.kind} '{item.name}' from {item.origin} ({item.module})\n")
     click.echo(inspect.getdoc(item.factory) or "(not documented)")
@@ -214,6 +215,8 @@ def _explain(item: "Registered") -> None:
     for field in fields:
         required = field.default is dataclasses.MISSING
         default = "required" if required else repr(field.default)
+        if is_secret(field):
+            default = f"secret, from ${variable_of(field)}"
         kind_name = getattr(field.type, "__name__", str(field.type))
         rows.append((field.name, kind_name, default, field.metadata.get("help", "")))
     table(("option", "type", "default", "help"), rows)

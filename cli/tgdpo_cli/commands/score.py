@@ -76,6 +76,9 @@ def command(session: Session, /, describe: bool, as_json: bool, **options: Any) 
             f"{name}: {counts['computed']} pairs computed, {counts['reused']} reused "
             f"(key {counts['key']})"
         )
+        if asked := counts.get("asked"):
+            cost = f", {asked['cost']}" if asked["cost"] else ""
+            click.echo(f"  {asked['responses']} responses asked in {asked['calls']} calls{cost}")
     if diagnostics:
         show_diagnostics(diagnostics)
 

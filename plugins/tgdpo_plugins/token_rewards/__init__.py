@@ -1,4 +1,4 @@
-"""Built-in token rewards: none, induced, dense-prm, random, column, confidence."""
+"""Built-in token rewards: none, induced, dense-prm, random, column, confidence, remote."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +10,7 @@ from tgdpo_plugins.token_rewards.dense_prm import DensePRM
 from tgdpo_plugins.token_rewards.induced import Induced
 from tgdpo_plugins.token_rewards.none import NoReward
 from tgdpo_plugins.token_rewards.random import RandomReward
+from tgdpo_plugins.token_rewards.remote import Remote
 
 
 @hookimpl
@@ -21,3 +22,4 @@ def register_token_rewards(register: Callable[[str, Any], None]) -> None:
     register("random", RandomReward)
     register("column", Column)
     register("confidence", Confidence)
+    register("remote", Remote)

@@ -22,6 +22,7 @@ ROWS = [
     {"prompt": "a=", "chosen": "1", "rejected": "2"},
     {"prompt": "é🎉=", "chosen": "long\nanswer", "rejected": "4"},
 ]
+MANY = [{"prompt": str(i * 7919 % 10007), "chosen": str(i), "rejected": "no"} for i in range(9000)]
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +63,11 @@ def test_compressed_files_are_read(
     [
         ("pairs.jsonl.gz", gzip.compress(jsonl(ROWS).encode(), mtime=0)[:-20], "cannot be read"),
         ("pairs.jsonl.gz", b"plain text", "cannot be read"),
+        (
+            "pairs.jsonl.gz",
+            gzip.compress(jsonl(MANY).encode(), mtime=0)[:-9000],
+            "cannot be read, nor what follows: Compressed file ended",
+        ),
         (
             "pairs.jsonl",
             gzip.compress(b"{}", mtime=0),
@@ -268,6 +274,36 @@ def test_json_lines_are_read_as_they_are_needed(tmp_path: Path, plugins: PluginM
     path.write_text(jsonl(ROWS) * 3 + "not JSON", encoding="utf-8")
     rows = load_rows(str(path), split="train", plugins=plugins)
     assert len(list(islice(rows, 6))) == 6
+
+
+def test_a_compressed_file_that_ends_early_is_named_with_the_line(
+    tmp_path: Path, plugins: PluginManager
+) -> None:
+    whole = gzip.compress(jsonl(MANY).encode(), mtime=0)
+    (tmp_path / "pairs.jsonl.gz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError) as raised:
+        load(tmp_path / "pairs.jsonl.gz", plugins)
+    line = int(re.search(r"pairs\.jsonl\.gz:(\d+): cannot", str(raised.value))[1])
+    assert len(MANY) / 3 < line < len(MANY)
+
+
+@pytest.mark.parametrize("ending", [".arrow", ".feather"])
+@pytest.mark.parametrize("indexed", [True, False])
+def test_arrow_files_are_read_in_both_forms(
+    ending: str, indexed: bool, tmp_path: Path, plugins: PluginManager
+) -> None:
+    import pyarrow as pa
+
+    messages = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
+    rows = [{"chosen": messages, "rejected": messages[:1]}, *({"chosen": messages},) * 2]
+    table = pa.Table.from_pylist(rows)
+    path = tmp_path / f"pairs{ending}"
+    make = pa.ipc.new_file if indexed else pa.ipc.new_stream
+    with pa.OSFile(str(path), "wb") as file, make(file, table.schema) as writer:
+        writer.write_table(table, max_chunksize=2)
+    found = load(path, plugins)
+    assert [where for where, _ in found] == [f"{path.name} row {i}" for i in (1, 2, 3)]
+    assert found[0][1] == rows[0]
 
 
 def test_nulls_that_arrow_adds_to_calls_are_left_out(

@@ -1,5 +1,6 @@
 """Dynamic sources: the policy's log-probs of the step, added to stored rewards, never stored."""
 
+import asyncio
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -172,3 +173,21 @@ def test_the_run_says_that_the_source_is_dynamic(make_trainer: MakeTrainer) -> N
     record = trainer._folder.read()
     assert [source["dynamic"] for source in record["reward_sources"]] == [True]
     assert Path(trainer._folder.model).is_dir()
+
+
+class Awaited(Surprise):
+    """The same from a method that waits."""
+
+    async def score(self, batch: Sequence[Example]) -> list[torch.Tensor]:  # type: ignore[override]
+        """Return the negative log-probs after a moment."""
+        await asyncio.sleep(0.001)
+        return [-example.shared["policy_logps"] for example in batch]
+
+
+def test_one_that_waits_gives_the_same(make_trainer: MakeTrainer) -> None:
+    logged = []
+    for run, reward in (("plain", Surprise()), ("awaited", Awaited())):
+        trainer = make_trainer(run, token_reward=reward)
+        trainer.train()
+        logged.append(rewards(trainer))
+    assert logged[0] == logged[1]
