@@ -1,5 +1,6 @@
 """The page of all commands, from the click objects that read the command line."""
 
+import textwrap
 from collections.abc import Iterator
 
 import click
@@ -66,7 +67,7 @@ def _text(command: click.Command) -> str:
         if "\b" in paragraph:
             before, _, body = paragraph.partition("\b")
             paragraphs.append(before.strip())
-            paragraphs.append("\n".join(f"    {line}" for line in body.strip("\n").splitlines()))
+            paragraphs.append(textwrap.indent(textwrap.dedent(body.strip("\n")), "    "))
         else:
             paragraphs.append(escaped(" ".join(paragraph.split())))
     return "\n\n".join(paragraphs) + "\n"

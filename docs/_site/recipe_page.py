@@ -33,7 +33,7 @@ never read is refused with the reason.
 
 
 def recipe_page() -> str:
-    """Return the page: one table a section; key, type, default, limits and description."""
+    """Return the page: one table a section; key, type with its limits, default and description."""
     parts = [_INTRO]
     top = []
     for name, field in Recipe.model_fields.items():
@@ -74,13 +74,14 @@ def _row(key: str, field: FieldInfo, *, is_section: bool = False) -> tuple[str, 
     shown = "section" if is_section else _type_name(field.annotation)
     if is_section and _is_list(field.annotation):
         shown = "list of sections"
-    return (key, shown, _default(field), _limits(field), field.description or "")
+    shown = ", ".join(filter(None, (shown, _limits(field))))
+    return (key, shown, _default(field), field.description or "")
 
 
 def _table(rows: list[tuple[str, ...]]) -> str:
-    lines = ["| key | type | default | limits | what |", "|---|---|---|---|---|"]
-    for key, shown, default, limits, text in rows:
-        cells = (f"`{key}`", shown, f"`{default}`" if default else "required", limits, text)
+    lines = ["| key | type | default | what |", "|---|---|---|---|"]
+    for key, shown, default, text in rows:
+        cells = (f"`{key}`", shown, f"`{default}`" if default else "required", text)
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n\n"
 
