@@ -6,7 +6,7 @@ RUNS := runs/quickstart
 # One thread a core that this process may use; more would only get in each other's way.
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: quickstart install test test-real check format wheel audit prove-faults docs clean
+.PHONY: quickstart install test test-real check format wheel audit prove-faults fuzz install-locked lock docs clean
 
 install: $(VENV)/.installed-dev
 
@@ -46,6 +46,22 @@ check: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Like install, but every package has one of the hashes of constraints.lock; torch comes by its
+# version, because its CPU and CUDA builds have hashes of their own.
+install-locked: | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps --requirement constraints.lock
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+
+# Write constraints.lock anew, after a change of constraints.txt.
+lock:
+	$(PYTHON) -m venv .venv/lock
+	.venv/lock/bin/python -m pip install --quiet uv==0.13.9
+	head -3 constraints.lock > .venv/lock/constraints.lock
+	grep -v '^torch==' constraints.txt | .venv/lock/bin/uv pip compile --no-deps --generate-hashes \
+	    --no-header --no-annotate --quiet --python-version 3.11.5 - >> .venv/lock/constraints.lock
+	mv .venv/lock/constraints.lock constraints.lock
+
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -68,12 +84,17 @@ docs: $(VENV)/.installed-docs
 clean:
 	rm -rf $(VENV) dist build runs
 
+# Random rows, recipes, checkpoints and stores: 10,000 of each (CI runs at most 500, always the same).
+fuzz: $(VENV)/.installed-dev
+	TGDPO_FUZZ=$${TGDPO_FUZZ:-10000} $(BIN)/python -m pytest tests/faults/fuzz tests/core/data/test_random_rows.py
+
 # Known vulnerabilities of the pinned packages; needs the network, installs nothing beside pip-audit.
+# strict: a package that could not be looked up is a failure, not a pass.
 audit:
 	$(PYTHON) -m venv .venv/audit
 	.venv/audit/bin/python -m pip install --quiet pip-audit==2.10.1
-	.venv/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
+	.venv/audit/bin/pip-audit --strict --requirement constraints.txt --no-deps --disable-pip
 
-# Runs killed at every file operation of their saves, resumed and compared bit for bit.
+# Runs and stores killed at points of their writes, damaged checkpoints: resumed, compared bit for bit.
 prove-faults: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.prove_faults

@@ -40,7 +40,7 @@ _MEMORY = re.compile(
 )
 _PEERS = re.compile(
     r"gloo|nccl|connection (closed|reset) by peer|connection was closed|socket timeout"
-    r"|\bTCPStore\b|process group|broken pipe",
+    r"|\bTCPStore\b|process group|broken pipe|pair closure",
     re.IGNORECASE,
 )
 _DISK = re.compile(r"PytorchStreamWriter|inline_container\.cc|file write failed")

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tgdpo_cli.output import echo
 from tgdpo_cli.recipe_options import key_value
 
 if TYPE_CHECKING:
     from tgdpo_core.data.columns import RowReading
+    from tgdpo_core.data.report import OnBadRow
     from tgdpo_core.data.text_rules import TextRules
     from tgdpo_core.plugin_api.manager import PluginManager
 
@@ -43,6 +45,13 @@ _OPTIONS = [
         show_default=True,
         help="Those in the rows' own text, as data.special_tokens.",
     ),
+    click.option(
+        "--on-bad-row",
+        type=click.Choice(["error", "skip"]),
+        default="error",
+        show_default=True,
+        help="skip: leave out rows that cannot be read, and count them.",
+    ),
 ]
 _HERE = {"--set data.columns.": "--columns ", "--set data.format=": "--format "}
 
@@ -72,8 +81,8 @@ class EvaluationRows:
     rules: "TextRules"
     settings: Mapping[str, Any]
 
-    def read(self, split: str, limit: int | None) -> list[Any]:
-        """Return the pairs of a split, the first ``limit`` of them.
+    def read(self, split: str, limit: int | None, on_bad_row: "OnBadRow") -> list[Any]:
+        """Return the pairs of a split, the first ``limit`` of them; say which rows are left out.
 
         Raises:
             DataError: rows that cannot be used.
@@ -88,12 +97,15 @@ class EvaluationRows:
         try:
             rows = load_rows(self.dataset, split=split, plugins=self.plugins)
             pairs = parse_rows(rows, report, self.reading)
-            report.raise_if_unusable("error")
+            report.raise_if_unusable(on_bad_row, "--on-bad-row skip")
         except DataError as error:
             said = str(error)
             for recipe, here in _HERE.items():
                 said = said.replace(recipe, here)
             raise DataError(said) from error
+        if report.problems:
+            left_out = f"{len(report.problems)} of {report.num_rows} rows left out"
+            echo(f"{self.dataset}: {left_out}:\n{report.listed_problems()}", err=True)
         return [with_rules(pair, self.rules) for pair in pairs[:limit]]
 
 

@@ -1,11 +1,15 @@
 """The group ``tgdpo``: global options, lazily imported commands, errors and exit codes."""
 
+import contextlib
 import importlib
+import io
 import logging
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -26,6 +30,7 @@ COMMANDS = {
     "bench": "Judge token rewards by marked errors, before any training.",
     "train-prm": "Train a dense reward model on marked steps.",
     "exact": "Enumerate a tiny world: what the losses do, exactly.",
+    "merge": "Write a LoRA run's weights merged into its base model.",
     "validate": "Check recipe, paths, plugins and data rows; load no model.",
     "store": "Look after the stored values: list, explain, verify, prune.",
     "plugins": "List and explain what is installed.",
@@ -110,11 +115,10 @@ class _VisibleFormatter(logging.Formatter):
     """Log lines in which nothing that data says can steer a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line, control characters as escapes, secrets taken out."""
-        from tgdpo_core.reports.visible import escaped
-        from tgdpo_core.secret_values import redacted
+        """Return the line, control characters as escapes."""
+        from tgdpo_core.reports.visible import printable
 
-        return escaped(redacted(super().format(record)))
+        return printable(super().format(record))
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -153,11 +157,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(command: Callable[[], Any]) -> int:
     """Return the exit code of a command; errors are printed in one paragraph, not as traceback."""
     from tgdpo_core.failures import translated
+    from tgdpo_core.reports.visible import printable
 
     try:
-        result = command()
+        with _stops_like_ctrl_c():
+            result = command()
     except click.ClickException as error:
-        error.show()
+        said = io.StringIO()
+        error.show(said)
+        click.echo(printable(said.getvalue()), err=True, nl=False)
         return error.exit_code
     except (SystemExit, GeneratorExit):
         raise
@@ -168,12 +176,30 @@ def run(command: Callable[[], Any]) -> int:
     return result if isinstance(result, int) else 0
 
 
+@contextlib.contextmanager
+def _stops_like_ctrl_c() -> Iterator[None]:
+    """SIGTERM and SIGHUP unwind a command as Ctrl-C does, where nothing else is done about them.
+
+    Workers end, plugins let go of what they hold. `train` and `score` have handlers of their own.
+    """
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    taken = []
+    if threading.current_thread() is threading.main_thread():
+        taken = [each for each in numbers if signal.getsignal(each) is signal.SIG_DFL]
+    for each in taken:
+        signal.signal(each, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for each in taken:
+            signal.signal(each, signal.SIG_DFL)
+
+
 def _failed(
     error: BaseException, translated: "Callable[[BaseException], TgdpoError | None]"
 ) -> int:
     """Print what went wrong, and return the exit code."""
-    from tgdpo_core.reports.visible import escaped
-    from tgdpo_core.secret_values import redacted
+    from tgdpo_core.reports.visible import printable
 
     if isinstance(error, click.Abort | KeyboardInterrupt):
         click.echo(
@@ -184,7 +210,7 @@ def _failed(
         return 130
     known = translated(error)
     if known is None or "--debug" in sys.argv:
-        click.echo(redacted("".join(traceback.format_exception(error))), err=True)
+        click.echo(printable("".join(traceback.format_exception(error))), err=True, nl=False)
     if known is None:
         click.echo(
             f"This is a bug in tgdpo ({type(error).__name__}). Please report it with the lines "
@@ -192,7 +218,7 @@ def _failed(
             err=True,
         )
         return 1
-    click.echo(f"Error: {escaped(redacted(str(known)))}", err=True)
+    click.echo(f"Error: {printable(str(known))}", err=True)
     return known.exit_code
 
 

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 _QUANTILE_NAMES = {0.0: "min", 0.5: "median", 1.0: "max"}
 
 
-def echo(text: str) -> None:
+def echo(text: str = "", *, err: bool = False) -> None:
     """Print text that may hold what data, files or plugins say; control characters as escapes."""
-    from tgdpo_core.reports.visible import escaped
+    from tgdpo_core.reports.visible import printable
 
-    click.echo(escaped(text))
+    click.echo(printable(text), err=err)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -27,12 +27,14 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from tgdpo_core.reports.visible import escaped
+    from tgdpo_core.reports.visible import printable
 
-    shown = Table(*header, box=None, pad_edge=False, header_style="bold")
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    # Text: what data and plugins say is never markup.
+    for name in header:
+        shown.add_column(Text(printable(name)))
     for row in rows:
-        # Text: what data and plugins say is never markup.
-        shown.add_row(*(Text(escaped(str(cell))) for cell in row))
+        shown.add_row(*(Text(printable(str(cell))) for cell in row))
     if sys.stdout.isatty():
         Console().print(shown)
         return
@@ -124,7 +126,7 @@ def show_diagnostics(diagnostics: "Diagnostics") -> None:
             f"error tokens), {rejected} rejected ({diagnostics.errors.num_rejected})"
         )
     for warning in diagnostics.warnings:
-        click.echo(f"Warning: {warning.message}")
+        echo(f"Warning: {warning.message}")
 
 
 def quiet_libraries() -> None:

@@ -54,6 +54,19 @@ def test_a_column_may_be_left_alone_as_the_message_says(
     assert score(evaluate(rows, "--columns", "context=null")) == score(evaluate(small_rows))
 
 
+def test_rows_that_cannot_be_read_are_left_out_as_the_message_says(
+    evaluate: Evaluate, small_rows: list[dict[str, Any]]
+) -> None:
+    rows = [*small_rows[:2], {**small_rows[2], "rejected": None}, *small_rows[3:]]
+    refused = evaluate(rows)
+    assert "1 of 12 rows cannot be used" in str(refused.exception)
+    assert "leave them out with --on-bad-row skip" in str(refused.exception)
+    left = evaluate(rows, "--on-bad-row", "skip")
+    assert score(left) == score(evaluate([*small_rows[:2], *small_rows[3:]]))
+    assert "1 of 12 rows left out" in left.stderr
+    assert "rows.jsonl:3" in left.stderr
+
+
 def test_a_format_may_be_asked_for(evaluate: Evaluate) -> None:
     rows = [{"chosen": "What is it? A cat.", "rejected": "What is it? No dog, no cat."}]
     refused = evaluate(rows)

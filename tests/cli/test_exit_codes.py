@@ -82,7 +82,7 @@ def base(model_folder: Path, rows_file: Path, tmp_path: Path) -> list[str]:
     [
         ("report_to=wandb", "pip install wandb"),
         ("use_liger_kernel=true", "pip install liger-kernel"),
-        ("optim=adamw_bnb_8bit", "pip install bitsandbytes"),
+        ("optim=galore_adamw", "pip install galore-torch"),
         ("learning_rate=-1", "'learning_rate' must be at least 0"),
         ("label_smoothing_factor=0.3", "set loss.label_smoothing"),
     ],
@@ -111,6 +111,14 @@ DENSE_PRM = ("--reward-plugin", "dense-prm", "--reward-arg", "preset=qwen-prm")
         ),
         (["--reference", "./nosuch"], 2, "no such folder"),
         (["--reward-plugin", "column", "--reward-arg", "chosen=scores"], 3, "column 'scores'"),
+        (
+            [
+                *("--set", "data.eval_path=playground", "--set", "judging.judge=reward-model"),
+                *("--set", "judging.args.model=./absent"),
+            ],
+            2,
+            "Model './absent': no such folder",
+        ),
         (["--model", "a\0b"], 2, "NUL"),
         (["--set", f"output_dir={'x' * 300}"], 2, "too long"),
     ],

@@ -75,13 +75,20 @@ class DataReport:
             "problem_kinds": sorted(self.problem_kinds),
         }
 
-    def raise_if_unusable(self, on_bad_row: OnBadRow) -> None:
-        """Raise ``DataError`` for bad rows under ``on_bad_row: error``, or if no pair is left."""
+    def raise_if_unusable(
+        self, on_bad_row: OnBadRow, skip: str | None = "--set data.on_bad_row=skip"
+    ) -> None:
+        """Raise ``DataError`` for bad rows under ``on_bad_row: error``, or if no pair is left.
+
+        Args:
+            on_bad_row: what such rows do.
+            skip: how the caller is told to leave them out; None: it cannot be.
+        """
         if self.problems and on_bad_row == "error":
+            leave = f"leave them out with {skip} (they are counted)" if skip else "take them out"
             raise DataError(
                 f"{self.source}: {len(self.problems)} of {self.num_rows} rows cannot be used.\n"
-                f"{self.listed_problems()}\n"
-                "Mend them, or leave them out with --set data.on_bad_row=skip (they are counted)."
+                f"{self.listed_problems()}\nMend them, or {leave}."
             )
         if self.num_pairs == 0:
             listed = f"\n{self.listed_problems()}" if self.problems else ""

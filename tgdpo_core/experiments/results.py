@@ -10,6 +10,8 @@ from tgdpo_core.experiments.comparison import Results, results_of
 from tgdpo_core.experiments.plots import plots
 from tgdpo_core.experiments.report import report_html
 
+_FORMULA = tuple("=+-@\t\r")
+
 
 def write_results(folder: Path) -> Results:
     """Return the results of an ablation folder, having written them into it.
@@ -27,7 +29,7 @@ def write_results(folder: Path) -> Results:
     (folder / "plots").mkdir(exist_ok=True)
     for figure in figures:
         _write(folder / "plots" / f"{figure.name}.svg", figure.svg)
-    _write(folder / "results.csv", evaluations_table(collection).to_csv(index=False))
+    _write(folder / "results.csv", as_csv(evaluations_table(collection)))
     _write(folder / "results.md", results.markdown())
     _write(folder / "report.html", report_html(results, figures, grid=_grid(folder)))
     return results
@@ -39,6 +41,18 @@ def evaluations_table(collection: Collection) -> pd.DataFrame:
         return collection.evaluations
     facts = pd.DataFrame([_facts(collection, name) for name in collection.names])
     return facts.merge(collection.evaluations, on="cell", how="right")
+
+
+def as_csv(table: pd.DataFrame) -> str:
+    """Return a table as CSV in which no text is a formula to a spreadsheet.
+
+    Text that begins like one gets an apostrophe before it, as spreadsheets write it themselves.
+    """
+    return table.rename(columns=_no_formula).map(_no_formula).to_csv(index=False)
+
+
+def _no_formula(cell: Any) -> Any:
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in _FORMULA else cell
 
 
 def _facts(collection: Collection, name: str) -> dict[str, Any]:

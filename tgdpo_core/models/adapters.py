@@ -1,10 +1,11 @@
 """Adapters of peft: put on their base model, merged into it, made anew, and saved findable."""
 
+import contextlib
 import json
 import logging
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 _BASE = "tgdpo_base"  # attribute of a policy: the source of the model under its adapter
 _PROMPT_LEARNING = ("PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "MULTITASK_PROMPT_TUNING", "CPT")
+_ALL = "all-linear"  # peft's name for all linear layers but the head
 _SAFE, _PICKLED = "adapter_model.safetensors", "adapter_model.bin"
 
 
@@ -71,10 +73,10 @@ def with_lora(model: Any, settings: Mapping[str, Any]) -> Any:
     config = peft.LoraConfig(
         r=settings["r"],
         lora_alpha=settings["alpha"],
-        target_modules=settings["target_modules"],
+        target_modules=_ALL if settings["target_modules"] == "auto" else settings["target_modules"],
         task_type="CAUSAL_LM",
     )
-    with one_line_errors("model.lora"):
+    with one_line_errors("model.lora"), _quiet_peft():
         return peft.get_peft_model(model, config)
 
 
@@ -87,7 +89,8 @@ def with_adapter_of(model: Any, source: ModelSource) -> Any:
     peft = _peft(f"Adapter '{source.name}'")
     with one_line_errors(f"Adapter '{source.name}'"):
         config = peft.PeftConfig.from_pretrained(str(source.location), revision=source.revision)
-        return peft.get_peft_model(model, config)
+        with _quiet_peft():
+            return peft.get_peft_model(model, config)
 
 
 def require_supported(model: Any, who: str) -> None:
@@ -167,6 +170,14 @@ def _require_every_tensor(model: Any, source: ModelSource) -> None:
             f"Adapter '{source.name}' holds {min(surplus)} ({len(surplus)} tensors), for which "
             f"'{source.root.name}' has no place: it was trained on another model."
         )
+
+
+@contextlib.contextmanager
+def _quiet_peft() -> Iterator[None]:
+    """Keep back what transformers says of a name that peft still uses."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
+        yield
 
 
 def _peft(who: str) -> Any:

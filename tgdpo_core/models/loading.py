@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from tgdpo_core.errors import UsageError
 from tgdpo_core.models import adapters, checks
 from tgdpo_core.models.failures import one_line_errors
@@ -31,6 +33,7 @@ class Trust:
 
 
 NO_TRUST = Trust()
+_FOUR_BITS = "nf4"  # format of QLoRA: the 16 quantiles of a normal distribution
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,7 @@ def load_policy(
     precision: Precision,
     trust: Trust = NO_TRUST,
     lora: Mapping[str, Any] | None = None,
+    four_bits: torch.dtype | None = None,
 ) -> Policy:
     """Return the model to train: all its weights, the adapter it is, or a fresh adapter.
 
@@ -107,17 +111,35 @@ def load_policy(
         precision: dtype of the weights, and attention.
         trust: what its files may do.
         lora: settings of a fresh adapter (``r``, ``alpha``, ``target_modules``), or None.
+        four_bits: hold the matrices under a fresh adapter in 4 bits, and compute their products in
+            this dtype; None: as they are.
+
+    Raises:
+        UsageError: as ``load_causal_lm``; an adapter that would be merged into weights of 4 bits.
     """
-    identity = policy_identity(source, lora=lora)
+    identity = policy_identity(source, lora=lora, four_bits=four_bits is not None)
     if not lora:
         model = load_causal_lm(source, precision=precision, trust=trust, trainable=True)
         return Policy(adapters.note_base(model, source.base), identity)
-    whole = _load_base(source, precision=precision, trust=trust)
+    if four_bits and source.base:
+        raise UsageError(
+            f"model.load_in_4bit: '{source.name}' is an adapter, which cannot be merged into "
+            "weights of 4 bits. Merge it first (tgdpo merge), then name the merged model."
+        )
+    if four_bits:
+        whole = _load_language_model(source, precision, trust, **_quantised(four_bits))
+        for module in whole.modules():
+            # After a forward pass in eval mode a CPU's kernel for inference would stay, which has
+            # no gradient: adapters below it would not be trained, without a word.
+            if hasattr(module, "support_avx512bf16_for_cpu"):
+                module.support_avx512bf16_for_cpu = False
+    else:
+        whole = _load_base(source, precision=precision, trust=trust)
     return Policy(adapters.note_base(adapters.with_lora(whole, lora), source), identity)
 
 
 def policy_identity(
-    source: ModelSource, *, lora: Mapping[str, Any] | None = None
+    source: ModelSource, *, lora: Mapping[str, Any] | None = None, four_bits: bool = False
 ) -> dict[str, Any]:
     """Return what names the policy before training, without loading it.
 
@@ -125,6 +147,8 @@ def policy_identity(
     weights, which is another model than the two apart.
     """
     document = fingerprint(source)
+    if four_bits:
+        document = {**document, "stored_in": _FOUR_BITS}
     return {**document, "merged": True} if lora and source.base else document
 
 
@@ -197,7 +221,19 @@ def load_whole(
     return model
 
 
-def _load_language_model(source: ModelSource, precision: Precision, trust: Trust) -> Any:
+def _quantised(products: torch.dtype) -> dict[str, Any]:
+    """Return what makes transformers hold matrices in 4 bits."""
+    from transformers import BitsAndBytesConfig
+
+    settings = BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type=_FOUR_BITS, bnb_4bit_compute_dtype=products
+    )
+    return {"quantization_config": settings}
+
+
+def _load_language_model(
+    source: ModelSource, precision: Precision, trust: Trust, **kwargs: Any
+) -> Any:
     from transformers import AutoModelForCausalLM
 
     checks.require_language_model(source)
@@ -211,6 +247,7 @@ def _load_language_model(source: ModelSource, precision: Precision, trust: Trust
         trust=trust,
         attn_implementation=precision.attn_implementation,
         **spread,
+        **kwargs,
     )
 
 

@@ -71,19 +71,27 @@ def mixed_precision(*, bf16: bool | None, fp16: bool, device: torch.device) -> t
 
 
 def frozen_dtype(
-    policy: torch.dtype, *, autocast: torch.dtype | None, device: torch.device
+    policy: torch.dtype,
+    *,
+    autocast: torch.dtype | None,
+    device: torch.device,
+    has_reference: bool,
 ) -> torch.dtype:
     """Return the dtype of frozen models' weights, where none is asked for.
 
     On a GPU under bfloat16 autocast, whose products round weights all the same, they are bfloat16:
-    half the memory, and nothing to convert in every batch.
+    half the memory, and nothing to convert in every batch. But beside a policy that is its own
+    reference they have its format: rewards are differences of the two, whose noise would be that of
+    the coarser one.
 
     Args:
+        has_reference: whether the reference is a frozen model, too.
         policy: dtype of the trained weights.
         autocast: dtype of mixed precision, or None.
         device: where models run.
     """
     halved = device.type == "cuda" and autocast is torch.bfloat16 and policy is torch.float32
+    halved = halved and has_reference
     return torch.bfloat16 if halved else policy
 
 

@@ -63,6 +63,13 @@ class Judge(Options):
             allowed = " or ".join(map(repr, get_args(Reads)))
             raise TypeError(f"{cls.__name__}.reads is {cls.reads!r}; it must be {allowed}")
 
+    def validate(self) -> None:
+        """Raise ``ValueError`` for what is wrong and can be seen without loading anything.
+
+        Called by ``tgdpo validate``, ``tgdpo evaluate`` and before every run, with the options set:
+        a path that is not there, say. Import no torch here.
+        """
+
     def setup(self) -> None:
         """Load what ``score`` needs."""
 

@@ -181,7 +181,11 @@ def _required(field: dataclasses.Field[Any]) -> bool:
 def _convert(value: Any, annotation: Any, field: dataclasses.Field[Any], who: str) -> Any:
     from pydantic import ValidationError
 
+    from tgdpo_core.recipe.truth_values import is_truth_for_number
+
     adapter = _adapter(annotation, field.name, who)
+    if is_truth_for_number(value, annotation):
+        raise PluginError(f"{who}: option {field.name}={value!r}: expected a number.")
     try:
         if not isinstance(value, str):
             result = adapter.validate_python(value)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tgdpo_core.environment_secrets import secret_in
 from tgdpo_core.errors import PluginError
 from tgdpo_core.plugin_api.options import Options, build
 
@@ -43,7 +44,16 @@ class Registered:
         return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16] if path else ""
 
     def create(self, values: Mapping[str, Any] | None = None) -> Any:
-        """Return an instance built from option values; ``PluginError`` where one does not fit."""
+        """Return an instance built from option values.
+
+        Raises:
+            PluginError: a value does not fit, or is a secret: options are written to files.
+        """
+        if found := secret_in(values or {}):
+            raise PluginError(
+                f"{self}: its option {found}, and options are written to the run folder and the "
+                "store. Leave it out and let the plugin read it from the environment."
+            )
         if isinstance(self.factory, type) and issubclass(self.factory, Options):
             return build(self.factory, values or {}, who=str(self))
         if values:

@@ -35,9 +35,13 @@ def precision_of(plan: Plan) -> Precision:
     own = own_precision_of(plan)
     if plan.recipe.model.dtype != "auto":
         return own
-    return replace(
-        own, dtype=frozen_dtype(own.dtype, autocast=own.autocast, device=device_of(plan))
+    dtype = frozen_dtype(
+        own.dtype,
+        autocast=own.autocast,
+        device=device_of(plan),
+        has_reference=bool(plan.recipe.reference.name_or_path),
     )
+    return replace(own, dtype=dtype)
 
 
 def own_precision_of(plan: Plan) -> Precision:
@@ -93,4 +97,11 @@ def load_plan_policy(plan: Plan) -> Policy:
         precision=Precision(weights_dtype(recipe), None, attention_of(recipe)),
         trust=trust_of(recipe),
         lora=fresh_adapter(recipe),
+        four_bits=_products(plan) if recipe.model.load_in_4bit else None,
     )
+
+
+def _products(plan: Plan) -> torch.dtype:
+    """Return the dtype of products of weights of 4 bits: autocast does not reach them."""
+    own = own_precision_of(plan)
+    return own.autocast or own.dtype

@@ -12,7 +12,12 @@ from tgdpo_core.plugin_api.rewards import SpecialTokensInText
 from tgdpo_core.plugin_api.shapings import Shaping
 from tgdpo_core.recipe.optional_packages import require_packages
 from tgdpo_core.recipe.schema import Recipe
-from tgdpo_core.scoring.sources import RewardSource, resolve_shaping, source_of_entry
+from tgdpo_core.scoring.sources import (
+    RewardSource,
+    resolve_shaping,
+    source_of_entry,
+    validate_options,
+)
 from tgdpo_core.store.folder import default_store_path
 
 
@@ -46,7 +51,9 @@ def make_plan(recipe: Recipe, plugins: PluginManager) -> Plan:
         TgdpoError: something it names does not exist.
     """
     _check_swap(recipe)
-    require_packages(recipe.training, lora=bool(recipe.model.lora))
+    require_packages(
+        recipe.training, lora=bool(recipe.model.lora), four_bits=recipe.model.load_in_4bit
+    )
     model = policy_name(recipe, plugins)
     if recipe.reference.name_or_path:
         resolve_model_path(recipe.reference.name_or_path)
@@ -115,5 +122,7 @@ def _judge(recipe: Recipe, plugins: PluginManager) -> Judge:
     if not recipe.data.eval_path:
         raise RecipeError("judging: needs evaluation prompts: give data.eval_path.")
     assert recipe.judging
-    judge: Judge = plugins.find("judge", recipe.judging.judge).create(recipe.judging.args)
+    found = plugins.find("judge", recipe.judging.judge)
+    judge: Judge = found.create(recipe.judging.args)
+    validate_options(str(found), judge.validate)
     return judge

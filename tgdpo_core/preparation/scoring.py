@@ -85,7 +85,9 @@ def _reference(plan: Plan, tokenizer: Any) -> Reference:
     if named := recipe.reference.name_or_path:
         trust = trust_of(recipe)
         return given_reference(named, tokenizer, precision=precision_of(plan), trust=trust)
-    identity = policy_identity(policy_source(plan), lora=fresh_adapter(recipe))
+    identity = policy_identity(
+        policy_source(plan), lora=fresh_adapter(recipe), four_bits=recipe.model.load_in_4bit
+    )
     own = own_precision_of(plan)
     if recipe.engine.device_map is None:
         return Reference(identity, lambda: load_plan_policy(plan).model, own)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from tgdpo_core.environment_secrets import secret_in
 from tgdpo_core.errors import RecipeError, did_you_mean
 from tgdpo_core.recipe.schema import Recipe
 from tgdpo_core.recipe.yaml_reading import MOST_CHARACTERS, read_yaml
@@ -54,7 +55,7 @@ def resolve_recipe(
         source: the file, for messages.
 
     Raises:
-        RecipeError: see ``validated``.
+        RecipeError: see ``validated``; or a secret stands in it.
     """
     merged: dict[str, Any] = copy.deepcopy(dict(content))
     for key, value in (settings or {}).items():
@@ -65,6 +66,11 @@ def resolve_recipe(
         if not equals:
             raise RecipeError(f"--set {text}: expected section.key=value.")
         put_value(merged, key.strip(), yaml_value(value, f"--set {text}"))
+    if found := secret_in(merged):
+        raise RecipeError(
+            f"{found}. A recipe is written to the run folder, the store and the model card: leave "
+            "it out. Tokens of the Hub and keys of services are read from the environment."
+        )
     return validated(Recipe, merged, f"The recipe from {source}")
 
 

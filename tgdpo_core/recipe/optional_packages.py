@@ -34,6 +34,7 @@ TRACKERS = {
 
 _BITSANDBYTES = Needed(("bitsandbytes",), "bitsandbytes")
 _TORCHAO = Needed(("torchao",), "'tgdpo[gpu]'")
+_QUANTISER = Needed(("bitsandbytes",), "'tgdpo[qlora]'")
 _OPTIMIZERS = {
     "adamw_bnb": _BITSANDBYTES,
     "adamw_8bit": _BITSANDBYTES,
@@ -56,17 +57,22 @@ _LIGER = Needed(("liger_kernel",), "liger-kernel")
 _DEEPSPEED = Needed(("deepspeed",), "deepspeed")
 
 
-def require_packages(training: Mapping[str, Any], *, lora: bool = False) -> None:
+def require_packages(
+    training: Mapping[str, Any], *, lora: bool = False, four_bits: bool = False
+) -> None:
     """Raise ``UsageError`` for a package that settings need and that is not installed.
 
     Args:
         training: names and values of ``transformers.TrainingArguments``.
         lora: whether the policy gets an adapter.
+        four_bits: whether frozen weights are held in 4 bits.
     """
     for setting, needed in _needed(training):
         require_package(setting, needed)
     if lora:
         require_package("model.lora", PEFT)
+    if four_bits:
+        require_package("model.load_in_4bit", _QUANTISER)
 
 
 def require_package(setting: str, needed: Needed) -> None:

@@ -2,12 +2,20 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from tgdpo_core.recipe.columns import RowFormat, check_columns
 from tgdpo_core.recipe.paths import check_path
 from tgdpo_core.recipe.rounding import check_rounding
 from tgdpo_core.recipe.training_arguments import check_training_arguments
+from tgdpo_core.recipe.truth_values import is_truth_for_number
 
 Positive = Annotated[float, Field(gt=0)]
 
@@ -17,13 +25,31 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_numbers(cls, value: Any, info: ValidationInfo) -> Any:
+        if is_truth_for_number(value, cls.model_fields[str(info.field_name)].annotation):
+            raise ValueError(f"expected a number, got {str(value).lower()}")
+        return value
+
 
 class LoraSection(Section):
     """A LoRA adapter on the policy (needs the extra ``tgdpo[lora]``)."""
 
     r: int = Field(16, gt=0, description="rank")
     alpha: Positive = Field(32, description="scaling: the update is multiplied by alpha / r")
-    target_modules: str | list[str] = Field("all-linear", description="layers that get an adapter")
+    target_modules: str | list[str] = Field(
+        "auto", description="layers that get an adapter; auto: all linear ones but the head"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_dropout(cls, values: Any) -> Any:
+        names = {"dropout", "lora_dropout"} & set(values) if isinstance(values, dict) else ()
+        for name in names:
+            if values[name]:
+                raise ValueError(f"{name}: log-ratios compare two fixed functions. Leave it out")
+        return values
 
 
 class ModelSection(Section):
@@ -46,6 +72,20 @@ class ModelSection(Section):
     lora: LoraSection | None = Field(
         None, description="train a fresh adapter; one that the model has is merged first"
     )
+    load_in_4bit: bool = Field(
+        False,
+        description="hold the frozen matrices under model.lora in 4 bits (NF4, the extra "
+        "tgdpo[qlora]); the reference has them, too",
+    )
+
+    @model_validator(mode="after")
+    def _only_frozen_weights_in_4_bits(self) -> "ModelSection":
+        if self.load_in_4bit and not self.lora:
+            raise ValueError(
+                "load_in_4bit: weights of 4 bits cannot be trained; give model.lora, whose "
+                "adapter is trained on them"
+            )
+        return self
 
 
 class ReferenceSection(Section):

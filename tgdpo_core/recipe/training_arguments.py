@@ -20,6 +20,7 @@ from tgdpo_core.recipe.argument_table import (
     SET_ELSEWHERE,
     USED,
 )
+from tgdpo_core.recipe.truth_values import is_truth_for_number
 
 _SIMPLE = {"int": int, "float": float, "str": str, "bool": bool, "None": None, "list": list}
 
@@ -86,6 +87,8 @@ def _converted(name: str, value: Any, annotation: str) -> Any:
     type_ = _evaluate(annotation)
     if type_ is None:
         return value
+    if is_truth_for_number(value, type_):
+        raise ValueError(f"'{name}': expected a number, got {str(value).lower()}")
     try:
         return TypeAdapter(type_, config=ConfigDict(allow_inf_nan=False)).validate_python(value)
     except ValidationError as error:

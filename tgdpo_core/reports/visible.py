@@ -4,6 +4,8 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Literal
 
+from tgdpo_core.environment_secrets import without_secrets
+
 Kind = Literal["text", "space", "newline", "escape", "special", "shared"]
 
 SPACE, NEWLINE, TAB, SHARED = "·", "⏎", "⇥", "…"
@@ -33,6 +35,11 @@ def escaped(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(c if c in " \n\t" else _shown(c) for c in text)
+
+
+def printable(text: str) -> str:
+    """Return text as a terminal or a log may show it: escapes, and no secret of the environment."""
+    return escaped(without_secrets(text))
 
 
 def pieces(text: str) -> list[Piece]:

@@ -3,7 +3,7 @@
 import hashlib
 import inspect
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,15 +111,28 @@ def validate_source(source: RewardSource, pairs: Sequence[PreferencePair]) -> No
         lacking = next((pair for pair in pairs if name not in pair.columns), None)
         if lacking:
             raise missing_column(str(source), lacking, name)
+    validate_options(str(source), source.reward.validate)
+
+
+def validate_options(who: str, validate: Callable[[], None]) -> None:
+    """Have a plugin look at its options.
+
+    Args:
+        who: how messages name it.
+        validate: its method.
+
+    Raises:
+        PluginError: it refuses them, or fails.
+    """
     try:
-        source.reward.validate()
+        validate()
     except TgdpoError:
         raise
     except ValueError as error:
-        raise PluginError(f"{source} refuses its options: {error}") from error
+        raise PluginError(f"{who} refuses its options: {error}") from error
     except (Exception, SystemExit) as error:
         raise PluginError(
-            f"{source} failed to validate its options: {type(error).__name__}: {error}"
+            f"{who} failed to validate its options: {type(error).__name__}: {error}"
         ) from error
 
 

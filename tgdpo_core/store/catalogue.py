@@ -3,7 +3,6 @@
 Reads files only; neither models nor torch are needed.
 """
 
-import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import numpy as np
 
 from tgdpo_core.errors import StoreError, UsageError, did_you_mean
 from tgdpo_core.store.entry_index import Entry, entries_of
-from tgdpo_core.store.folder import FORMAT
+from tgdpo_core.store.folder import FORMAT, json_object
 from tgdpo_core.store.shards import (
     SET_ASIDE,
     ShardDamaged,
@@ -56,9 +55,10 @@ class CollectionInfo:
     @property
     def what(self) -> str:
         """What its values are, in few words."""
-        plugin = self.document.get("plugin") or {}
+        plugin = self.document.get("plugin")
+        name = plugin.get("name") if isinstance(plugin, Mapping) else None
         kind = str(self.document.get("kind", "unknown"))
-        return f"{kind}: {plugin['name']}" if plugin.get("name") else kind
+        return f"{kind}: {name}" if name else kind
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON values."""
@@ -167,6 +167,7 @@ def keys_of_runs(folders: Sequence[Path]) -> set[str]:
 
     Raises:
         UsageError: there is no run.
+        StoreError: a run.json is damaged; its keys must not be taken for none.
     """
     keys: set[str] = set()
     for folder in folders:
@@ -174,9 +175,26 @@ def keys_of_runs(folders: Sequence[Path]) -> set[str]:
         if not records:
             raise UsageError(f"{folder} holds no run (no run.json in it or below).")
         for record in records:
-            passes = json.loads(record.read_text()).get("store", {}).get("passes", {})
-            keys |= {str(each["key"]) for each in passes.values()}
+            keys |= _keys_in(record)
     return keys
+
+
+def _keys_in(record: Path) -> set[str]:
+    """Return the keys that a run.json names; none where the run has not come to the store yet."""
+    try:
+        passes = json_object(record.read_text("utf-8")).get("store", {}).get("passes", {})
+        return {_text(each["key"]) for each in passes.values()}
+    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"{record} cannot be read ({error}): which values its run uses is not known. Mend it, "
+            "or move that run away."
+        ) from error
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"a key is {value!r}")
+    return value
 
 
 def remove(info: CollectionInfo) -> None:
@@ -193,7 +211,7 @@ def remove(info: CollectionInfo) -> None:
 
 def _info(folder: Path) -> CollectionInfo:
     try:
-        document = json.loads((folder / "key.json").read_text())
+        document = json_object((folder / "key.json").read_text("utf-8"))
     except ValueError:
         document = {}
     files = [path for path in folder.rglob("*") if path.is_file()]

@@ -40,6 +40,21 @@ def file_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
+def json_object(text: str) -> dict[str, Any]:
+    """Return what a JSON text holds.
+
+    Raises:
+        ValueError: it is no JSON, or not an object.
+    """
+    try:
+        found = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"holds {type(found).__name__}, no object")
+    return found
+
+
 def write_whole(path: Path, text: str) -> None:
     """Write a file in one step: readers see all of it or nothing."""
     staged = path.with_name(f".{path.name}.{os.getpid()}.part")

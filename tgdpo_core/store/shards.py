@@ -94,7 +94,7 @@ class ShardReader:
         """
         end = offset + length
         size = self._path.stat().st_size // 4 if end > len(self._values) else 0
-        if size >= end:
+        if size > len(self._values):
             self._values = np.memmap(self._path, "<f4", mode="r", shape=(size,))
         if end > len(self._values):
             raise ShardDamaged("its values are cut off")

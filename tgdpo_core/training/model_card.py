@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tgdpo_core.models.merging import ADAPTER_NOTE
 from tgdpo_core.reports.visible import escaped
 from tgdpo_core.training.config import TGDPOConfig
 from tgdpo_core.training.record import environment
@@ -26,7 +27,8 @@ Trained with TGDPO, token-level reward guided DPO{% endif %} by
 {{ "`%s`" | format(base_model) if base_model else "a model given in Python" }} on
 {{ "`%s`" | format(dataset) if dataset else "rows given in Python" }} ({{ num_pairs }} pairs).
 
-| setting | value |
+{% if note %}{{ note }}
+{% endif %}| setting | value |
 |---|---|
 {% for key, value in settings.items() -%}
 | {{ key }} | {{ value }} |
@@ -66,7 +68,7 @@ def model_card(
     is_local = bool(base_model) and Path(base_model).expanduser().exists()
     sources = [source["name"] for source in facts["reward_sources"]]
     data = ModelCardData(
-        library_name="transformers",
+        library_name="peft" if facts.get("adapter") else "transformers",
         # The Hub knows models by id; a local folder means nothing there.
         base_model=None if is_local or not base_model else base_model,
         tags=["tgdpo", "dpo", "preference-optimization"],
@@ -91,6 +93,7 @@ def model_card(
             dataset=_code(facts.get("dataset", "")),
             num_pairs=facts["diagnostics"]["num_pairs"],
             sources=sources,
+            note=ADAPTER_NOTE if facts.get("adapter") else "",
             settings={key: _text(str(value)) for key, value in settings.items()},
             metrics={key: metrics[key] for key in _SHOWN if key in metrics},
         )

@@ -16,6 +16,12 @@ from tgdpo_core.training.config import TGDPOConfig
 from tgdpo_core.training.durability.signals import stop_signals, stopping_is
 from tgdpo_core.training.judging import Judging
 from tgdpo_core.training.limits import packing_summary
+from tgdpo_core.training.memory.planning import (
+    Machine,
+    machine_of,
+    memory_document,
+    require_memory,
+)
 from tgdpo_core.training.rehearsal import rehearse
 from tgdpo_core.training.run_folder import RunFolder, require_free
 from tgdpo_core.training.trainer import TGDPOTrainer
@@ -28,6 +34,7 @@ def train(
     overwrite: bool = False,
     allow_changed: Collection[str] = (),
     show: Show | None = None,
+    machine: Machine | None = None,
 ) -> RunFolder:
     """Train by a plan and return the finished run folder.
 
@@ -37,26 +44,35 @@ def train(
         overwrite: replace a run that the folder holds.
         allow_changed: what may differ from the run that is resumed.
         show: is called by the first process.
+        machine: the GPUs; None: those that are here.
 
     Raises:
+        MachineError: a step is known not to fit into their memory.
         Preempted: a stop signal came; what was done is kept.
     """
     output_dir = plan.recipe.output_dir
     require_free(output_dir, resume=resume, overwrite=overwrite)
     with stop_signals():
         with stopping_is("Nothing was trained yet; what was scored is kept. Start it again."):
-            trainer = _trainer(plan, overwrite=overwrite, allowed=allow_changed, show=show)
+            args = training_config(plan.recipe, overwrite=overwrite)
+            tokens = tokenize(plan, read(plan), show=show if args.process_index == 0 else None)
+            require_memory(plan, machine or _machine_of(args), tokens.train)
+            trainer = _trainer(plan, args, tokens, allowed=allow_changed)
         trainer.train(resume_from_checkpoint=resume or None)
     return RunFolder(output_dir)
 
 
+def _machine_of(args: TGDPOConfig) -> Machine:
+    """Return the GPUs of this run; their memory is not known where it runs on CPUs."""
+    is_gpu = args.device.type == "cuda" and not args.deepspeed
+    return machine_of() if is_gpu else Machine()
+
+
 def _trainer(
-    plan: Plan, *, overwrite: bool, allowed: Collection[str], show: Show | None
+    plan: Plan, args: TGDPOConfig, tokens: Tokens, *, allowed: Collection[str]
 ) -> TGDPOTrainer:
     """Return the trainer of a plan, its pairs scored."""
     recipe = plan.recipe
-    args = training_config(recipe, overwrite=overwrite)
-    tokens = tokenize(plan, read(plan), show=show if args.process_index == 0 else None)
     return TGDPOTrainer(
         load_plan_policy(plan),
         ref_model=recipe.reference.name_or_path,
@@ -76,7 +92,7 @@ def _trainer(
     )
 
 
-def dry_run(plan: Plan, tokens: Tokens) -> dict[str, Any]:
+def dry_run(plan: Plan, tokens: Tokens, machine: Machine | None = None) -> dict[str, Any]:
     """Return what a run would do, as JSON: pairs, tokens, steps, and the longest row run once."""
     args = training_config(plan.recipe)
     counts = tokens.train.counts
@@ -101,6 +117,7 @@ def dry_run(plan: Plan, tokens: Tokens) -> dict[str, Any]:
         "rehearsal": rehearse(
             model, tokens.train, args, steps=math.ceil(steps), pairs_per_step=pairs_per_step
         ),
+        "memory": memory_document(plan, machine or machine_of(), tokens.train),
         "reward_sources": [source.describe() for source in plan.sources],
         "shaping": {"name": plan.shaping[0], "options": plan.shaping[1].options()},
         "store_bytes": 4 * (1 + len(plan.sources)) * int(counts.responses.sum()),

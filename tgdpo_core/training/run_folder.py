@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tgdpo_core.environment_secrets import without_secrets
 from tgdpo_core.errors import CheckpointError, Preempted, UsageError
 from tgdpo_core.failures import exit_code_of
-from tgdpo_core.secret_values import redacted
+from tgdpo_core.store.folder import json_object
 from tgdpo_core.training.durability.folder_lock import (
     HOLDER,
     LOCK,
@@ -94,10 +95,9 @@ class RunFolder:
         if not self._record.exists():
             return {}
         try:
-            record: dict[str, Any] = json.loads(self._record.read_text())
+            return json_object(self._record.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise CheckpointError(f"{self._record} cannot be read: {error}") from error
-        return record
 
     def status(self) -> str:
         """Return how the run stands, in words; a run whose process is gone is not running."""
@@ -167,7 +167,7 @@ class RunFolder:
         note(status="done", exit_code=0, finished=_now())
 
     def write_text(self, name: str, text: str) -> None:
-        """Write a file of the run folder in one step, secrets taken out.
+        """Write a file of the run folder in one step, secrets of the environment taken out.
 
         Raises:
             CheckpointError: the folder or the file cannot be written.
@@ -175,7 +175,7 @@ class RunFolder:
         staged = self.path / f".{name}.part"
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            staged.write_text(redacted(text), encoding="utf-8")
+            staged.write_text(without_secrets(text), encoding="utf-8")
             staged.replace(self.path / name)
         except OSError as error:
             raise CheckpointError(
@@ -197,7 +197,7 @@ class RunFolder:
         Args:
             card: the model card, kept beside the weights, too.
         """
-        (self.staged_model / "README.md").write_text(redacted(card), encoding="utf-8")
+        (self.staged_model / "README.md").write_text(without_secrets(card), encoding="utf-8")
         _remove(self.model)
         os.replace(self.staged_model, self.model)
 

@@ -139,8 +139,15 @@ class TGDPOTrainer(PairLoop):
         for table in (data.train, *data.evaluation.values()):
             require_fit(policy, table, tokenizer, "the policy")
         mixed = mixed_precision(bf16=args.bf16, fp16=args.fp16, device=args.device)
-        frozen = frozen_dtype(policy.dtype, autocast=mixed, device=args.device)
-        precision = precision or Precision(frozen, mixed)
+        precision = precision or Precision(
+            frozen_dtype(
+                policy.dtype,
+                autocast=mixed,
+                device=args.device,
+                has_reference=ref_model is not None,
+            ),
+            mixed,
+        )
         scorer = Scorer(
             self._reference(given, ref_model, tokenizer, precision, trust, args.device),
             sources,
@@ -157,8 +164,11 @@ class TGDPOTrainer(PairLoop):
         )
         scored, diagnostics = prepared.scored, prepared.diagnostics
         self._error_aucs = error_aucs(diagnostics)
-        self._facts["precision"] = {**precision.document(), "policy": str(policy.dtype)}
-        self._facts |= scoring_facts(scorer, scored.train, self._shaping, diagnostics)
+        self._facts |= {
+            "precision": {**precision.document(), "policy": str(policy.dtype)},
+            "adapter": bool(getattr(policy, "peft_config", None)),
+            **scoring_facts(scorer, scored.train, self._shaping, diagnostics),
+        }
         compared = plain_copy(scorer.reference.load()) if judging and judging.kl else None
         super().__init__(
             model=policy,

@@ -12,7 +12,7 @@ import click
 from tgdpo_cli.grid_options import grid_from
 from tgdpo_cli.list_options import ListCommand, ListOption, NumberList
 from tgdpo_cli.main import Session
-from tgdpo_cli.output import print_json, quiet_libraries, table
+from tgdpo_cli.output import echo, print_json, quiet_libraries, table
 
 if TYPE_CHECKING:
     from tgdpo_core.experiments.ablation import Summary
@@ -174,6 +174,7 @@ def _progress(ablation: "Ablation") -> Any:
 
     from tgdpo_core.experiments.ablation import is_finished
     from tgdpo_core.experiments.tasks import CellRun
+    from tgdpo_core.reports.visible import printable
 
     missing = sum(not is_finished(run) for run in ablation.runs)
     with tqdm(total=missing, desc="runs", unit="run", disable=None) as bar:
@@ -181,12 +182,12 @@ def _progress(ablation: "Ablation") -> Any:
         def report(task: "Task", outcome: "Outcome") -> None:
             is_run = isinstance(task, CellRun)
             if outcome.error is not None:
-                tqdm.write(f"FAILED {task.label}: {outcome.error}")
+                tqdm.write(printable(f"FAILED {task.label}: {outcome.error}"))
             elif is_run:
-                tqdm.write(f"{task.label}: {outcome.seconds:.0f} s")
+                tqdm.write(printable(f"{task.label}: {outcome.seconds:.0f} s"))
             else:
                 computed = f", {outcome.computed} pairs computed" if outcome.computed else ""
-                tqdm.write(f"{task.label}: {outcome.seconds:.0f} s{computed}")
+                tqdm.write(printable(f"{task.label}: {outcome.seconds:.0f} s{computed}"))
             sys.stdout.flush()  # a log file is read while the ablation goes on
             if is_run:
                 bar.update()
@@ -206,7 +207,7 @@ def _show_plan(ablation: "Ablation", as_json: bool) -> None:
     table(("cell", "settings", "compared with", ""), rows)
     prepared = ablation.needed_preparations(ablation.runs)
     shared = ablation.shared_scoring(ablation.runs)
-    click.echo(
+    echo(
         f"\n{len(cells)} cells, {len(ablation.grid.seeds)} seeds, {len(ablation.runs)} runs; "
         f"first {len(prepared)} preparations and {len(shared)} shared scoring passes. "
         "Dry run: nothing was run."
@@ -217,11 +218,11 @@ def _show_results(ablation: "Ablation", summary: "Summary") -> int:
     """Print the table and what follows from it; return the exit code of the first failure."""
     results = summary.results
     table(results.table.columns, results.table.rows)
-    click.echo()
+    echo()
     for finding in results.findings:
-        click.echo(finding)
+        echo(finding)
     if summary.reused:
-        click.echo(f"{summary.reused} runs were finished before and kept.")
-    click.echo(f"Report: {ablation.folder / 'report.html'}")
+        echo(f"{summary.reused} runs were finished before and kept.")
+    echo(f"Report: {ablation.folder / 'report.html'}")
     codes = [outcome.exit_code for outcome in summary.outcomes.values() if outcome.error]
     return codes[0] if codes else 0

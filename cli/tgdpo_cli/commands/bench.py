@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tgdpo_cli.main import Session
-from tgdpo_cli.output import print_json, quiet_libraries, table
+from tgdpo_cli.output import echo, print_json, quiet_libraries, table
 from tgdpo_cli.recipe_options import key_value, transform_entry
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def reward(session: Session, /, **options: Any) -> None:
         return
     _print(results, tables, warnings)
     if folder:
-        click.echo(f"\n{folder}: bench.md, bench.html, bench.svg, results.json")
+        echo(f"\n{folder}: bench.md, bench.html, bench.svg, results.json")
 
 
 def _request(session: Session, options: dict[str, Any]) -> "BenchRequest":
@@ -188,15 +188,15 @@ def _print(results: "BenchResults", more: "list[Table]", warnings: list[str]) ->
     from tgdpo_core.bench.wording import data_sentences, method_sentences, setup_sentences
 
     for sentence in (*data_sentences(results.data), *setup_sentences(results.data)):
-        click.echo(sentence)
+        echo(sentence)
     for each in (*tables(results), *more):
-        click.echo(f"\n{each.title}")
+        echo(f"\n{each.title}")
         table(each.columns, each.rows)
-    click.echo("")
+    echo("")
     for sentence in findings(results):
-        click.echo(sentence)
-    click.echo("")
+        echo(sentence)
+    echo("")
     for sentence in method_sentences(results):
-        click.echo(sentence)
+        echo(sentence)
     for warning in warnings:
-        click.echo(f"Warning: {warning}")
+        echo(f"Warning: {warning}")

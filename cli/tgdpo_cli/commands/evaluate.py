@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tgdpo_cli.evaluation_rows import evaluation_rows, row_options
+from tgdpo_cli.evaluation_table import show_evaluations
 from tgdpo_cli.main import Session
 from tgdpo_cli.model_names import short_names
-from tgdpo_cli.output import print_json, quiet_libraries, table
+from tgdpo_cli.output import echo, print_json, quiet_libraries
 
 if TYPE_CHECKING:
     from tgdpo_core.evaluation.judging import Evaluation
@@ -69,6 +70,7 @@ def command(
     row_format: str,
     template_kwargs: Sequence[str],
     special_tokens: str,
+    on_bad_row: Any,
     trust_remote_code: bool,
     allow_pickle: bool,
     as_json: bool,
@@ -93,11 +95,14 @@ def command(
     from tgdpo_core.data.sources import default_split
     from tgdpo_core.models.loading import Trust
     from tgdpo_core.scoring.guard import call_plugin
+    from tgdpo_core.scoring.sources import validate_options
 
     arguments = dict(key_value(text, "--judge-arg") for text in judge_args)
     names = short_names(models)
     groups = _groups(names, patterns, choose_split)
-    instance = session.plugins.find("judge", judge).create(arguments)
+    found = session.plugins.find("judge", judge)
+    instance = found.create(arguments)
+    validate_options(str(found), instance.validate)
     reads_pairs = instance.reads == "pairs"
     _refuse_unused(_OF_ANSWERS if reads_pairs else _OF_PAIRS, f"judge '{judge}'", instance.reads)
     how = {"max_length": max_length} if reads_pairs else sampling
@@ -111,14 +116,15 @@ def command(
         template_kwargs=template_kwargs,
         special_tokens=special_tokens,
     )
-    pairs = source.read(split, limit)
-    others = source.read(choose_split, limit) if choose_split else []
+    pairs = source.read(split, limit, on_bad_row)
+    others = source.read(choose_split, limit, on_bad_row) if choose_split else []
     settings = {
         "dataset": dataset,
         "split": split,
         "judge": judge,
         "judge_args": arguments,
         **source.settings,
+        "on_bad_row": on_bad_row,
         **how,
     }
     asked = (judge, instance)
@@ -128,7 +134,7 @@ def command(
             _evaluate(session, model, name, pairs, asked, how, trust, settings)
             for name, model in zip(names, models, strict=True)
         ]
-        found = [
+        selected = [
             _evaluate(session, model, name, others, asked, how, trust)
             for name, model in zip(names, models, strict=True)
             if any(name in group for group in groups.values())
@@ -136,9 +142,9 @@ def command(
     finally:
         call_plugin(f"judge '{judge}'", "teardown", instance.teardown)
     _choose(
-        rows, groups, {row["model"]: row["score" if reads_pairs else "sampled"] for row in found}
+        rows, groups, {row["model"]: row["score" if reads_pairs else "sampled"] for row in selected}
     )
-    print_json(rows) if as_json else _show(rows, f"{choose_split}, {len(others)} rows")
+    print_json(rows) if as_json else show_evaluations(rows, f"{choose_split}, {len(others)} rows")
 
 
 def _groups(
@@ -237,67 +243,8 @@ def _evaluate_pairs(
     model, tokenizer = load()
     report = DataReport(name, num_rows=len(pairs))
     tokenized = tokenize_pairs(pairs, tokenizer, LengthLimits(max_length), report)
-    report.raise_if_unusable("error")
+    report.raise_if_unusable("error", skip=None)  # all models are judged on the same rows
     require_positions(model, ListedTokens(tokenized))
     for what, count in sorted(report.counts.items()):
-        click.echo(f"{name}: {count} of {len(pairs)} pairs: {what}", err=True)
+        echo(f"{name}: {count} of {len(pairs)} pairs: {what}", err=True)
     return evaluate_pairs(name, model, tokenized, judge)
-
-
-def _show(rows: Sequence[Mapping[str, Any]], chosen_on: str) -> None:
-    of_pairs = "num_pairs" in rows[0]
-    kinds = ("score",) if of_pairs else ("greedy", "sampled")
-    chooses = any("selection" in row for row in rows)
-
-    def score(row: Mapping[str, Any], kind: str) -> str:
-        return f"{row[kind]['mean']:.3f} +- {row[kind]['standard_error']:.3f}"
-
-    def choice(row: Mapping[str, Any]) -> str:
-        """Return the score that a model was chosen by, with a star if it was."""
-        found = f"{row['selection']['mean']:.3f}" if "selection" in row else "-"
-        return found + (" *" if row.get("best_of") else "")
-
-    def metric(row: Mapping[str, Any], name: str) -> str:
-        """Prefer evaluation data; what is unknown for a model that is no run is a dash."""
-        value = row["metrics"].get(f"eval_{name}", row["metrics"].get(name))
-        return "-" if value is None else f"{value:.3f}"
-
-    # Of a group that differs in beta, loss and displacement cannot be compared.
-    names = () if chooses else ("loss", "logps/chosen_delta", "logps/rejected_delta")
-    shown = [
-        (
-            row["model"],
-            *((choice(row),) if chooses else ()),
-            *(score(row, kind) for kind in kinds),
-            *(metric(row, name) for name in names),
-        )
-        for row in rows
-    ]
-    further = ("loss", "displacement chosen", "rejected") if names else ()
-    table(("model", *(("chosen by",) if chooses else ()), *kinds, *further), shown)
-    judged = f"{rows[0]['num_pairs']} pairs" if of_pairs else f"{rows[0]['num_prompts']} prompts"
-    explained = "Loss and displacement (nats, log pi - log pi_ref of a response) on evaluation "
-    explained += "pairs, else the last training rows."
-    click.echo(f"{judged}, score +- standard error. {explained if names else ''}".rstrip())
-    for row in rows:
-        if row["folder"]:
-            click.echo(f"{row['model']}: {row['folder']}")
-    if chooses:
-        _show_choice(rows, kinds, chosen_on, score)
-
-
-def _show_choice(
-    rows: Sequence[Mapping[str, Any]],
-    kinds: Sequence[str],
-    chosen_on: str,
-    score: Callable[[Mapping[str, Any], str], str],
-) -> None:
-    """Print which model is the best of each group, and its scores."""
-    by = kinds[-1]
-    by = "score" if by == "score" else f"{by} score"
-    click.echo(f"\n*: the best of its group by the {by} on other rows ({chosen_on}), and here:")
-    best = [(pattern, row) for row in rows for pattern in row.get("best_of", ())]
-    table(
-        ("best of", "model", *kinds),
-        [(pattern, row["model"], *(score(row, kind) for kind in kinds)) for pattern, row in best],
-    )

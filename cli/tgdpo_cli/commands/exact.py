@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tgdpo_cli.list_options import ListCommand, NumberList
-from tgdpo_cli.output import print_json, table
+from tgdpo_cli.output import echo, print_json, table
 
 if TYPE_CHECKING:
     from tgdpo_core.experiments.exact.study import Tables
@@ -76,20 +76,20 @@ def command(
             }
         )
         return
-    click.echo(
+    echo(
         f"Worlds: {worlds}, each of {vocabulary}^{horizon} = {vocabulary**horizon} sequences; "
         "f = 1 + alpha r; numbers are means over worlds.\n"
     )
     _show(means)
-    click.echo("\nWhat follows from these numbers")
+    echo("\nWhat follows from these numbers")
     for finding in findings(means):
-        click.echo(f"- {finding}")
+        echo(f"- {finding}")
 
 
 def _show(tables: "Tables") -> None:
     from tgdpo_core.experiments.exact.gradients import DATASET_SIZES
 
-    click.echo("1. Cosine of the gradients with and without Z(s_t), at the reference policy")
+    echo("1. Cosine of the gradients with and without Z(s_t), at the reference policy")
     table(
         ("beta", "alpha", "sd delta", "1 pair", *(f"{size} pairs" for size in DATASET_SIZES)),
         [
@@ -97,8 +97,8 @@ def _show(tables: "Tables") -> None:
             for row in tables.gradients
         ],
     )
-    click.echo("\n2. Minima, Bradley-Terry labels: KL between policies, nats per sequence")
-    click.echo("   tok: token-optimal policy, seq: sequence-optimal policy (RLHF)")
+    echo("\n2. Minima, Bradley-Terry labels: KL between policies, nats per sequence")
+    echo("   tok: token-optimal policy, seq: sequence-optimal policy (RLHF)")
     table(
         ("beta", "alpha", "full||tok", "tok||simplified", "seq||simplified", "seq||official"),
         [
@@ -113,7 +113,7 @@ def _show(tables: "Tables") -> None:
             for row in tables.optima
         ],
     )
-    click.echo("\n3. What the same policies lack of the largest E[R] - beta KL; the least losses")
+    echo("\n3. What the same policies lack of the largest E[R] - beta KL; the least losses")
     table(
         (
             *("beta", "alpha", "tok", "simplified", "official"),
@@ -135,7 +135,7 @@ def _show(tables: "Tables") -> None:
     )
     if not tables.coin_flips:
         return
-    click.echo("\n4. Minima, coin-flip labels (ln 2 = 0.6931): losses; what the official loss does")
+    echo("\n4. Minima, coin-flip labels (ln 2 = 0.6931): losses; what the official loss does")
     table(
         (
             *("beta", "alpha", "reward in f", "DPO", "simplified", "official"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tgdpo_cli.main import Session
-from tgdpo_cli.output import quiet_libraries, show_data, table
+from tgdpo_cli.output import echo, quiet_libraries, show_data, table
 from tgdpo_cli.recipe_options import recipe_from, recipe_options
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def _write_html(shown: "Heatmap", path: Path) -> None:
         path.write_text(heatmap_html(shown), encoding="utf-8")
     except OSError as error:
         raise UsageError(f"--html {path}: cannot be written: {error}") from error
-    click.echo(f"{path}: {len(shown.pairs)} pairs. Open it in any browser.")
+    echo(f"{path}: {len(shown.pairs)} pairs. Open it in any browser.")
 
 
 def _print(shown: "Heatmap") -> None:
@@ -143,7 +143,7 @@ def _print(shown: "Heatmap") -> None:
         print_heatmap(shown, console)
         return
     for label, value in shown.facts:
-        click.echo(f"{label}: {value}")
+        echo(f"{label}: {value}")
     table(("pair", "side", "token", "text", "reward", "weight"), _value_rows(shown))
 
 

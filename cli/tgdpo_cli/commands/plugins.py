@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tgdpo_cli.main import Session
-from tgdpo_cli.output import print_json, table
+from tgdpo_cli.output import echo, print_json, table
 
 if TYPE_CHECKING:
     from tgdpo_core.plugin_api.registered import Registered
@@ -49,7 +49,7 @@ def list_plugins(session: Session, as_json: bool) -> None:
         [(item.kind, item.name, item.origin, item.summary) for item in plugins],
     )
     for broken in plugins.broken:
-        click.echo(f"BROKEN  {broken}")
+        echo(f"BROKEN  {broken}")
 
 
 @command.command("show")
@@ -131,7 +131,7 @@ def _run_checks(
     from tgdpo_core.testing.checking import outcomes
 
     if not as_json:
-        click.echo(str(item))
+        echo(str(item))
     results: list[dict[str, str | None]] = []
     for outcome in outcomes(contract):
         if outcome.failure is None:
@@ -141,7 +141,7 @@ def _run_checks(
         else:
             line = f"  FAILED  {outcome.check}: {outcome.failure}"
         if not as_json:
-            click.echo(line)
+            echo(line)
         results.append({"check": outcome.check, "failure": outcome.failure})
     return results
 
@@ -181,7 +181,7 @@ def new(session: Session, kind: str, name: str, output: Path) -> None:
         taken = session.plugins.find(kind, name)
         raise UsageError(f"There is a {taken} already. Choose another name.")
     folder = write_package(kind, name, output)
-    click.echo(f"Wrote {folder}. Next: pip install -e '{folder}[test]', then pytest {folder}")
+    echo(f"Wrote {folder}. Next: pip install -e '{folder}[test]', then pytest {folder}")
 
 
 def _named(session: Session, name: str) -> "list[Registered]":
@@ -205,12 +205,12 @@ def _explain(item: "Registered") -> None:
     from tgdpo_core.plugin_api.options import option_fields
     from tgdpo_core.plugin_api.secret_options import is_secret, variable_of
 
-    click.echo(f"{item.kind} '{item.name}' from {item.origin} ({item.module})\n")
-    click.echo(inspect.getdoc(item.factory) or "(not documented)")
+    echo(f"{item.kind} '{item.name}' from {item.origin} ({item.module})\n")
+    echo(inspect.getdoc(item.factory) or "(not documented)")
     fields = option_fields(item.factory)
     if not fields:
         return
-    click.echo("\nOptions (KEY=VALUE):")
+    echo("\nOptions (KEY=VALUE):")
     rows = []
     for field in fields:
         required = field.default is dataclasses.MISSING

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from tgdpo_cli.output import table
+from tgdpo_cli.output import echo, table
 from tgdpo_cli.shipped_recipes import find_recipe, is_ablation, shipped_recipes
 
 
@@ -44,7 +44,7 @@ def copy(name: str, file: str) -> None:
         raise click.UsageError(f"{file} exists already; choose another name.")
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(find_recipe(name).read_text(encoding="utf-8"), encoding="utf-8")
-    click.echo(f"Wrote {file}. Use it with: tgdpo {_command_of(find_recipe(name))} --config {file}")
+    echo(f"Wrote {file}. Use it with: tgdpo {_command_of(find_recipe(name))} --config {file}")
 
 
 def _command_of(file: Traversable) -> str:

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tgdpo_cli.main import Session
-from tgdpo_cli.output import print_json, quiet_libraries, show_data, show_diagnostics
+from tgdpo_cli.output import (
+    echo,
+    print_json,
+    quiet_libraries,
+    show_data,
+    show_diagnostics,
+)
 from tgdpo_cli.recipe_options import recipe_from, recipe_options
 
 if TYPE_CHECKING:
@@ -70,15 +76,15 @@ def command(session: Session, /, describe: bool, as_json: bool, **options: Any) 
         return
     for source in plan.sources:
         if source.is_dynamic:
-            click.echo(f"token_reward:{source.name}: scored at every step; nothing to store")
+            echo(f"token_reward:{source.name}: scored at every step; nothing to store")
     for name, counts in totals["passes"].items():
-        click.echo(
+        echo(
             f"{name}: {counts['computed']} pairs computed, {counts['reused']} reused "
             f"(key {counts['key']})"
         )
         if asked := counts.get("asked"):
             cost = f", {asked['cost']}" if asked["cost"] else ""
-            click.echo(f"  {asked['responses']} responses asked in {asked['calls']} calls{cost}")
+            echo(f"  {asked['responses']} responses asked in {asked['calls']} calls{cost}")
     if diagnostics:
         show_diagnostics(diagnostics)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tgdpo_cli.output import print_json, table
+from tgdpo_cli.output import echo, print_json, table
 
 if TYPE_CHECKING:
     from tgdpo_core.store.catalogue import CollectionInfo
@@ -42,11 +42,11 @@ def list_command(root: Path, as_json: bool) -> None:
     if as_json:
         print_json({"store": str(root), "collections": [info.as_dict() for info in collections]})
         return
-    click.echo(f"{root}: {len(collections)} collections")
+    echo(f"{root}: {len(collections)} collections")
     _print(collections)
     old = [info for info in collections if not info.is_readable]
     if old:
-        click.echo(
+        echo(
             f"{len(old)} of them have another format and are not read; their values are computed "
             "again when a run asks for them. Remove them with: tgdpo store prune --old-format"
         )
@@ -85,13 +85,13 @@ def verify_command(root: Path, keys: Sequence[str]) -> None:
     damaged = 0
     for info in chosen:
         if not info.is_readable:
-            click.echo(f"{info.key}: another format, not read")
+            echo(f"{info.key}: another format, not read")
             continue
         with tqdm(total=info.num_bytes, desc=info.key, unit="B", unit_scale=True) as bar:
             found = verify(info, bar.update)
-        click.echo(f"{info.key}: {found.num_entries} entries, {len(found.damage)} damaged")
+        echo(f"{info.key}: {found.num_entries} entries, {len(found.damage)} damaged")
         for number, problem in found.damage[:10]:
-            click.echo(f"  shard {number:06d}: {problem}")
+            echo(f"  shard {number:06d}: {problem}")
         damaged += len(found.damage)
     if damaged:
         raise StoreError(
@@ -146,11 +146,11 @@ def prune(
     _print(chosen)
     size = _megabytes(sum(info.num_bytes for info in chosen))
     if not yes:
-        click.echo(f"{len(chosen)} collections, {size}: nothing was removed. Add --yes to do so.")
+        echo(f"{len(chosen)} collections, {size}: nothing was removed. Add --yes to do so.")
         return
     for info in chosen:
         remove(info)
-    click.echo(f"Removed {len(chosen)} collections, {size}.")
+    echo(f"Removed {len(chosen)} collections, {size}.")
 
 
 def _print(collections: "Sequence[CollectionInfo]") -> None:

@@ -1,23 +1,14 @@
 """``tgdpo train``: the main job."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from tgdpo_cli.dry_run import dry_run as describe
 from tgdpo_cli.main import Session
-from tgdpo_cli.output import (
-    echo,
-    print_json,
-    quiet_libraries,
-    show_data,
-    show_diagnostics,
-    show_plan,
-)
+from tgdpo_cli.output import echo, quiet_libraries, show_data
 from tgdpo_cli.recipe_options import recipe_from, recipe_options
-
-if TYPE_CHECKING:
-    from tgdpo_core.preparation.plan import Plan
 
 
 @click.command("train")
@@ -37,6 +28,18 @@ if TYPE_CHECKING:
     help="Score (what is stored is reused) and describe; train nothing, write no run folder.",
 )
 @click.option("--json", "as_json", is_flag=True, help="With --dry-run: print JSON.")
+@click.option(
+    "--gpu-memory",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="GIB",
+    help="Memory of a GPU that a step must fit into; default: that of the GPU that is here.",
+)
+@click.option(
+    "--gpus",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="With --dry-run: memory of each of N GPUs that share the weights (FSDP2).",
+)
 @click.pass_obj
 def command(
     session: Session,
@@ -46,6 +49,8 @@ def command(
     allow_changed: Sequence[str],
     dry_run: bool,
     as_json: bool,
+    gpu_memory: float | None,
+    gpus: int | None,
     **options: Any,
 ) -> None:
     """Train a model on preference pairs, with token rewards from a plugin.
@@ -64,6 +69,8 @@ def command(
     """
     if resume and overwrite:
         raise click.UsageError("--resume and --overwrite exclude each other.")
+    if gpus and not dry_run:
+        raise click.UsageError("--gpus belongs to --dry-run.")
     if allow_changed and not resume:
         raise click.UsageError("--allow-changed says what --resume may change; give both.")
     recipe = recipe_from(options)
@@ -76,30 +83,19 @@ def command(
 
     plan = make_plan(recipe, session.plugins)
     from tgdpo_core.training import run
+    from tgdpo_core.training.memory.planning import machine_of
 
+    is_asked = dry_run or gpu_memory or gpus
+    machine = machine_of(memory_gib=gpu_memory, gpus=gpus) if is_asked else None
     if dry_run:
-        _dry_run(plan, as_json)
+        describe(plan, machine=machine or machine_of(), as_json=as_json)
         return
     folder = run.train(
-        plan, resume=resume, overwrite=overwrite, allow_changed=allow_changed, show=show_data
+        plan,
+        resume=resume,
+        overwrite=overwrite,
+        allow_changed=allow_changed,
+        show=show_data,
+        machine=machine,
     )
     echo(f"Done: {folder.path} (model in {folder.model}, metrics in {folder.log})")
-
-
-def _dry_run(plan: "Plan", as_json: bool) -> None:
-    """Print the plan, then what its token rewards and weights look like."""
-    from tgdpo_core.preparation.prepared import prepare_plan
-    from tgdpo_core.preparation.reading import read
-    from tgdpo_core.preparation.tokens import tokenize
-    from tgdpo_core.training import run
-
-    tokens = tokenize(plan, read(plan), show=None if as_json else show_data)
-    report = run.dry_run(plan, tokens)
-    if not as_json:
-        show_plan(report)
-    diagnostics = prepare_plan(plan, tokens)[0].diagnostics
-    if as_json:
-        print_json({**report, "diagnostics": diagnostics.as_dict()})
-        return
-    show_diagnostics(diagnostics)
-    click.echo("\nDry run: nothing was trained; no run folder was written.")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tgdpo_cli.main import Session
-from tgdpo_cli.output import print_json, quiet_libraries
+from tgdpo_cli.output import echo, print_json, quiet_libraries
 
 if TYPE_CHECKING:
     from tgdpo_core.prm.training import PrmSettings
@@ -113,7 +113,7 @@ def command(
             output_dir,
             _settings(options),
             session.plugins,
-            say=lambda line: click.echo(line, err=as_json),
+            say=lambda line: echo(line, err=as_json),
             on_step=on_step,
             overwrite=options["overwrite"],
         )
@@ -141,11 +141,11 @@ def _settings(options: dict[str, Any]) -> "PrmSettings":
 def _show(found: dict[str, Any], output: Path, separator: str) -> None:
     auc = found["held_out_step_auc"]
     if auc is None:
-        click.echo("Step AUC on held-out problems: not defined (no right or no wrong step there).")
+        echo("Step AUC on held-out problems: not defined (no right or no wrong step there).")
     else:
         interval = "" if auc["low"] is None else f" [{auc['low']:.3f}, {auc['high']:.3f}]"
-        click.echo(f"Step AUC on held-out problems: {auc['value']:.3f}{interval}")
-    click.echo(
+        echo(f"Step AUC on held-out problems: {auc['value']:.3f}{interval}")
+    echo(
         f"{output}: use it with --reward-plugin dense-prm --reward-arg model={output} "
         "--reward-arg preset=token-classification"
         + (

@@ -41,4 +41,4 @@ def command(session: Session, /, as_json: bool, **options: Any) -> None:
         echo(f"Reward: {source}, weight {source.weight:g}")
     echo(f"Shaping: {plan.shaping[0]} {plan.shaping[1].options()}")
     echo("Not looked at: lengths, chat template, special tokens (train --dry-run does).")
-    click.echo("Valid.")
+    echo("Valid.")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from tgdpo_core import Generation, Judge, option
+from tgdpo_core import Generation, Judge, option, resolve_model_path
 
 _NUM_TEXT = 40  # characters of a prompt in messages
 
@@ -39,6 +39,10 @@ class RewardModelJudge(Judge):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
+
+    def validate(self) -> None:
+        """Refuse a folder that holds no model."""
+        resolve_model_path(self.model)
 
     def setup(self) -> None:
         """Load the model and its tokenizer.

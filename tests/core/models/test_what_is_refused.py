@@ -136,9 +136,9 @@ BROKEN: dict[str, tuple[Callable[[Path], Any], str]] = {
     "missing shard": (_without_shard, "lacks model-00001-of-"),
     "no weights": (lambda folder: _weights(folder).unlink(), "cannot be loaded"),
     "gguf": (_gguf, "GGUF files are not read"),
-    "bitsandbytes": (
-        _config(quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True}),
-        "is quantised .bitsandbytes., which needs bitsandbytes: pip install bitsandbytes",
+    "quantised by a package that is not here": (
+        _config(quantization_config={"quant_method": "gptq", "bits": 4}),
+        "is quantised .gptq., which needs gptqmodel: pip install gptqmodel",
     ),
     "unknown quantisation": (
         _config(quantization_config={"quant_method": "abc"}),

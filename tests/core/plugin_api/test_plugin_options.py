@@ -49,12 +49,14 @@ def test_text_is_converted_to_the_annotated_type(name: str, text: str, value: An
         ({"cuont": "3"}, "has no option 'cuont'. Did you mean 'count'"),
         ({"count": "three"}, "option count='three': .* \\(type int\\)"),
         ({"size": "nan"}, "option size='nan'"),
+        ({"size": True}, "option size=True: expected a number"),
+        ({"maybe": False}, "option maybe=False: expected a number"),
         ({"mode": "medium"}, "option mode='medium'.*'fast' or 'slow'"),
         ({"letter": "c"}, "option letter='c' is not one of: a, b"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_the_plugins_name(
-    values: dict[str, str], message: str
+    values: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(PluginError, match=rf"token reward 'all' \(mine 1.0\).*{message}"):
         made(**values)

@@ -51,13 +51,17 @@ def planned(
 def test_frozen_weights_are_halved_only_where_products_round_them_anyway(
     planned: Planned, device: torch.device, dtype: str, bf16: bool, frozen: torch.dtype
 ) -> None:
-    plan = planned(device, dtype=dtype, bf16=bf16)
+    plan = planned(device, dtype=dtype, bf16=bf16, reference={"name_or_path": "named"})
     assert precision_of(plan).dtype is frozen
     own = torch.bfloat16 if dtype == "bfloat16" else torch.float32
     assert own_precision_of(plan).dtype is own
+    # What is compared with the policy itself has the policy's format.
+    assert precision_of(planned(device, dtype=dtype, bf16=bf16)).dtype is own
     if dtype == "auto":
-        found = frozen_dtype(own, autocast=precision_of(plan).autocast, device=device)
-        assert found is frozen
+        autocast = precision_of(plan).autocast
+        for has_reference, expected in ((True, frozen), (False, own)):
+            found = frozen_dtype(own, autocast=autocast, device=device, has_reference=has_reference)
+            assert found is expected
 
 
 def test_store_keys_tell_the_policy_from_a_frozen_model(
@@ -76,8 +80,10 @@ def test_store_keys_tell_the_policy_from_a_frozen_model(
 def test_induced_rewards_are_stored_under_the_format_of_their_model(
     planned: Planned, model_folder: Path, small_tokenizer: Any
 ) -> None:
-    plan = planned(GPU, reward=[{"plugin": "induced", "args": {"model": str(model_folder)}}])
-    scorer = scorer_of(plan, small_tokenizer)
-    document = scorer._reward_document(scorer.sources[0])
-    assert document["precision"]["dtype"] == "torch.bfloat16"
-    assert document["reference"]["precision"]["dtype"] == "torch.float32"
+    reward = [{"plugin": "induced", "args": {"model": str(model_folder)}}]
+    for reference, dtype in ((None, "torch.float32"), (str(model_folder), "torch.bfloat16")):
+        plan = planned(GPU, reward=reward, reference={"name_or_path": reference})
+        scorer = scorer_of(plan, small_tokenizer)
+        document = scorer._reward_document(scorer.sources[0])
+        assert document["precision"]["dtype"] == dtype
+        assert document["reference"]["precision"]["dtype"] == dtype

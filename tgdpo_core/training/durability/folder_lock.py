@@ -12,6 +12,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from tgdpo_core.errors import UsageError
+from tgdpo_core.store.folder import json_object
 
 LOCK = ".lock"
 HOLDER = ".lock.json"
@@ -61,10 +62,9 @@ def is_held(folder: Path) -> bool:
 def holder(folder: Path) -> dict[str, Any]:
     """Return what the holder wrote about itself; empty if that cannot be read."""
     try:
-        found = json.loads((folder / HOLDER).read_text(encoding="utf-8"))
+        return json_object((folder / HOLDER).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def this_process() -> dict[str, Any]:
@@ -73,8 +73,8 @@ def this_process() -> dict[str, Any]:
     return {"pid": os.getpid(), "host": socket.gethostname(), "since": now}
 
 
-def described(process: dict[str, Any]) -> str:
-    """Return a phrase for a process."""
-    if not process:
+def described(process: Any) -> str:
+    """Return a phrase for a process, as far as what was written about it says who it is."""
+    if not process or not isinstance(process, dict):
         return "another process"
     return f"process {process.get('pid')} on {process.get('host')} (since {process.get('since')})"

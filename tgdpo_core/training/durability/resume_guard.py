@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from tgdpo_core.errors import CheckpointError, UsageError, did_you_mean
+from tgdpo_core.store.folder import json_object
 from tgdpo_core.training.durability.identity import FILE, Difference, differences, table
 
 # What a checkpoint's tensors would not fit, or not mean.
@@ -72,7 +73,7 @@ def require_same(
         CheckpointError: the checkpoint does not say what it belongs to.
     """
     try:
-        saved = json.loads((checkpoint / FILE).read_text(encoding="utf-8"))
+        saved = json_object((checkpoint / FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{checkpoint} does not say which run it belongs to.") from error
     known = {part for key in saved.keys() | identity.keys() for part in _prefixes(key)}

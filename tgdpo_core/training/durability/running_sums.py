@@ -3,11 +3,13 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+
+from tgdpo_core.errors import CheckpointError
+from tgdpo_core.store.folder import json_object
 
 
 @dataclass
@@ -44,12 +46,20 @@ class RunningSums:
 
 
 def read_sums(folder: Path, rank: int) -> tuple[RunningSums, torch.Tensor] | None:
-    """Return the sums of a process and its metric rows; None if that process saved none."""
-    if not _file(folder, rank).is_file():
+    """Return the sums of a process and its metric rows; None if that process saved none.
+
+    Raises:
+        CheckpointError: the file holds something else.
+    """
+    path = _file(folder, rank)
+    if not path.is_file():
         return None
-    with safe_open(_file(folder, rank), framework="pt") as file:
-        values: dict[str, Any] = json.loads(file.metadata()["sums"])
-        return RunningSums(**values), file.get_tensor("metric_rows")
+    try:
+        with safe_open(path, framework="pt") as file:
+            values = json_object(file.metadata()["sums"])
+            return RunningSums(**values), file.get_tensor("metric_rows")
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} does not hold the sums of a run: {error}") from error
 
 
 def _file(folder: Path, rank: int) -> Path:

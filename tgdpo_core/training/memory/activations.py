@@ -18,6 +18,11 @@ from torch.utils._pytree import tree_iter
 
 from tgdpo_core.training.memory.parts import Activations, Weight
 
+
+class UnknownMemoryError(Exception):
+    """A model that cannot be computed on tensors without numbers."""
+
+
 Make = Callable[[Any], Any]
 """Returns the model of a config, with its adapter, on the meta device."""
 
@@ -49,6 +54,9 @@ def activations_of(
         tokens: of the row.
         autocast: dtype of mixed precision, or None.
         checkpointing: layers are computed again in the backward pass.
+
+    Raises:
+        UnknownMemoryError: the layers need numbers.
     """
     layers = config.get_text_config().num_hidden_layers
     runs, copies = [], []
@@ -58,9 +66,16 @@ def activations_of(
         is_kept = autocast is not None and not checkpointing
         weights = count(model) if is_kept else []
         copies.append(sum(2 * w.numel for w in weights if w.is_product and w.itemsize == 4))
-        with FakeTensorMode(allow_non_fake_inputs=True):
-            _give_sizes(model)
-            runs.append(_run(model, tokens, autocast, checkpointing))
+        try:
+            with FakeTensorMode(allow_non_fake_inputs=True):
+                _give_sizes(model)
+                runs.append(_run(model, tokens, autocast, checkpointing))
+        # Any model may end up here, with any error of its own.
+        except Exception as error:
+            reason = f"{type(error).__name__}: {str(error).strip().splitlines()[:1]}"
+            raise UnknownMemoryError(
+                f"its layers cannot be run without numbers ({reason})"
+            ) from error
     one, two = runs
     kept = one.kept + (layers - 1) * (two.kept - one.kept)
     kept -= copies[0] + (layers - 1) * (copies[1] - copies[0])

@@ -49,11 +49,11 @@ def empty_model(config: Any, *, dtype: torch.dtype, trust: Trust) -> Any:
     return model.train()
 
 
-def adapted(model: Any, source: ModelSource, lora: Mapping[str, Any] | None) -> Any:
-    """Return the model with what is trained on it: all, a fresh adapter, or the one it has."""
+def adapted(model: Any, adapter: ModelSource | None, lora: Mapping[str, Any] | None) -> Any:
+    """Return the model with a fresh adapter, or the one that it has, or as it is."""
     if lora:
         return with_lora(model, lora)
-    return with_adapter_of(model, source) if source.base else model
+    return with_adapter_of(model, adapter) if adapter else model
 
 
 def weights_of(model: Any) -> list[Weight]:

@@ -81,7 +81,7 @@ class Head:
     Attributes:
         vocabulary: entries.
         width: of the hidden states.
-        tile: logits that exist at once.
+        tile: tokens and entries of the logits that exist at once.
         itemsize: bytes of a number of the weight.
         is_trained: its weight gets a gradient.
         is_tied: its weight is the embedding's.
@@ -89,7 +89,7 @@ class Head:
 
     vocabulary: int
     width: int
-    tile: int
+    tile: tuple[int, int]
     itemsize: int
     is_trained: bool
     is_tied: bool = False
@@ -234,12 +234,22 @@ def _stored(weight: Weight, setting: Setting) -> float:
 
 
 def _copies(weights: Sequence[Weight], setting: Setting) -> float:
-    """Return bytes of copies of weights that exist beside them."""
+    """Return bytes of copies of weights that exist beside them.
+
+    Autocast keeps those of trained weights to the end of the forward pass; the others are kept
+    where the backward pass will need them.
+    """
     if setting.shards > 1:
         return _gathered(weights, setting)
-    if not setting.autocast or setting.is_quantised:
+    if not setting.autocast:
         return 0.0
-    return sum(2.0 * w.numel for w in weights if w.is_product and w.itemsize == 4)
+    return sum(
+        2.0 * weight.numel
+        for weight in weights
+        if weight.is_product
+        and (weight.is_trained or not (setting.checkpointing or setting.is_quantised))
+        and weight.itemsize == 4
+    )
 
 
 def _gathered(weights: Sequence[Weight], setting: Setting) -> float:
@@ -261,5 +271,7 @@ def _gathered(weights: Sequence[Weight], setting: Setting) -> float:
 def _tiles(head: Head, row: Row, setting: Setting) -> float:
     """Return bytes of a tile of logits and of the hidden states in the format of its products."""
     product = 2 if setting.autocast else head.itemsize
-    tile = min(head.tile, row.responses * head.vocabulary)
-    return row.responses * head.width * product + tile * _TILE_BYTES
+    tokens, entries = min(head.tile[0], row.responses), head.tile[1]
+    logits = tokens * entries * _TILE_BYTES
+    weights = entries * head.width * (product + 4)  # of the tile, and its gradient
+    return row.responses * head.width * product + logits + weights
