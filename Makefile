@@ -6,7 +6,8 @@ RUNS := runs/quickstart
 # One thread a core that this process may use; more would only get in each other's way.
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: quickstart install test test-real check format wheel audit prove-faults fuzz install-locked lock docs clean
+.PHONY: quickstart install test test-real test-oldest check format wheel audit prove-faults prove-ranks fuzz
+.PHONY: install-locked lock docs clean
 
 install: $(VENV)/.installed-dev
 
@@ -98,3 +99,17 @@ audit:
 # Runs and stores killed at points of their writes, damaged checkpoints: resumed, compared bit for bit.
 prove-faults: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.prove_faults
+
+# 2 and 4 processes equal one: data parallelism and FSDP2, full and LoRA, one killed and resumed.
+prove-ranks: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.prove_ranks
+
+# Engine, training and scoring on the oldest transformers that is allowed, in an environment of its
+# own; torch is the tested one, for a second torch would be another download of a gigabyte.
+OLDEST := .venv/oldest
+test-oldest:
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --constraint constraints-oldest.txt --editable . \
+	    hypothesis peft pytest pytest-timeout pytest-xdist
+	$(OLDEST)/bin/python -m pytest --numprocesses auto tests/core/engine tests/core/training \
+	    tests/core/scoring --ignore tests/core/training/test_equals_trl.py  # TRL needs newer ones

@@ -20,9 +20,15 @@ from collections.abc import Iterable
 
 
 class TgdpoError(Exception):
-    """Base of the tree; catch it to catch everything that is not a bug."""
+    """Base of the tree; catch it to catch everything that is not a bug.
+
+    Attributes:
+        exit_code: of a command that ends with it.
+        is_everyones: whether every process of the run raises it, so that the first one says it.
+    """
 
     exit_code = 1
+    is_everyones = False
 
 
 class UsageError(TgdpoError):

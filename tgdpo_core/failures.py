@@ -159,6 +159,16 @@ def _other_process(failure: _Failure) -> TgdpoError | None:
     )
 
 
+def _unused_parameters(failure: _Failure) -> TgdpoError | None:
+    if "find_unused_parameters=True" not in failure.text:
+        return None
+    return UsageError(
+        "Some trained parameters take no part in the loss, so that processes wait for their "
+        "gradients: set training.ddp_find_unused_parameters=true, or freeze them "
+        f"(requires_grad=False). ({failure.said[:400]})"
+    )
+
+
 def _missing_package(failure: _Failure) -> TgdpoError | None:
     error = failure.error
     if not isinstance(error, ImportError) or (error.name or "").startswith(_OWN):
@@ -250,6 +260,7 @@ def _null_byte(failure: _Failure) -> TgdpoError | None:
 
 _TABLE: tuple[Callable[[_Failure], TgdpoError | None], ...] = (
     _memory,
+    _unused_parameters,
     _other_process,
     _missing_package,
     _tracker,

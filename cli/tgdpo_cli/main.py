@@ -73,6 +73,13 @@ class Session:
 class LazyGroup(click.Group):
     """A group whose commands are imported when called; plugins may add more."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the global options; note the whole line for commands that start it again."""
+        from tgdpo_cli.process_options import keep_arguments
+
+        keep_arguments(ctx, args)
+        return super().parse_args(ctx, args)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the built-in commands, and those of plugins once they are loaded."""
         loaded = vars(_session(ctx)).get("plugin_commands")
@@ -218,7 +225,8 @@ def _failed(
             err=True,
         )
         return 1
-    click.echo(f"Error: {printable(str(known))}", err=True)
+    if not (known.is_everyones and int(os.environ.get("RANK") or 0)):
+        click.echo(f"Error: {printable(str(known))}", err=True)
     return known.exit_code
 
 

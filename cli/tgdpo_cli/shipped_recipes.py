@@ -1,4 +1,4 @@
-"""The recipes that come along with the package."""
+"""The recipes that come along with the package, and the files that start them on many GPUs."""
 
 import importlib.resources
 from importlib.resources.abc import Traversable
@@ -7,6 +7,7 @@ from pathlib import Path
 from tgdpo_core.errors import UsageError, did_you_mean
 
 ABLATIONS = "ablations"
+_LAUNCH = {"accelerate": ".yaml", "slurm": ".sbatch"}
 
 
 def shipped_recipes() -> dict[str, Traversable]:
@@ -15,16 +16,26 @@ def shipped_recipes() -> dict[str, Traversable]:
     return {**_files(folder), **_files(folder / ABLATIONS)}
 
 
+def launch_files() -> dict[str, Traversable]:
+    """Return accelerate configs and job scripts by name: ``accelerate/ddp``, ``slurm/train``."""
+    root = importlib.resources.files("tgdpo_cli") / "recipes"
+    return {
+        f"{folder}/{name}": file
+        for folder, suffix in _LAUNCH.items()
+        for name, file in _files(root / folder, suffix).items()
+    }
+
+
 def is_ablation(file: Traversable) -> bool:
     """Return whether a shipped recipe is one of ``tgdpo ablate``."""
     return Path(str(file)).parent.name == ABLATIONS
 
 
-def _files(folder: Traversable) -> dict[str, Traversable]:
+def _files(folder: Traversable, suffix: str = ".yaml") -> dict[str, Traversable]:
     return {
-        file.name.removesuffix(".yaml"): file
+        file.name.removesuffix(suffix): file
         for file in sorted(folder.iterdir(), key=lambda file: file.name)
-        if file.name.endswith(".yaml")
+        if file.name.endswith(suffix)
     }
 
 
@@ -35,6 +46,27 @@ def find_recipe(name: str) -> Traversable:
     if bare not in recipes:
         raise UsageError(f"Unknown recipe '{name}'. {did_you_mean(bare, recipes)}")
     return recipes[bare]
+
+
+def find_file(name: str) -> Traversable:
+    """Return a shipped recipe or launch file; ``UsageError`` where there is none of this name."""
+    bare = name.removesuffix(".yaml").removesuffix(".sbatch")
+    files = {**shipped_recipes(), **launch_files()}
+    if bare not in files:
+        raise UsageError(f"Unknown recipe '{name}'. {did_you_mean(bare, files)}")
+    return files[bare]
+
+
+def accelerate_config(name: str) -> Path:
+    """Return the file that ``--accelerate-config`` means: an existing one, else a shipped one."""
+    path = Path(name).expanduser()
+    if path.is_file():
+        return path
+    configs = {n: f for n, f in launch_files().items() if n.startswith("accelerate/")}
+    bare = name.removesuffix(".yaml")
+    if bare not in configs:
+        raise UsageError(f"--accelerate-config {name}: no such file. {did_you_mean(bare, configs)}")
+    return Path(str(configs[bare]))
 
 
 def recipe_path(config: str) -> Path:

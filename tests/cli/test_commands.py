@@ -124,9 +124,26 @@ def test_chat_data_train_with_and_without_a_chat_template(
     assert json.loads((tmp_path / "run" / "run.json").read_text())["layout"] == "plain"
 
 
+@pytest.mark.parametrize(
+    ("name", "use"),
+    [
+        ("accelerate/ddp", "tgdpo train --config RECIPE --accelerate-config"),
+        ("accelerate/fsdp2.yaml", "tgdpo train --config RECIPE --accelerate-config"),
+        ("slurm/train.sbatch", "sbatch"),
+    ],
+)
+def test_what_starts_many_processes_is_copied_as_it_is(
+    name: str, use: str, tmp_path: Path, tgdpo: Tgdpo
+) -> None:
+    copy = tmp_path / "copy"
+    assert f"{use} {copy}" in tgdpo("recipes", "copy", name, str(copy))
+    assert copy.read_text() == tgdpo("recipes", "show", name)
+    assert name.partition(".")[0] in tgdpo("recipes", "list")
+
+
 def test_every_shipped_recipe_is_valid(tmp_path: Path, tgdpo: Tgdpo) -> None:
     lines = tgdpo("recipes", "list").splitlines()[1:]
-    commands = dict(line.split()[:2] for line in lines)
+    commands = dict(line.split()[:2] for line in lines if "/" not in line.split()[0])
     assert commands["playground"] == "train"
     assert commands["playground-rewards"] == "ablate"
     for name, command in commands.items():

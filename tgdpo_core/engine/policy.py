@@ -93,6 +93,12 @@ class TokenLogps:
         """Return log pi of every response token of the row, [N] float32."""
         return self._logps(row, head=self.choice.head)
 
+    def through_model(self, row: PackedRow) -> torch.Tensor:
+        """Return the same by the model's own call where it is ours: its hooks gather weights."""
+        is_attached = vars(self._model).get(_ENGINE) is self
+        result: torch.Tensor = self._model(row=row) if is_attached else self(row)
+        return result
+
     def plain(self, *args: Any, **kwargs: Any) -> Any:
         """Return the model's own output, with the attention it was loaded with."""
         forward = vars(self._model).get("tgdpo_forward", self._model)

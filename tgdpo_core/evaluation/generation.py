@@ -173,7 +173,16 @@ def _config(sampling: Sampling, stops: Sequence[int], tokenizer: Any, *, do_samp
 
 def _generate(model: Any, inputs: Any, how: Any) -> GeneratedBatch:
     """Return one answer to each prompt."""
-    return GeneratedBatch(model.generate(**inputs, generation_config=how), inputs["attention_mask"])
+    # Processes of a sharded model meet at every token, until the last of them is done.
+    ids = model.generate(**inputs, generation_config=how, synced_gpus=is_sharded(model))
+    return GeneratedBatch(ids, inputs["attention_mask"])
+
+
+def is_sharded(model: Any) -> bool:
+    """Return whether the weights of a model lie in several processes (FSDP)."""
+    from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel
+
+    return isinstance(model, FSDPModule | FullyShardedDataParallel)
 
 
 def _texts(tokenizer: Any, batch: GeneratedBatch, stops: Sequence[int]) -> list[str]:

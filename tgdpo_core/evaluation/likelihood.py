@@ -1,7 +1,7 @@
 """How likely a policy finds the responses of preference pairs, through the engine that trains."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -18,7 +18,12 @@ _TOKENS_PER_ROW = 8192
 
 
 def pair_likelihoods(
-    model: Any, pairs: Sequence[TokenizedPair], precision: Precision, *, label: str
+    model: Any,
+    pairs: Sequence[TokenizedPair],
+    precision: Precision,
+    *,
+    label: str,
+    most_rows: Callable[[int], int] | None = None,
 ) -> list[PairLikelihood]:
     """Return the pairs with the log-probs of their response tokens, in their order.
 
@@ -27,16 +32,21 @@ def pair_likelihoods(
         pairs: in the ids of the model's tokenizer.
         precision: mixed precision or none.
         label: what the progress bar says.
+        most_rows: of a sharded model, whose processes meet in every forward: the largest of their
+            numbers of rows.
     """
     engine = engine_of(model)
     model.eval()
     ids = [pair_ids(pair) for pair in pairs]
     found: dict[int, PairLikelihood] = {}
+    plan = engine.plan(ids, _TOKENS_PER_ROW)
+    if most_rows:
+        plan = plan[:1] * (most_rows(len(plan)) - len(plan)) + plan
     with tqdm(total=len(pairs), desc=label, unit="pair", leave=None) as bar:
-        for indices in engine.plan(ids, _TOKENS_PER_ROW):
+        for indices in plan:
             row = engine.row([ids[i] for i in indices]).to(model.device)
             with precision.active(model.device):
-                flat = engine(row).float().cpu()
+                flat = engine.through_model(row).float().cpu()
             parts = flat.split([pairs[i].num_response_tokens for i in indices])
             found |= {
                 i: pair_likelihood(pairs[i], part) for i, part in zip(indices, parts, strict=True)

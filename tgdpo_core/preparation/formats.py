@@ -1,5 +1,6 @@
 """Device and number formats of a plan, as training will have them."""
 
+import os
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import torch
 from accelerate import PartialState
 
+from tgdpo_core.errors import UsageError
 from tgdpo_core.models.loading import Policy, Trust, load_policy
 from tgdpo_core.models.paths import ModelSource, locate
 from tgdpo_core.models.precision import Precision, frozen_dtype, mixed_precision
@@ -16,6 +18,7 @@ from tgdpo_core.recipe.schema import Recipe
 
 def device_of(plan: Plan) -> torch.device:
     """Return this process's device; several processes meet here if they have not yet."""
+    _require_whole_models()
     training = plan.recipe.training
     options: dict[str, Any] = {"cpu": bool(training.get("use_cpu"))}
     if backend := training.get("ddp_backend"):
@@ -24,6 +27,20 @@ def device_of(plan: Plan) -> torch.device:
         options["timeout"] = timedelta(seconds=seconds)
     device: torch.device = PartialState(**options).device
     return device
+
+
+def _require_whole_models() -> None:
+    """Refuse a launcher's setting with which only its first process would load weights.
+
+    Raises:
+        UsageError: it is on; frozen models are asked in every process.
+    """
+    names = ("ACCELERATE_USE_FSDP", "FSDP_CPU_RAM_EFFICIENT_LOADING")
+    if all(os.environ.get(name, "").lower() in ("1", "true") for name in names):
+        raise UsageError(
+            "fsdp_cpu_ram_efficient_loading leaves the weights out of all processes but the first, "
+            "and all of them score: set it to false in the accelerate config."
+        )
 
 
 def precision_of(plan: Plan) -> Precision:

@@ -51,6 +51,12 @@ SET_ELSEWHERE = {
 
 SECRET = ("hub_token", "push_to_hub_token")
 
+NO_DEEPSPEED = (
+    "its engine updates the weights within the backward pass, before all processes agree that loss "
+    "and gradient are finite, and saves by pickle; use FSDP2 in its place (tgdpo recipes copy "
+    "accelerate/fsdp2 FILE)"
+)
+
 _NO_METRICS = "evaluation keeps no predictions, its metrics are made of pairs"
 
 REFUSED: dict[str, Refused] = {
@@ -102,6 +108,7 @@ REFUSED: dict[str, Refused] = {
     "parallelism_config": Refused(
         (None,), "tensor, context and sequence parallelism would split responses"
     ),
+    "deepspeed": Refused((None,), NO_DEEPSPEED),
     "resume_from_checkpoint": Refused(
         (None,), "call train(resume_from_checkpoint=...), or tgdpo train --resume"
     ),
@@ -125,7 +132,7 @@ _USED = """
     accelerator_config dataloader_drop_last dataloader_num_workers dataloader_pin_memory
     dataloader_persistent_workers dataloader_prefetch_factor dataloader_multiprocessing_context
     dataloader_in_order ddp_find_unused_parameters ddp_bucket_cap_mb ddp_broadcast_buffers
-    ddp_static_graph ddp_backend ddp_timeout fsdp fsdp_config deepspeed debug skip_memory_metrics
+    ddp_static_graph ddp_backend ddp_timeout fsdp fsdp_config debug skip_memory_metrics
     do_train do_eval local_rank
 """
 USED = frozenset(_USED.split())

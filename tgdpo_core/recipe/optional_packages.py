@@ -54,7 +54,6 @@ _OPTIMIZERS = {
 
 PEFT = Needed(("peft",), "'tgdpo[lora]'")
 _LIGER = Needed(("liger_kernel",), "liger-kernel")
-_DEEPSPEED = Needed(("deepspeed",), "deepspeed")
 
 
 def require_packages(
@@ -93,8 +92,6 @@ def _needed(training: Mapping[str, Any]) -> Iterator[tuple[str, Needed]]:
             yield f"training.optim={optimizer}", needed
     if training.get("use_liger_kernel"):
         yield "training.use_liger_kernel", _LIGER
-    if training.get("deepspeed"):
-        yield "training.deepspeed", _DEEPSPEED
 
 
 def named_trackers(report_to: Any) -> Sequence[str]:

@@ -108,7 +108,10 @@ def fill(task: Pass, *, label: str = "", elsewhere: Elsewhere | None = None) -> 
         work = (elsewhere or _here)(task, batches) if batches else iter(())
         try:
             with tqdm(
-                total=len(mine), desc=label + task.label, unit="pair", disable=not len(mine)
+                total=len(mine),
+                desc=label + task.label,
+                unit="pair",
+                disable=not len(mine) or not state.is_main_process,
             ) as bar:
                 for num_rows in work:
                     bar.update(num_rows)

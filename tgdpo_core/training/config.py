@@ -14,6 +14,7 @@ from tgdpo_core.recipe.optional_packages import require_packages
 from tgdpo_core.recipe.row_settings import check_row_settings
 from tgdpo_core.recipe.training_arguments import check_settings_have_effect
 from tgdpo_core.training.optimizer_settings import check_optimizer_settings
+from tgdpo_core.training.processes import require_supported, require_supported_launcher
 
 
 @dataclass
@@ -114,10 +115,12 @@ class TGDPOConfig(TrainingArguments):
         Raises:
             ValueError: an unknown loss, a setting outside its range, or one that would change
                 nothing (``recipe.argument_table`` has the reasons).
-            UsageError: a package that a setting needs is not installed.
+            UsageError: a package that a setting needs is not installed, or the launcher asks for
+                what cannot be trained with.
         """
         import torch
 
+        require_supported_launcher()
         given: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(TrainingArguments)}
         check_settings_have_effect(given)
         require_packages(given)
@@ -133,8 +136,13 @@ class TGDPOConfig(TrainingArguments):
         # Newer versions of transformers have another name for it, and warn about this one.
         if getattr(self, "activation_checkpointing", False) is None:
             self.activation_checkpointing = self.gradient_checkpointing
+        # Every trained parameter of a causal language model takes part in every row; looking for
+        # others costs a walk through the graph in each step.
+        if self.ddp_find_unused_parameters is None:
+            self.ddp_find_unused_parameters = False
         self._limit_waiting()
         super().__post_init__()
+        require_supported(self)
         check_optimizer_settings(self)
 
     def _limit_waiting(self) -> None:

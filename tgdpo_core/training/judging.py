@@ -15,13 +15,14 @@ from tgdpo_core.data.report import DataReport
 from tgdpo_core.data.tokenization import LengthLimits, tokenize_pairs
 from tgdpo_core.errors import UsageError
 from tgdpo_core.evaluation.divergence import SampledKL
-from tgdpo_core.evaluation.generation import Sampling, answer
+from tgdpo_core.evaluation.generation import Sampling, answer, is_sharded
 from tgdpo_core.evaluation.judging import judged, judged_pairs
 from tgdpo_core.evaluation.likelihood import pair_likelihoods
 from tgdpo_core.evaluation.stopping import stop_ids
 from tgdpo_core.models.precision import Precision
 from tgdpo_core.plugin_api.judges import Judge
 from tgdpo_core.scoring.guard import call_plugin
+from tgdpo_core.training.durability.agreement import gathered
 from tgdpo_core.training.durability.signals import stop_signals
 
 
@@ -135,14 +136,21 @@ class JudgePolicy(TrainerCallback):
 
     def _of_pairs(self, args: Any, policy: Any, label: str) -> dict[str, list[float]]:
         """Return the scores of this process's pairs."""
-        pairs = self._pairs[args.process_index :: args.world_size]
-        likelihoods = pair_likelihoods(policy, pairs, _precision(args), label=label)
+        share = self._pairs[args.process_index :: args.world_size]
+        most = _most if is_sharded(policy) else None
+        likelihoods = pair_likelihoods(
+            policy, share or self._pairs[:1], _precision(args), label=label, most_rows=most
+        )[: len(share)]
         scores = judged_pairs((self._judging.name, self._judging.judge), likelihoods)
         return {"judge/pairs": scores.tolist()}
 
     def _of_answers(self, args: Any, policy: Any, label: str) -> dict[str, list[float]]:
         """Return the scores of the answers to this process's prompts, and their KL."""
-        pairs = self._judging.pairs[args.process_index :: args.world_size]
+        share = list(self._judging.pairs[args.process_index :: args.world_size])
+        number = len(share)
+        if is_sharded(policy):  # processes meet at every token: as many batches on each
+            most = -(-len(self._judging.pairs) // args.world_size)
+            share += self._judging.pairs[: most - number]
         kl = None
         if self._reference is not None:
             stops = stop_ids(policy, self._tokenizer)
@@ -153,16 +161,37 @@ class JudgePolicy(TrainerCallback):
             answers = answer(
                 policy,
                 self._tokenizer,
-                pairs,
+                share,
                 self._judging.sampling,
                 label=label,
                 observe=kl.add if kl else None,
             )
-        greedy, sampled = judged((self._judging.name, self._judging.judge), pairs, answers)
-        rows = {"judge/greedy": greedy.tolist(), "judge/kl": kl.responses() if kl else []}
+        judge = (self._judging.name, self._judging.judge)
+        greedy, sampled = judged(judge, share[:number], answers[:number])
+        rows = {
+            "judge/greedy": greedy.tolist(),
+            "judge/kl": self._responses_that_count(kl, len(share), number) if kl else [],
+        }
         if self._judging.sampling.samples:
             rows["judge/sampled"] = sampled.tolist()
         return rows
+
+    def _responses_that_count(self, kl: SampledKL, share: int, number: int) -> list[float]:
+        """Return the KL of the answers to the first prompts of a share.
+
+        Answers come batch by batch, in each of them sample by sample.
+        """
+        sampling = self._judging.sampling
+        counts: list[bool] = []
+        for start in range(0, share, sampling.batch_size):
+            batch = range(start, min(start + sampling.batch_size, share))
+            counts += [i < number for i in batch] * sampling.samples
+        return [value for value, is_own in zip(kl.responses(), counts, strict=True) if is_own]
+
+
+def _most(number: int) -> int:
+    """Return the largest number of all processes."""
+    return max(gathered(number))
 
 
 def _precision(args: Any) -> Precision:

@@ -21,7 +21,7 @@ from tgdpo_core.training.limits import (
     peak_memory_mib,
 )
 from tgdpo_core.training.metrics import MetricBuffer, pair_metrics
-from tgdpo_core.training.rank_rows import EpochPlace, weightless
+from tgdpo_core.training.rank_rows import EpochPlace, in_step, weightless
 from tgdpo_core.training.recorded_run import RecordedRun
 from tgdpo_core.training.step_reader import StepReader
 
@@ -89,16 +89,18 @@ class PairLoop(RecordedRun):
         if self._may_read_ahead():
             most = min(self.args.gradient_accumulation_steps, self._place.batches_left)
             self._reader.begin(epoch_iterator, most)
-        rows = step.rows
+        rows = self._in_step(step.rows)
         count = torch.full((), step.num_pairs, device=device)
-        if self.is_fsdp_enabled:
-            most = int(self.accelerator.gather(torch.tensor([len(rows)], device=device)).max())
-            rows = [weightless(min(rows, key=lambda row: row.row.num_tokens))] * (
-                most - len(rows)
-            ) + rows
         empty: list[dict[str, list[PairBatch]]] = [{"rows": []}] * (step.num_batches - 1)
         total = self.accelerator.gather(count).sum() if self.args.world_size > 1 else count
         return [*empty, {"rows": rows}], total
+
+    def _in_step(self, rows: list[PairBatch]) -> list[PairBatch]:
+        """Return as many rows as the other processes have: sharded models meet in every forward."""
+        if not self.is_fsdp_enabled:
+            return rows
+        number = torch.tensor([len(rows)], device=self.args.device)
+        return in_step(rows, int(self.accelerator.gather(number).max()))
 
     def _may_read_ahead(self) -> bool:
         """Return whether the next step can be read while this one is computed.
@@ -221,7 +223,8 @@ class PairLoop(RecordedRun):
         """Return the mean loss of an evaluation batch; the metrics go into the buffer."""
         rows, order = make_rows(inputs["pairs"], self._engine, self._tokens_per_row)
         with torch.no_grad(), self.compute_loss_context_manager():
-            parts = [self._row_loss(model, batch) for batch in rows]
+            found = [(row.counts, self._row_loss(model, row)) for row in self._in_step(rows)]
+        parts = [part for counts, part in found if counts]
         self._require_finite_evaluation()
         metrics = torch.cat([metrics for _, metrics in parts])
         # Back in the order of the data, and gathered at once: only here is it known which rows at
@@ -253,6 +256,7 @@ class PairLoop(RecordedRun):
 
     def _gather_rows(self, rows: torch.Tensor) -> torch.Tensor:
         """Return the metric rows of all processes, which may have different numbers of them."""
+        rows = rows.to(self.args.device)
         padded = self.accelerator.pad_across_processes(rows, dim=0, pad_index=torch.nan)
         joined: torch.Tensor = self.accelerator.gather(padded)
         return joined[~joined[:, 0].isnan()]

@@ -132,11 +132,12 @@ class MetricBuffer:
         Args:
             gather: joins the rows of all processes; None where that is done already.
         """
-        if not self._parts:
-            return Reduced({}, 0, 0)
-        rows = torch.cat(self._parts)
+        rows = self.rows()
         self._parts = []
+        # A process without pairs takes part in the gathering, too.
         rows = (gather(rows) if gather else rows).cpu()
+        if not len(rows):
+            return Reduced({}, 0, 0)
         columns = PairMetrics(*rows.unbind(1))
         return Reduced(reduce_metrics(columns), len(rows), int(columns.num_tokens.sum().round()))
 

@@ -68,3 +68,9 @@ class EpochPlace:
 def weightless(batch: PairBatch) -> PairBatch:
     """Return a row that costs a step and changes nothing: its loss is multiplied by 0."""
     return dataclasses.replace(batch, counts=False)
+
+
+def in_step(rows: Sequence[PairBatch], most: int) -> list[PairBatch]:
+    """Return the rows, copies of the shortest one without weight before them up to ``most``."""
+    shortest = min(rows, key=lambda row: row.row.num_tokens)
+    return [weightless(shortest)] * (most - len(rows)) + list(rows)

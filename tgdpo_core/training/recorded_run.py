@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tgdpo_core.errors import UsageError
+from tgdpo_core.errors import TgdpoError, UsageError
 from tgdpo_core.models.adapters import record_base
 from tgdpo_core.scoring.online import OnlineRewards
 from tgdpo_core.training.callbacks import RewardSteps
 from tgdpo_core.training.config import TGDPOConfig
-from tgdpo_core.training.durability.agreement import by_first
+from tgdpo_core.training.durability.agreement import by_first, gathered
 from tgdpo_core.training.durability.folder_lock import held
 from tgdpo_core.training.durability.resumption import Resumption
 from tgdpo_core.training.durability.signals import stop_signals
@@ -70,9 +70,15 @@ class RecordedRun(DurableTrainer):
             if self._online:
                 self._follow_rewards(self._online, resumption.checkpoint)
             arguments = (checkpoint, trial, ignore_keys_for_eval)
-            if not self.is_world_process_zero():
-                return self._train_and_save(*arguments)
-            output = self._recorded(resumption, resumes, *arguments)
+            try:
+                if not self.is_world_process_zero():
+                    return self._train_and_save(*arguments)
+                output = self._recorded(resumption, resumes, *arguments)
+            except TgdpoError as error:
+                if error.is_everyones:
+                    # A launcher ends the others when one leaves: the first has its record by then.
+                    gathered(None)
+                raise
         if self.args.push_to_hub:
             self.push_to_hub()
         return output
@@ -182,6 +188,15 @@ class RecordedRun(DurableTrainer):
             return
         target = output_dir or str(self._folder.model)
         model: Any = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
+        if state_dict is not None:
+            state_dict = _tied(state_dict, model)
         model.save_pretrained(target, state_dict=state_dict)
         record_base(model, Path(target))
         self.processing_class.save_pretrained(target)
+
+
+def _tied(gathered: dict[str, Any], model: Any) -> dict[str, Any]:
+    """Return gathered weights in which tied names share a tensor, so that it is written once."""
+    tied = getattr(model, "all_tied_weights_keys", None) or {}
+    same = {name: gathered[of] for name, of in tied.items() if name in gathered and of in gathered}
+    return {**gathered, **same}

@@ -44,7 +44,9 @@ from tgdpo_core.training.limits import packing_summary
 from tgdpo_core.training.loop import PairLoop
 from tgdpo_core.training.low_bit_adamw import optimizer_of
 from tgdpo_core.training.metrics import MetricBuffer, error_aucs
+from tgdpo_core.training.processes import process_facts
 from tgdpo_core.training.rank_rows import EpochPlace
+from tgdpo_core.training.rank_shares import EvenShares
 from tgdpo_core.training.record import scoring_facts
 from tgdpo_core.training.row_size import row_size
 from tgdpo_core.training.run_folder import RunFolder
@@ -205,11 +207,26 @@ class TGDPOTrainer(PairLoop):
         require_shared_folder(self._folder.path, "the run folder (output_dir)")
         return identity
 
+    def get_train_dataloader(self) -> Any:
+        """Return transformers' loader; of several processes, each gets an even share of a step."""
+        loader: Any = super().get_train_dataloader()
+        if self.args.world_size > 1:
+            dealt = loader.batch_sampler.batch_sampler
+            dealt.sampler = EvenShares(
+                dealt.sampler,
+                self._costs,
+                batch_size=self._train_batch_size,
+                world_size=self.args.world_size,
+                accumulation=self.args.gradient_accumulation_steps,
+            )
+        return loader
+
     def create_accelerator_and_postprocess(self) -> None:
-        """Make the accelerator, with our number formats for sharded weights."""
+        """Make the accelerator, with our number formats for sharded weights; note the processes."""
         super().create_accelerator_and_postprocess()
         named = {"optim": self.args.optim, "optim_args": self.args.optim_args}
         set_sharded_precision(self.accelerator, rounds=rounds_stochastically(named))
+        self._facts["processes"] = process_facts(self.args, is_sharded=self.is_fsdp_enabled)
 
     @staticmethod
     def get_optimizer_cls_and_kwargs(args: Any, model: Any = None) -> tuple[Any, dict[str, Any]]:
@@ -223,6 +240,7 @@ class TGDPOTrainer(PairLoop):
         self._engine = attach(
             self.model, layout=self.args.layout, chunk_size=self.args.logits_chunk_size
         )
+        self._costs = tokens.counts.shared
         shards = self.args.world_size if self.is_fsdp_enabled else 1
         self._tokens_per_row, reason = row_size(self.model, self.args, shards=shards)
         self._facts["engine"] = {

@@ -98,8 +98,9 @@ def _check_run(args: TGDPOConfig) -> None:
             )
     if args.n_gpu > 1:
         raise UsageError(
-            "Several GPUs in one process (DataParallel) are not supported. Start with "
-            "`accelerate launch`, or set CUDA_VISIBLE_DEVICES to one GPU."
+            f"One process sees {args.n_gpu} GPUs, and torch's DataParallel is not used. Start one "
+            f"process a GPU: tgdpo train --num-processes {args.n_gpu} ... (a script: accelerate "
+            f"launch --num_processes {args.n_gpu} SCRIPT). For one GPU: CUDA_VISIBLE_DEVICES=0."
         )
     if args.push_to_hub:
         require_hub()

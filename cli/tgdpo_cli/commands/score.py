@@ -14,10 +14,12 @@ from tgdpo_cli.output import (
     show_data,
     show_diagnostics,
 )
+from tgdpo_cli.process_options import process_options, start_processes
 from tgdpo_cli.recipe_options import recipe_from, recipe_options
 
 if TYPE_CHECKING:
     from tgdpo_core.preparation.plan import Plan
+    from tgdpo_core.reports.diagnostics import Diagnostics
 
 _OF_RAY = ("address", "num_actors", "cpus_per_actor", "gpus_per_actor")
 
@@ -39,18 +41,20 @@ _OF_RAY = ("address", "num_actors", "cpus_per_actor", "gpus_per_actor")
     type=click.FloatRange(min=0),
     help="With Ray.  [default: 1 if the cluster has GPUs]",
 )
+@process_options
 @click.pass_obj
-def command(session: Session, /, describe: bool, as_json: bool, **options: Any) -> None:
+def command(session: Session, /, describe: bool, as_json: bool, **options: Any) -> int:
     """Fill the store of per-token values, without training.
 
     Takes the options of `tgdpo train`; what is stored already is not computed again, so that an
-    interrupted run (SIGTERM, Ctrl-C: exit code 75) goes on where it stopped. Start it with
-    `accelerate launch -m tgdpo_cli.main score ...` to share the work between processes of one
-    machine or job, or with `--executor ray` to share it between the nodes of a Ray cluster; a node
-    that is lost costs the batch it was in.
+    interrupted run (SIGTERM, Ctrl-C: exit code 75) goes on where it stopped. `--num-processes N`
+    shares the work between processes of this machine, one a GPU; `--executor ray` between the nodes
+    of a Ray cluster, where a node that is lost costs the batch it was in.
     """
     _refuse_useless(options)
     recipe = recipe_from(options, needs_output=False)
+    if (code := start_processes(options)) is not None:
+        return code
     quiet_libraries()
     from tgdpo_core.preparation.plan import make_plan
 
@@ -69,11 +73,17 @@ def command(session: Session, /, describe: bool, as_json: bool, **options: Any) 
     totals = scorer.totals()
     diagnostics = prepare_plan(plan, tokens)[0].diagnostics if describe else None
     if not is_first:
-        return
+        return 0
     if as_json:
         extra = {"diagnostics": diagnostics.as_dict()} if diagnostics else {}
         print_json({**totals, **extra})
-        return
+        return 0
+    _show(plan, totals, diagnostics)
+    return 0
+
+
+def _show(plan: "Plan", totals: Mapping[str, Any], diagnostics: "Diagnostics | None") -> None:
+    """Print what was computed and reused."""
     for source in plan.sources:
         if source.is_dynamic:
             echo(f"token_reward:{source.name}: scored at every step; nothing to store")
@@ -94,6 +104,8 @@ def _refuse_useless(options: Mapping[str, Any]) -> None:
     given = [key for key in _OF_RAY if options[key] is not None]
     if given and options["executor"] != "ray":
         raise click.UsageError(f"--{given[0].replace('_', '-')} goes with --executor ray.")
+    if options["num_processes"] and options["executor"] == "ray":
+        raise click.UsageError("--num-processes goes with --executor local; Ray: --num-actors.")
 
 
 def _cluster(session: Session, plan: "Plan", options: Mapping[str, Any]) -> Any:

@@ -1,14 +1,18 @@
 """``tgdpo train``: the main job."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tgdpo_cli.dry_run import dry_run as describe
 from tgdpo_cli.main import Session
 from tgdpo_cli.output import echo, quiet_libraries, show_data
+from tgdpo_cli.process_options import process_options, require_one_gpu, start_processes
 from tgdpo_cli.recipe_options import recipe_from, recipe_options
+
+if TYPE_CHECKING:
+    from tgdpo_core.recipe import Recipe
 
 
 @click.command("train")
@@ -40,6 +44,7 @@ from tgdpo_cli.recipe_options import recipe_from, recipe_options
     metavar="N",
     help="With --dry-run: memory of each of N GPUs that share the weights (FSDP2).",
 )
+@process_options
 @click.pass_obj
 def command(
     session: Session,
@@ -52,7 +57,7 @@ def command(
     gpu_memory: float | None,
     gpus: int | None,
     **options: Any,
-) -> None:
+) -> int:
     """Train a model on preference pairs, with token rewards from a plugin.
 
     \b
@@ -66,6 +71,8 @@ def command(
 
     SIGTERM, SIGINT (Ctrl-C) or SIGHUP: the step is finished and saved, exit code 75; again: stop at
     once. --resume goes on from the newest whole checkpoint, exactly (docs/reliability.md).
+
+    Several GPUs: --num-processes 8, with FSDP2 also --accelerate-config fsdp2.yaml (docs/gpu.md).
     """
     if resume and overwrite:
         raise click.UsageError("--resume and --overwrite exclude each other.")
@@ -78,6 +85,8 @@ def command(
         from tgdpo_core.training.run_folder import require_free
 
         require_free(recipe.output_dir, resume=resume, overwrite=overwrite)
+    if (code := _started(recipe, dry_run, options)) is not None:
+        return code
     quiet_libraries()
     from tgdpo_core.preparation.plan import make_plan
 
@@ -89,7 +98,7 @@ def command(
     machine = machine_of(memory_gib=gpu_memory, gpus=gpus) if is_asked else None
     if dry_run:
         describe(plan, machine=machine or machine_of(), as_json=as_json)
-        return
+        return 0
     folder = run.train(
         plan,
         resume=resume,
@@ -98,4 +107,21 @@ def command(
         show=show_data,
         machine=machine,
     )
-    echo(f"Done: {folder.path} (model in {folder.model}, metrics in {folder.log})")
+    from tgdpo_core.preparation.scoring import is_first_process
+
+    if is_first_process(plan):
+        echo(f"Done: {folder.path} (model in {folder.model}, metrics in {folder.log})")
+    return 0
+
+
+def _started(recipe: "Recipe", dry_run: bool, options: Mapping[str, Any]) -> int | None:
+    """Train in several processes, if that is asked for, and return the exit code; None: here."""
+    given = [name for name in ("num_processes", "accelerate_config") if options[name]]
+    if dry_run and given:
+        raise click.UsageError(f"--dry-run describes one process: leave --{given[0]} out.")
+    if dry_run:
+        return None
+    code = start_processes(options)
+    if code is None:
+        require_one_gpu(use_cpu=bool(recipe.training.get("use_cpu")))
+    return code

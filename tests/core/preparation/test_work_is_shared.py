@@ -1,5 +1,6 @@
 """Several processes fill one store: ranks of a launcher, actors of a Ray cluster, one that dies."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -133,14 +134,14 @@ def test_ranks_of_a_launcher_store_what_one_process_stores(
 ) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(to_yaml(plan_of(home, model_folder).recipe))
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", RANKS]
-    command += ["--master-port", str(20_000 + os.getpid() % 20_000), "-m", "tgdpo_cli.main"]
-    command += ["--plugin-file", str(home / "mortal.py"), "score", "--config", str(recipe)]
+    command = [sys.executable, "-m", "tgdpo_cli.main", "--plugin-file", str(home / "mortal.py")]
+    command += ["score", "--config", str(recipe), "--json", "--num-processes", RANKS]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
     assert stored(tmp_path / "store") == by_one
-    assert f"{NUM_PAIRS} pairs computed, 0 reused" in done.stdout
+    totals = json.loads(done.stdout)  # one document: only the first process speaks
+    assert {counts["computed"] for counts in totals["passes"].values()} == {NUM_PAIRS}
 
 
 # -- Ray ------------------------------------------------------------------------------------------

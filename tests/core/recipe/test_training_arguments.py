@@ -65,6 +65,7 @@ ASKED: dict[str, Any] = {
     "label_names": ["labels"],
     "label_smoothing_factor": 0.3,
     "length_column_name": "size",
+    "deepspeed": {"zero_optimization": {"stage": 2}},
     "parallelism_config": {"tp_size": 2},
     "prediction_loss_only": True,
     "resume_from_checkpoint": "checkpoint-3",
@@ -201,7 +202,6 @@ def test_a_tracker_that_is_not_installed_is_refused_with_the_pip_install(
         ({"optim": "galore_adamw"}, "galore_torch"),
         ({"optim": "schedule_free_adamw"}, "schedulefree"),
         ({"optim": "adamw_torch_8bit"}, "torchao"),
-        ({"deepspeed": {"zero": 1}}, "deepspeed"),
     ],
 )
 def test_a_package_that_a_setting_needs_is_looked_for(

@@ -47,6 +47,8 @@ def found(runs: Path) -> list[Any]:
     [
         ("seed", r"seed +5 +6"),
         ("reward", r"reward\.0\.options\.seed +1 +2"),
+        ("data", r"data\.content +\w+ +\w+"),
+        ("plugin", r"reward\.0\.\w+ +\S+ +\S+"),
         ("store", "Process 1: .*store-1 is not the folder that process 0 uses"),
     ],
 )

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer, TrainerCallback
 
-from tgdpo_core import TGDPOConfig, TGDPOTrainer
+from tgdpo_core import TGDPOConfig, TGDPOTrainer, TokenReward
 from tgdpo_core.errors import TgdpoError
 
 torch.set_num_threads(1)
@@ -35,8 +35,22 @@ class At(TrainerCallback):
             self._action(kwargs["model"])
 
 
+class Same(TokenReward):
+    """One for every token; its source differs between processes, as two versions would."""
+
+    def score(self, batch: Any) -> list[torch.Tensor]:
+        return [torch.ones(len(example.response_ids)) for example in batch]
+
+
+class Other(Same):
+    def score(self, batch: Any) -> list[torch.Tensor]:
+        return [torch.full((len(example.response_ids),), 1.5) for example in batch]
+
+
 def build(name: str, *callbacks: TrainerCallback, **kwargs: Any) -> TGDPOTrainer:
     seed = kwargs.pop("reward_seed", 1)
+    reward = kwargs.pop("reward", {"plugin": "random", "args": {"seed": seed}})
+    rows = kwargs.pop("rows", data)
     settings = {
         "output_dir": f"{output}/{name}",
         "use_cpu": True,
@@ -52,9 +66,9 @@ def build(name: str, *callbacks: TrainerCallback, **kwargs: Any) -> TGDPOTrainer
     return TGDPOTrainer(
         model,
         args=TGDPOConfig(**settings),
-        train_dataset=data,
+        train_dataset=rows,
         processing_class=AutoTokenizer.from_pretrained(model),
-        token_reward={"plugin": "random", "args": {"seed": seed}},
+        token_reward=reward,
         callbacks=list(callbacks),
     )
 
@@ -84,6 +98,8 @@ found = {
     "whole": seen(lambda: build("whole").train()),
     "seed": seen(lambda: build("seed", seed=5 + RANK)),
     "reward": seen(lambda: build("reward", reward_seed=1 + RANK)),
+    "data": seen(lambda: build("data", rows=[{**data[0], "chosen": f"It is {RANK}."}, *data[1:]])),
+    "plugin": seen(lambda: build("plugin", reward=(Same, Other)[RANK]())),
     "store": seen(lambda: build("own", store_path=f"{output}/store-{RANK}")),
     "loss": seen(lambda: build("loss", At(3, nan_loss)).train()),
     "gradient": seen(lambda: build("gradient", At(3, nan_gradient)).train()),

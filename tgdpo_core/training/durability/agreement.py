@@ -61,6 +61,12 @@ def first_message(message: str | None) -> str | None:
     return None
 
 
+def everyones(error: TgdpoError) -> TgdpoError:
+    """Return an error that every process is about to raise, marked as such."""
+    error.is_everyones = True
+    return error
+
+
 def by_first(function: Callable[[], Any]) -> Any:
     """Return what a function returns in the first process, on every process.
 
@@ -75,5 +81,5 @@ def by_first(function: Callable[[], Any]) -> Any:
             outcome = error
     outcome = from_first(outcome)
     if isinstance(outcome, TgdpoError):
-        raise outcome
+        raise everyones(outcome)
     return outcome

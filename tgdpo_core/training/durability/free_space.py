@@ -50,10 +50,12 @@ def local(tensor: Any) -> torch.Tensor:
 
 def plain_parts(tensor: torch.Tensor) -> list[torch.Tensor]:
     """Return what a tensor holds in this process: itself, or the parts of one made of others."""
-    if not is_traceable_wrapper_subclass(tensor):
-        return [tensor]
-    names, _ = tensor.__tensor_flatten__()
-    return [part for name in names for part in plain_parts(getattr(tensor, name))]
+    held = local(tensor)
+    if not is_traceable_wrapper_subclass(held):
+        return [held]
+    names, _ = held.__tensor_flatten__()
+    inner = [getattr(held, name) for name in names]
+    return [part for each in inner if isinstance(each, torch.Tensor) for part in plain_parts(each)]
 
 
 def _mib(size: int) -> str:

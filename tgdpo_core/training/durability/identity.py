@@ -28,7 +28,8 @@ _FREE_NAMES = """
     trackio_bucket_id trackio_static_space_id skip_memory_metrics save_strategy save_steps
     save_on_each_node save_total_limit save_safetensors save_only_model eval_strategy eval_steps
     eval_delay eval_on_start per_device_eval_batch_size do_train do_eval do_predict debug
-    use_cpu local_rank ddp_backend ddp_timeout dataloader_num_workers dataloader_pin_memory
+    use_cpu local_rank ddp_backend ddp_timeout ddp_find_unused_parameters dataloader_num_workers
+    dataloader_pin_memory
     dataloader_persistent_workers dataloader_prefetch_factor dataloader_multiprocessing_context
     dataloader_in_order push_to_hub hub_model_id hub_strategy hub_token hub_private_repo
     hub_always_push hub_revision restore_callback_states_from_checkpoint resume_from_checkpoint

@@ -8,7 +8,13 @@ from typing import Any
 from torch import distributed
 
 from tgdpo_core.errors import UsageError
-from tgdpo_core.training.durability.agreement import first_message, from_first, gathered, is_shared
+from tgdpo_core.training.durability.agreement import (
+    everyones,
+    first_message,
+    from_first,
+    gathered,
+    is_shared,
+)
 from tgdpo_core.training.durability.identity import differences, table
 
 
@@ -22,11 +28,12 @@ def require_same_run(identity: Mapping[str, Any]) -> None:
         if rank == 0:
             first = other
         elif found := differences(first, other):
-            raise UsageError(
+            message = (
                 f"The processes of this run do not agree; process {rank} differs from process 0:\n"
                 f"{table(found, ('what', 'process 0', f'process {rank}'))}\n"
                 "Start all of them with the same recipe, data, environment variables and versions."
             )
+            raise everyones(UsageError(message))
 
 
 def require_shared_folder(folder: Path, what: str) -> None:
@@ -52,4 +59,4 @@ def require_shared_folder(folder: Path, what: str) -> None:
     if is_first:
         mark.unlink(missing_ok=True)
     if message:
-        raise UsageError(f"{message}: put {what} on a disk that all processes share.")
+        raise everyones(UsageError(f"{message}: put {what} on a disk that all processes share."))

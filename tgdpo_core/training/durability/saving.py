@@ -12,6 +12,7 @@ from tgdpo_core.errors import CheckpointError, NumericError
 from tgdpo_core.training.callbacks import JsonlLog
 from tgdpo_core.training.durability.agreement import (
     any_flag,
+    everyones,
     first_message,
     from_first,
 )
@@ -202,12 +203,12 @@ class SavingTrainer(Trainer):
             self.state.global_step, self.args.process_index, bad or str(message), self.model
         )
         self._numbers.clear()
-        raise NumericError(f"{message} The batch is kept in {place}.")
+        raise everyones(NumericError(f"{message} The batch is kept in {place}."))
 
     def _raise_together(self, error: str | None) -> None:
         """Raise ``CheckpointError`` on every process if the first has one."""
         if any_flag([error is not None], self.args.device)[0]:
-            raise CheckpointError(first_message(error))
+            raise everyones(CheckpointError(first_message(error)))
 
 
 def versions_of(identity: Mapping[str, Any]) -> dict[str, Any]:

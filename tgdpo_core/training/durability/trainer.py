@@ -15,6 +15,7 @@ from tgdpo_core.training.callbacks import JsonlLog
 from tgdpo_core.training.durability.agreement import (
     any_flag,
     by_first,
+    everyones,
 )
 from tgdpo_core.training.durability.checkpoints import Checkpoints
 from tgdpo_core.training.durability.disk_errors import fitting
@@ -286,7 +287,8 @@ class DurableTrainer(SavingTrainer):
             self._save_checkpoint(model, None, **due)
         name = self._stop.received if self._stop else None
         saved = f"checkpoint-{step} is saved" if step else "nothing was trained yet"
-        raise Preempted(
+        message = (
             f"Stopped by {name or 'a signal to another process'} after step {step}; {saved}. Go on "
             "with --resume."
-        ) from cause
+        )
+        raise everyones(Preempted(message)) from cause
