@@ -6,8 +6,8 @@ RUNS := runs/quickstart
 # One thread a core that this process may use; more would only get in each other's way.
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: quickstart install test test-real test-oldest check format wheel audit prove-faults prove-ranks fuzz
-.PHONY: install-locked lock docs clean
+.PHONY: quickstart install test test-real test-oldest check format wheel audit docs fuzz
+.PHONY: prove-faults prove-ranks prove-scaffolds install-locked lock clean
 
 install: $(VENV)/.installed-dev
 
@@ -79,7 +79,7 @@ $(VENV)/.installed-docs: $(VENV)/.installed
 # The documentation site, into build/site: broken links and anchors are errors, and so is a page that
 # would ask another host for anything. Only the built-in plugins are shown.
 docs: $(VENV)/.installed-docs
-	NO_MKDOCS_2_WARNING=1 TGDPO_LOAD_PLUGINS= $(BIN)/python -m mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 TGDPO_LOAD_PLUGINS= TGDPO_STORE=build/docs-store $(BIN)/python -m mkdocs build --strict
 	$(BIN)/python docs/_site/check_site.py build/site
 
 clean:
@@ -95,6 +95,10 @@ audit:
 	$(PYTHON) -m venv .venv/audit
 	.venv/audit/bin/python -m pip install --quiet pip-audit==2.10.1
 	.venv/audit/bin/pip-audit --strict --requirement constraints.txt --no-deps --disable-pip
+
+# Packages that `tgdpo plugins new` starts: strict types, and the first command of each README.
+prove-scaffolds: $(VENV)/.installed-dev
+	TGDPO_PROVE_SCAFFOLDS=1 $(BIN)/python -m pytest tests/cli/test_scaffolds_in_full.py
 
 # Runs and stores killed at points of their writes, damaged checkpoints: resumed, compared bit for bit.
 prove-faults: $(VENV)/.installed-dev

@@ -7,6 +7,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tgdpo_core.engine.losses import PairLosses as PairLosses
+    from tgdpo_core.engine.losses import PairTerms as PairTerms
     from tgdpo_core.errors import TgdpoError as TgdpoError
     from tgdpo_core.models.checkpoints import Checkpoint as Checkpoint
     from tgdpo_core.models.checkpoints import load_checkpoint as load_checkpoint
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from tgdpo_core.plugin_api.judges import Generation as Generation
     from tgdpo_core.plugin_api.judges import Judge as Judge
     from tgdpo_core.plugin_api.judges import PairLikelihood as PairLikelihood
+    from tgdpo_core.plugin_api.losses import Loss as Loss
     from tgdpo_core.plugin_api.options import option as option
     from tgdpo_core.plugin_api.rewards import Cost as Cost
     from tgdpo_core.plugin_api.rewards import Example as Example
@@ -34,7 +37,10 @@ _HOME = {
     "Example": "tgdpo_core.plugin_api.rewards",
     "Generation": "tgdpo_core.plugin_api.judges",
     "Judge": "tgdpo_core.plugin_api.judges",
+    "Loss": "tgdpo_core.plugin_api.losses",
     "NamedDataset": "tgdpo_core.plugin_api.datasets",
+    "PairLosses": "tgdpo_core.engine.losses",
+    "PairTerms": "tgdpo_core.engine.losses",
     "PairLikelihood": "tgdpo_core.plugin_api.judges",
     "ScoringContext": "tgdpo_core.plugin_api.rewards",
     "Shaping": "tgdpo_core.plugin_api.shapings",

@@ -1,5 +1,6 @@
 """The group ``tgdpo``: global options, lazily imported commands, errors and exit codes."""
 
+import atexit
 import contextlib
 import importlib
 import io
@@ -19,6 +20,7 @@ import click
 if TYPE_CHECKING:
     from tgdpo_core.errors import TgdpoError
     from tgdpo_core.plugin_api.manager import PluginManager
+    from tgdpo_core.plugin_api.plugin_commands import PluginCommand
 
 # Command -> its one line of help, so that the list of commands imports none of them.
 COMMANDS = {
@@ -63,11 +65,36 @@ class Session:
         return PluginManager(files=self.plugin_files)
 
     @cached_property
-    def plugin_commands(self) -> click.Group:
-        """The commands that plugins add; they last as long as the session."""
-        group = click.Group("tgdpo")
-        self.plugins.add_commands(group)
-        return group
+    def plugin_commands(self) -> "list[PluginCommand]":
+        """The commands that plugins add; noted for `--help`, which loads no plugin."""
+        from tgdpo_cli.noted_commands import note_commands
+
+        found = self.plugins.commands(lambda: click.Group("tgdpo"), COMMANDS)
+        if not self.plugin_files:
+            note_commands([(each.name, each.summary, each.origin) for each in found])
+        return found
+
+    def plugin_command(self, name: str) -> click.Command | None:
+        """Return the command of a plugin by `NAME` or `DISTRIBUTION:NAME`.
+
+        Raises:
+            PluginError: two plugins add it.
+        """
+        from tgdpo_core.errors import PluginError
+
+        distribution, _, bare = name.rpartition(":")
+        found = [
+            each
+            for each in self.plugin_commands
+            if each.name == bare and distribution in ("", each.distribution)
+        ]
+        if len({each.distribution for each in found}) > 1:
+            options = " or ".join(f"tgdpo {each.distribution}:{bare}" for each in found)
+            raise PluginError(
+                f"The command '{bare}' is added by {' and by '.join(e.origin for e in found)}. "
+                f"Say which one: {options}."
+            )
+        return found[0].command if found else None
 
 
 class LazyGroup(click.Group):
@@ -82,8 +109,8 @@ class LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the built-in commands, and those of plugins once they are loaded."""
-        loaded = vars(_session(ctx)).get("plugin_commands")
-        return [*COMMANDS, *(sorted(loaded.commands) if loaded else ())]
+        loaded = vars(_session(ctx)).get("plugin_commands") or ()
+        return [*COMMANDS, *sorted({each.name for each in loaded})]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command; only an unknown one loads the plugins."""
@@ -91,7 +118,7 @@ class LazyGroup(click.Group):
             module = importlib.import_module(f"tgdpo_cli.commands.{cmd_name.replace('-', '_')}")
             command: click.Command = module.command
             return command
-        return _session(ctx).plugin_commands.get_command(ctx, cmd_name)
+        return _session(ctx).plugin_command(cmd_name)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -101,13 +128,24 @@ class LazyGroup(click.Group):
 
         name = args[0]
         if not name.startswith("-") and self.get_command(ctx, name) is None:
-            ctx.fail(f"Unknown command '{name}'. {did_you_mean(name, self.list_commands(ctx))}")
+            lines = [f"Unknown command '{name}'. {did_you_mean(name, self.list_commands(ctx))}"]
+            lines += [f"  Not available: {broken}" for broken in _session(ctx).plugins.broken]
+            ctx.fail("\n".join(lines))
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of commands from ``COMMANDS``."""
+        """Write the list of commands from ``COMMANDS``, and those of plugins as last noted."""
+        from tgdpo_cli.noted_commands import noted_commands
+
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+        noted = noted_commands()
+        if noted is None:
+            with formatter.section("Commands of plugins"):
+                formatter.write_text("`tgdpo plugins` lists them.")
+        elif noted:
+            with formatter.section("Commands of plugins"):
+                formatter.write_dl([(n, f"{summary} ({where})") for n, summary, where in noted])
 
 
 def _session(ctx: click.Context) -> Session:
@@ -136,10 +174,19 @@ class _VisibleFormatter(logging.Formatter):
     type=click.Path(exists=True, dir_okay=False),
     help="Load a plugin from one Python file (repeatable).",
 )
+@click.option(
+    "-p",
+    "chosen",
+    multiple=True,
+    metavar="no:NAME",
+    help="Leave out the plugins of the distribution NAME (repeatable).",
+)
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(package_name="tgdpo")
 @click.pass_context
-def cli(ctx: click.Context, plugin_files: Sequence[str], debug: bool) -> None:
+def cli(
+    ctx: click.Context, plugin_files: Sequence[str], chosen: Sequence[str], debug: bool
+) -> None:
     """Token-level reward guided DPO (TGDPO): every response token has its own weight.
 
     Where token rewards come from and how they become weights is a plugin:
@@ -148,9 +195,21 @@ def cli(ctx: click.Context, plugin_files: Sequence[str], debug: bool) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(_VisibleFormatter("%(levelname)s: %(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
+    _block(chosen)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.ERROR)
     _session(ctx)
+
+
+def _block(chosen: Sequence[str]) -> None:
+    """Leave plugins out, here and in processes that this one starts."""
+    wrong = [each for each in chosen if not each.startswith("no:") or not each[3:].strip()]
+    if wrong:
+        raise click.UsageError(f"-p {wrong[0]}: expected no:NAME, NAME a distribution.")
+    if chosen:
+        before = os.environ.get("TGDPO_BLOCK_PLUGINS")
+        names = [*([before] if before else ()), *(each[3:].strip() for each in chosen)]
+        os.environ["TGDPO_BLOCK_PLUGINS"] = ",".join(names)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -158,7 +217,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from tgdpo_core.allocator import use_growing_segments
 
     use_growing_segments(os.environ)
-    sys.exit(run(lambda: cli.main(arguments, prog_name="tgdpo", standalone_mode=False)))
+    code = run(lambda: cli.main(arguments, prog_name="tgdpo", standalone_mode=False))
+    _leave_threads(code)
+    sys.exit(code)
+
+
+def _leave_threads(code: int) -> None:
+    """End the process at once where a plugin left a thread that would keep it alive."""
+    loading = sys.modules.get("tgdpo_core.plugin_api.loading")
+    if loading is None or not loading.LEFTOVERS.alive():
+        return
+    atexit._run_exitfuncs()
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def run(command: Callable[[], Any]) -> int:

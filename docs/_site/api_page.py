@@ -13,6 +13,7 @@ _GROUPS = {
     "Training": ("TGDPOTrainer", "TGDPOConfig"),
     "Token rewards": ("TokenReward", "Example", "Spans", "ScoringContext", "Cost"),
     "Transforms and shapings": ("Transform", "Shaping"),
+    "Losses": ("Loss", "PairTerms", "PairLosses"),
     "Judges and data sets": ("Judge", "Generation", "PairLikelihood", "NamedDataset"),
     "Options and hooks": ("option", "hookimpl"),
     "Models": ("Checkpoint", "load_checkpoint", "model_fingerprint", "resolve_model_path"),

@@ -25,8 +25,8 @@ def commands() -> Iterator[tuple[click.Command, click.Context]]:
     """Yield `tgdpo` and every command below it, each with the context it is called in."""
     root = click.Context(cli, info_name="tgdpo", obj=Session())
     yield cli, root
-    names = [*cli.list_commands(root), *sorted(root.obj.plugin_commands.commands)]
-    for name in dict.fromkeys(names):
+    assert root.obj.plugin_commands  # loaded from here on, so that they are listed
+    for name in cli.list_commands(root):
         command = cli.get_command(root, name)
         assert command is not None, name
         yield from _below(command, click.Context(command, info_name=name, parent=root))

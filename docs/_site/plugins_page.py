@@ -22,6 +22,7 @@ _KINDS = {
     ),
     "transform": ("Transforms", "`--reward-transform NAME:KEY=VALUE,...`, applied in order."),
     "shaping": ("Shapings", "`--shaping NAME`, options by `--shaping-arg KEY=VALUE`."),
+    "loss": ("Losses", "`--set loss.name=NAME`."),
     "judge": ("Judges", "`tgdpo evaluate --judge NAME`, or `judging.judge` of a recipe."),
     "dataset": ("Data sets", "`--dataset NAME`."),
 }
@@ -31,7 +32,8 @@ def plugins_page() -> str:
     """Return the page: every registered name by kind, its text and its options."""
     plugins = list(PluginManager())
     parts = [_INTRO]
-    for kind, (title, use) in _KINDS.items():
+    for kind in dict.fromkeys([*_KINDS, *(item.kind for item in plugins)]):
+        title, use = _KINDS.get(kind, (f"Kind `{kind}`", ""))
         parts.append(f"## {title}\n\n{use}\n\n")
         parts += [_section(item) for item in plugins if item.kind == kind]
     return "".join(parts)

@@ -1,6 +1,7 @@
 """``tgdpo plugins check``: a line a check, and exit code 4 where one fails."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,8 +51,9 @@ def check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Check:
 
 def test_a_plugin_that_keeps_its_contract_has_a_line_ok_for_every_check(check: Check) -> None:
     code, out, _ = check("shouting", "--arg", "penalty=2")
-    title, *lines = out.splitlines()
+    title, *lines, cost = out.splitlines()
     assert (code, len(lines)) == (0, 14)
+    assert re.fullmatch(r"  asked \d+ times about \d+ responses in all", cost)
     assert title.startswith("token-reward 'shouting' (")
     assert all(line.startswith("  ok      it") for line in lines)
     assert "  ok      its values do not depend on the batch" in lines

@@ -23,6 +23,8 @@ def new(*arguments: str) -> int:
         ("token-reward", "tgdpo-reward-my-own"),
         ("transform", "tgdpo-transform-my-own"),
         ("shaping", "tgdpo-shaping-my-own"),
+        ("loss", "tgdpo-loss-my-own"),
+        ("command", "tgdpo-command-my-own"),
         ("judge", "tgdpo-judge-my-own"),
         ("dataset", "tgdpo-dataset-my-own"),
     ],
@@ -41,8 +43,9 @@ def test_every_kind_has_a_package_with_code_test_and_readme(
 
 
 def test_the_packages_of_all_kinds_pass_their_own_tests(tmp_path: Path) -> None:
-    folders = [write_package(kind, "my-own", tmp_path) for kind in HOOK_OF_KIND]
+    folders = [write_package(kind, "my-own", tmp_path) for kind in (*HOOK_OF_KIND, "command")]
     paths = [str(folder / "src") for folder in folders]
+    paths += filter(None, [os.environ.get("PYTHONPATH")])
     options = ["-q", "-W", "error", "-p", "no:cacheprovider", "--import-mode=importlib"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, "--rootdir", str(tmp_path), str(tmp_path)],
@@ -53,6 +56,11 @@ def test_the_packages_of_all_kinds_pass_their_own_tests(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert " passed" in done.stdout
+
+
+def test_a_package_depends_on_versions_with_the_same_interface(tmp_path: Path) -> None:
+    folder = write_package("loss", "my-own", tmp_path)
+    assert 'dependencies = ["tgdpo>=0.1.0,<0.2"]' in (folder / "pyproject.toml").read_text()
 
 
 def test_a_folder_that_exists_is_left_alone(

@@ -51,6 +51,7 @@ EXPECTED = {
         Band("recommended", "dpo,beta=0.5", 2, 0.00, 0.35),
         Band("recommended", "recommended+permute", 2, 0.02, 0.50),
     ],
+    "playground-tdpo": [Band("oracle-tdpo2", "dpo,beta=0.5,name=tdpo2", 1, -0.02, 0.30)],
     "playground-no-step-labels": [Band("contrast", "dpo,beta=0.5", 2, -0.15, 0.20)],
 }
 

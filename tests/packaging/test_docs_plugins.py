@@ -61,6 +61,7 @@ def test_the_reward_of_one_file_keeps_its_contract(files: Path) -> None:
     [
         ("squash.py", "squash"),
         ("quadratic.py", "quadratic"),
+        ("squared.py", "squared"),
         ("more.py", "short"),
         ("more.py", "sure"),
     ],

@@ -5,6 +5,23 @@ V vocabulary, B sequences, T positions.
 """
 
 from tgdpo_core.engine.logps import token_logps
-from tgdpo_core.engine.losses import LOSSES, PreferenceLoss, preference_loss, sft_loss
+from tgdpo_core.engine.losses import (
+    LOSSES,
+    PairLosses,
+    PairTerms,
+    PreferenceLoss,
+    log_sigmoid_loss,
+    preference_loss,
+    sft_loss,
+)
 
-__all__ = ["LOSSES", "PreferenceLoss", "preference_loss", "sft_loss", "token_logps"]
+__all__ = [
+    "LOSSES",
+    "PairLosses",
+    "PairTerms",
+    "PreferenceLoss",
+    "log_sigmoid_loss",
+    "preference_loss",
+    "sft_loss",
+    "token_logps",
+]

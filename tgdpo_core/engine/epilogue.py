@@ -48,7 +48,7 @@ def eager_values(
     softcap: float | None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """See ``values``."""
-    z = _finished(z, scale, softcap)
+    z = finished(z, scale, softcap)
     return torch.logsumexp(z, dim=-1), z.gather(1, index[:, None]).squeeze(1) * inside
 
 
@@ -64,7 +64,7 @@ def eager_gradient(  # noqa: PLR0913 - see ``gradient``
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """See ``gradient``."""
     dtype = z.dtype
-    z = _finished(z, scale, softcap)
+    z = finished(z, scale, softcap)
     slope = 1 - (z / softcap) ** 2 if softcap else None
     dz = z.sub_(lse[:, None]).exp_().mul_(-grad[:, None])
     dz.scatter_add_(1, index[:, None], (grad * inside)[:, None])
@@ -86,17 +86,17 @@ def fused_gradient(  # noqa: PLR0913 - see ``gradient``
     wants_sum: bool,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Return what ``eager_gradient`` does, element by element, as a compiler can fuse it."""
-    finished = _finished(z, scale, softcap)
+    logits = finished(z, scale, softcap)
     columns = torch.arange(z.shape[1], device=z.device)
     is_target = (columns[None] == index[:, None]) & inside[:, None]
-    dz = (is_target.to(finished.dtype) - (finished - lse[:, None]).exp()) * grad[:, None]
+    dz = (is_target.to(logits.dtype) - (logits - lse[:, None]).exp()) * grad[:, None]
     if softcap:
-        dz = dz * (1 - (finished / softcap) ** 2)
+        dz = dz * (1 - (logits / softcap) ** 2)
     dz = dz * scale
     return dz.to(z.dtype), dz.sum(0) if wants_sum else None
 
 
-def _finished(z: torch.Tensor, scale: float, softcap: float | None) -> torch.Tensor:
+def finished(z: torch.Tensor, scale: float, softcap: float | None) -> torch.Tensor:
     """Return logits in float32 (float64 for float64), scaled and capped."""
     if z.dtype != torch.float64:
         z = z.float()

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 
 from tgdpo_core.engine import cut_cross_entropy, epilogue
-from tgdpo_core.engine.logps import token_logps
+from tgdpo_core.engine.distribution import Asked, Columns, ReferenceHead, of_hidden
+from tgdpo_core.engine.logps import compute_dtype, token_logps
 from tgdpo_core.errors import UsageError
 
 # Attributes of a config that say how logits are scaled, and whether they multiply or divide.
@@ -81,6 +82,68 @@ def fused_logps(
 
     with _replaced_forward(output, forward):
         result: torch.Tensor = output(hidden)
+    return _as_returned(result)
+
+
+def fused_columns(
+    output: torch.nn.Linear,
+    hidden: torch.Tensor,
+    targets: torch.Tensor,
+    settings: HeadSettings,
+    asked: Asked,
+    *,
+    chunk_size: int | None,
+) -> tuple[torch.Tensor, Columns]:
+    """Return [N, C] of what is asked without [N, V] logits: see ``distribution.of_hidden``.
+
+    Raises:
+        UsageError: as ``fused_logps``.
+    """
+    found: list[Columns] = []
+
+    def forward(hidden: torch.Tensor) -> torch.Tensor:
+        dtype = compute_dtype(hidden)
+        with torch.autocast(hidden.device.type, enabled=False):
+            joined, columns = of_hidden(
+                hidden,
+                output.weight,
+                output.bias,
+                targets,
+                asked,
+                softcap=settings.softcap,
+                scale=settings.scale,
+                dtype=dtype,
+                chunk_size=chunk_size,
+            )
+        found.append(columns)
+        return joined
+
+    with _replaced_forward(output, forward):
+        joined: torch.Tensor = output(hidden)
+    return _as_returned(joined), found[0]
+
+
+def reference_head(model: Any) -> ReferenceHead:
+    """Return a frozen copy of a model's head.
+
+    Raises:
+        UsageError: it is no plain linear layer, so its logits cannot be made from hidden states.
+    """
+    output = model.get_output_embeddings()
+    if not is_plain_linear(output):
+        raise UsageError(
+            "The head of the reference is no plain linear layer "
+            f"({type(output).__name__}): its distribution cannot be made from stored hidden "
+            "states. Use a reference without an adapter or quantisation on its head."
+        )
+    settings = head_settings(model)
+    bias = None if output.bias is None else output.bias.detach().clone()
+    weight = output.weight.detach().clone()
+    return ReferenceHead(weight, bias, settings.softcap, settings.scale)
+
+
+def _as_returned(result: torch.Tensor) -> torch.Tensor:
+    """Return what came back from the module; ``UsageError`` if something around it has rounded."""
     if result.dtype not in (torch.float32, torch.float64):
         raise UsageError(
             f"The head's log-probs come back as {result.dtype}: something around the head casts "
@@ -90,16 +153,16 @@ def fused_logps(
     return result
 
 
+def finished_logits(output: Any, hidden: torch.Tensor, settings: HeadSettings) -> torch.Tensor:
+    """Return [N, V] logits through whatever module the head is, scaled and capped."""
+    return epilogue.finished(output(hidden), settings.scale, settings.softcap)
+
+
 def module_logps(
     output: Any, hidden: torch.Tensor, targets: torch.Tensor, settings: HeadSettings
 ) -> torch.Tensor:
     """Return [N] log-probs through whatever module the head is; [N, V] logits exist."""
-    logits = output(hidden)
-    if logits.dtype != torch.float64:
-        logits = logits.float()
-    logits = logits * settings.scale
-    if settings.softcap:
-        logits = settings.softcap * torch.tanh(logits / settings.softcap)
+    logits = finished_logits(output, hidden, settings)
     return torch.log_softmax(logits, -1).gather(1, targets[:, None].to(logits.device)).squeeze(1)
 
 

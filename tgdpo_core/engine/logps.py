@@ -44,7 +44,7 @@ def token_logps(  # noqa: PLR0913 - the public contract
         ValueError: shapes that do not fit, a chunk size below 1, or a kernel that cannot do it.
     """
     _check_shapes(hidden, weight, targets, chunk_size)
-    dtype = _compute_dtype(hidden)
+    dtype = compute_dtype(hidden)
     # Forward and backward must use the same dtype; autocast would act on the forward alone.
     with torch.autocast(hidden.device.type, enabled=False):
         if kernel == "cut-cross-entropy":
@@ -57,7 +57,7 @@ def token_logps(  # noqa: PLR0913 - the public contract
     return result
 
 
-def _compute_dtype(hidden: torch.Tensor) -> torch.dtype:
+def compute_dtype(hidden: torch.Tensor) -> torch.dtype:
     """Return the dtype of the products: that of autocast where it is on, as in a linear layer."""
     if torch.is_autocast_enabled(hidden.device.type) and hidden.dtype != torch.float64:
         return torch.get_autocast_dtype(hidden.device.type)

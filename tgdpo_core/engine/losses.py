@@ -1,7 +1,7 @@
 """The preference loss of a row of pairs, from flat per-token vectors."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -26,20 +26,71 @@ class PreferenceLoss:
     rejected_rewards: torch.Tensor
 
 
-class _PairSums(NamedTuple):
-    """Sums over the tokens of each response, [P] each (w chosen, l rejected)."""
+class Sides(NamedTuple):
+    """A value of both responses of each pair, [P] each (w chosen, l rejected)."""
 
     w: torch.Tensor
     l: torch.Tensor  # noqa: E741 - the paper's index of the rejected response
 
 
-class _Inputs(NamedTuple):
-    logratios: _PairSums  # weighted
-    logps: _PairSums  # weighted
-    lengths: _PairSums
+@dataclass(frozen=True)
+class PairTerms:
+    """What a loss is made of: a row of pairs as flat vectors over its N response tokens.
+
+    Attributes:
+        policy_logps: log pi, [N] float32, differentiable.
+        reference_logps: log pi_ref, [N] float32.
+        weights: [N] float32, f_w on chosen tokens, f_l on rejected ones.
+        pair_ids: [N] int64 in [0, P): the pair of each token.
+        is_chosen: [N] bool.
+        num_pairs: P; a pair without tokens counts with sums of 0.
+        beta: strength of the tie to the reference.
+        values: what a loss asked for by its ``needs``, by name: [N] or [N, k], differentiable.
+    """
+
+    policy_logps: torch.Tensor
+    reference_logps: torch.Tensor
+    weights: torch.Tensor
+    pair_ids: torch.Tensor
+    is_chosen: torch.Tensor
+    num_pairs: int
     beta: float
-    label_smoothing: float
-    simpo_gamma: float
+    values: Mapping[str, torch.Tensor] = field(default_factory=dict)
+
+    @property
+    def logratios(self) -> torch.Tensor:
+        """log pi - log pi_ref, [N]."""
+        return self.policy_logps - self.reference_logps
+
+    def sums(self, values: torch.Tensor) -> Sides:
+        """Return the sums of [N] values over the tokens of each response."""
+        return _pair_sums(values, self.pair_ids, self.is_chosen, self.num_pairs)
+
+    def means(self, values: torch.Tensor) -> Sides:
+        """Return the means of [N] values over the tokens of each response; 0 of an empty one."""
+        sums, lengths = self.sums(values), self.sums(torch.ones_like(self.policy_logps))
+        return Sides(sums.w / lengths.w.clamp(min=1), sums.l / lengths.l.clamp(min=1))
+
+    @property
+    def margins(self) -> torch.Tensor:
+        """sum_t beta f_w logratio |chosen - sum_t beta f_l logratio |rejected, [P]."""
+        sums = self.sums(self.weights * self.logratios)
+        return self.beta * (sums.w - sums.l)
+
+
+@dataclass(frozen=True)
+class PairLosses:
+    """What a loss returns, one value a pair.
+
+    Attributes:
+        losses: [P] float32, differentiable.
+        margins: [P], the preference as the loss sees it; None: ``PairTerms.margins``.
+        metrics: [P] each, by name; their means are logged as ``loss/NAME``.
+    """
+
+    losses: torch.Tensor
+    margins: torch.Tensor | None = None
+    metrics: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
 
 def preference_loss(  # noqa: PLR0913 - the public contract: three vectors, two indices, settings
@@ -83,27 +134,24 @@ def preference_loss(  # noqa: PLR0913 - the public contract: three vectors, two 
         ValueError: an unknown loss, or a setting outside its range.
     """
     check_settings(loss, beta=beta, label_smoothing=label_smoothing)
-    logratios = policy_logps - reference_logps
+    pairs = PairTerms(policy_logps, reference_logps, weights, pair_ids, is_chosen, num_pairs, beta)
+    settings: dict[str, float] = {}
+    if loss in _SMOOTHED:
+        settings["label_smoothing"] = label_smoothing
+    if loss == "simpo":
+        settings["simpo_gamma"] = simpo_gamma
+    return with_rewards(pairs, LOSSES[loss](pairs, **settings))
 
-    def sums(values: torch.Tensor) -> _PairSums:
-        return _pair_sums(values, pair_ids, is_chosen, num_pairs)
 
-    unweighted = sums(logratios.detach())
-    lengths = sums(torch.ones_like(logratios))
-    inputs = _Inputs(
-        logratios=sums(weights * logratios),
-        logps=sums(weights * policy_logps),
-        lengths=_PairSums(lengths.w.clamp(min=1), lengths.l.clamp(min=1)),
-        beta=beta,
-        label_smoothing=label_smoothing,
-        simpo_gamma=simpo_gamma,
-    )
-    losses, margins = LOSSES[loss](inputs)
+def with_rewards(pairs: PairTerms, found: PairLosses) -> PreferenceLoss:
+    """Return what a loss gave for pairs, with the rewards that are logged beside it."""
+    unweighted = pairs.sums(pairs.logratios.detach())
+    margins = pairs.margins if found.margins is None else found.margins
     return PreferenceLoss(
-        losses=losses,
+        losses=found.losses,
         margins=margins.detach(),
-        chosen_rewards=beta * unweighted.w,
-        rejected_rewards=beta * unweighted.l,
+        chosen_rewards=pairs.beta * unweighted.w,
+        rejected_rewards=pairs.beta * unweighted.l,
     )
 
 
@@ -111,57 +159,74 @@ def check_settings(loss: str, *, beta: float, label_smoothing: float) -> None:
     """Raise ``ValueError`` for an unknown loss, or a setting outside its range."""
     if loss not in LOSSES:
         raise ValueError(f"Unknown loss '{loss}'. Available: {', '.join(LOSSES)}.")
-    if not beta > 0:
-        raise ValueError(f"beta must be above 0, got {beta}.")
-    if not 0 <= label_smoothing < 0.5:
-        raise ValueError(f"label_smoothing must be in [0, 0.5), got {label_smoothing}.")
+    check_ranges(beta=beta, label_smoothing=label_smoothing)
     if label_smoothing and loss not in _SMOOTHED:
         raise ValueError(f"label_smoothing has no meaning for the loss '{loss}'; set it to 0.")
 
 
+def check_ranges(*, beta: float, label_smoothing: float) -> None:
+    """Raise ``ValueError`` for a setting outside its range."""
+    if not beta > 0:
+        raise ValueError(f"beta must be above 0, got {beta}.")
+    if not 0 <= label_smoothing < 0.5:
+        raise ValueError(f"label_smoothing must be in [0, 0.5), got {label_smoothing}.")
+
+
 def _pair_sums(
     values: torch.Tensor, pair_ids: torch.Tensor, is_chosen: torch.Tensor, num_pairs: int
-) -> _PairSums:
+) -> Sides:
     response_ids = 2 * pair_ids + (~is_chosen).long()
     totals = values.new_zeros(2 * num_pairs).index_add(0, response_ids, values)
-    return _PairSums(totals[0::2], totals[1::2])
+    return Sides(totals[0::2], totals[1::2])
 
 
-def _log_sigmoid_loss(margins: torch.Tensor, smoothing: float) -> torch.Tensor:
+def log_sigmoid_loss(margins: torch.Tensor, smoothing: float = 0.0) -> torch.Tensor:
+    """Return ``-(1 - s) log sigmoid(m) - s log sigmoid(-m)``, elementwise."""
     return -(1 - smoothing) * F.logsigmoid(margins) - smoothing * F.logsigmoid(-margins)
 
 
-def _sigmoid(x: _Inputs) -> tuple[torch.Tensor, torch.Tensor]:
-    margins = x.beta * (x.logratios.w - x.logratios.l)
-    return _log_sigmoid_loss(margins, x.label_smoothing), margins
+def sigmoid_loss(pairs: PairTerms, *, label_smoothing: float = 0.0) -> PairLosses:
+    """Return DPO's loss with token weights (TGDPO eq. 20; s: cDPO smoothing)."""
+    margins = pairs.margins
+    return PairLosses(log_sigmoid_loss(margins, label_smoothing), margins)
 
 
-def _hinge(x: _Inputs) -> tuple[torch.Tensor, torch.Tensor]:
-    margins = x.beta * (x.logratios.w - x.logratios.l)
-    return torch.relu(1 - margins), margins
+def hinge_loss(pairs: PairTerms) -> PairLosses:
+    """Return ``max(0, 1 - m)`` (SLiC)."""
+    margins = pairs.margins
+    return PairLosses(torch.relu(1 - margins), margins)
 
 
-def _ipo(x: _Inputs) -> tuple[torch.Tensor, torch.Tensor]:
-    difference = x.logratios.w / x.lengths.w - x.logratios.l / x.lengths.l
-    return (difference - 1 / (2 * x.beta)) ** 2, x.beta * difference
+def ipo_loss(pairs: PairTerms) -> PairLosses:
+    """Return ``(mean_t |chosen - mean_t |rejected - 1/(2 beta))^2`` of weighted log-ratios."""
+    means = pairs.means(pairs.weights * pairs.logratios)
+    difference = means.w - means.l
+    return PairLosses((difference - 1 / (2 * pairs.beta)) ** 2, pairs.beta * difference)
 
 
-def _simpo(x: _Inputs) -> tuple[torch.Tensor, torch.Tensor]:
-    margins = x.beta * (x.logps.w / x.lengths.w - x.logps.l / x.lengths.l)
-    return _log_sigmoid_loss(margins - x.simpo_gamma, x.label_smoothing), margins
+def simpo_loss(
+    pairs: PairTerms, *, label_smoothing: float = 0.0, simpo_gamma: float = 0.5
+) -> PairLosses:
+    """Return the sigmoid loss of ``beta (mean_t f_w log pi |chosen - ...) - gamma``."""
+    means = pairs.means(pairs.weights * pairs.policy_logps)
+    margins = pairs.beta * (means.w - means.l)
+    return PairLosses(log_sigmoid_loss(margins - simpo_gamma, label_smoothing), margins)
 
 
-def _sft(x: _Inputs) -> tuple[torch.Tensor, torch.Tensor]:
-    return -x.logps.w / x.lengths.w, x.beta * (x.logratios.w - x.logratios.l)
+def sft_of_chosen(pairs: PairTerms) -> PairLosses:
+    """Return ``-mean_t f_w log pi |chosen``: no preference, the baseline."""
+    return PairLosses(-pairs.means(pairs.weights * pairs.policy_logps).w)
 
 
-LOSSES: dict[str, Callable[[_Inputs], tuple[torch.Tensor, torch.Tensor]]] = {
-    "sigmoid": _sigmoid,
-    "ipo": _ipo,
-    "hinge": _hinge,
-    "simpo": _simpo,
-    "sft": _sft,
+LOSSES: dict[str, Callable[..., PairLosses]] = {
+    "sigmoid": sigmoid_loss,
+    "ipo": ipo_loss,
+    "hinge": hinge_loss,
+    "simpo": simpo_loss,
+    "sft": sft_of_chosen,
 }
+"""The built-in losses by name, as pure functions of ``PairTerms`` and their settings."""
+
 _SMOOTHED = ("sigmoid", "simpo")
 
 

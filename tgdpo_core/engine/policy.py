@@ -9,10 +9,14 @@ from typing import Any
 import torch
 
 from tgdpo_core.engine import attention as door
+from tgdpo_core.engine import epilogue
 from tgdpo_core.engine.attention import Backend
 from tgdpo_core.engine.choice import Choice, Request
+from tgdpo_core.engine.distribution import Asked, of_logits
 from tgdpo_core.engine.head import (
     HeadSettings,
+    finished_logits,
+    fused_columns,
     fused_logps,
     head_settings,
     is_plain_linear,
@@ -28,6 +32,7 @@ from tgdpo_core.engine.rows import (
     plan_rows,
     share_pairs,
 )
+from tgdpo_core.errors import UsageError
 
 _ENGINE = "tgdpo_engine"
 _GPU_ROW_MULTIPLE = 128
@@ -99,6 +104,43 @@ class TokenLogps:
         result: torch.Tensor = self._model(row=row) if is_attached else self(row)
         return result
 
+    def distribution(
+        self, row: PackedRow, asked: Asked
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Return log pi of every response token, [N], and what is asked of pi by name.
+
+        One forward pass gives both. [N, V] logits exist only where the model's own are used, or its
+        head is no plain linear layer.
+        """
+        inputs = self._inputs(row)
+        if self.choice.head == "model":
+            forward = vars(self._model).get("tgdpo_forward", self._model)
+            logits = forward(**inputs).logits.flatten(0, 1).index_select(0, row.source)
+            joined, columns = of_logits(epilogue.finished(logits, 1.0, None), row.targets, asked)
+            return columns.split(joined)
+        hidden, output = self._decoded(row, inputs), self._model.get_output_embeddings()
+        if is_plain_linear(output):
+            joined, columns = fused_columns(
+                output, hidden, row.targets, self._settings, asked, chunk_size=self._chunk_size
+            )
+        else:
+            logits = finished_logits(output, hidden, self._settings)
+            joined, columns = of_logits(logits, row.targets, asked)
+        return columns.split(joined.to(row.targets.device))
+
+    def hidden(self, row: PackedRow) -> torch.Tensor:
+        """Return the hidden states that the head turns into the logits of each token, [N, D].
+
+        Raises:
+            UsageError: the model's decoder cannot be called alone.
+        """
+        if self.choice.head == "model":
+            raise UsageError(
+                "The hidden states of this model cannot be had apart from its logits: "
+                f"{self.choice.head_reason}. What compares distributions needs them."
+            )
+        return self._decoded(row, self._inputs(row))
+
     def plain(self, *args: Any, **kwargs: Any) -> Any:
         """Return the model's own output, with the attention it was loaded with."""
         forward = vars(self._model).get("tgdpo_forward", self._model)
@@ -109,6 +151,15 @@ class TokenLogps:
 
     def _logps(self, row: PackedRow, *, head: str, backend: Backend | None = None) -> torch.Tensor:
         """Compute by the chunked head (``chunked``) or through the model's logits (``model``)."""
+        inputs = self._inputs(row, backend)
+        if head == "model":
+            forward = vars(self._model).get("tgdpo_forward", self._model)
+            return plain_logps(forward, row, inputs)
+        found = self._head_logps(self._decoded(row, inputs), row.targets)
+        return found.to(row.targets.device)
+
+    def _inputs(self, row: PackedRow, backend: Backend | None = None) -> dict[str, Any]:
+        """Return the arguments of the model's forward, its attention switched as the row needs."""
         wanted = door.NAME if row.layout is not None else self._plain_attention
         if door.implementation(self._model) != wanted:
             # It stays: gradient checkpointing computes layers again during the backward pass.
@@ -117,14 +168,15 @@ class TokenLogps:
         if row.layout is not None:
             backend = backend or self._backends.of(compute_dtype(self._model))
             inputs["tgdpo_attention"] = backend.bind(row.layout, row.input_ids.device)
-        if head == "model":
-            forward = vars(self._model).get("tgdpo_forward", self._model)
-            return plain_logps(forward, row, inputs)
+        return inputs
+
+    def _decoded(self, row: PackedRow, inputs: dict[str, Any]) -> torch.Tensor:
+        """Return the hidden states that predict the response tokens, [N, D]."""
         hidden = self._model.get_decoder()(**inputs).last_hidden_state
         # Of a model that is spread over devices, the end lies elsewhere than the beginning.
         source = row.source.to(hidden.device)
-        found = self._head_logps(hidden.flatten(0, 1).index_select(0, source), row.targets)
-        return found.to(row.targets.device)
+        selected: torch.Tensor = hidden.flatten(0, 1).index_select(0, source)
+        return selected
 
     def _head_logps(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         # Looked up at call time: peft and sharding replace it.
@@ -168,13 +220,23 @@ def plain_copy(model: Any) -> Any:
 def attach(model: Any, **settings: Any) -> TokenLogps:
     """Let ``model(row=row)`` return log-probabilities; other calls work as before.
 
+    ``model(row=row, asked=asked)`` returns them with the values of ``TokenLogps.distribution``.
+
     The call must go through the module itself, so that the hooks of DDP and FSDP fire.
     """
     engine = TokenLogps(model, **settings)
     original = vars(model).get("tgdpo_forward", model.forward)  # a second run's model has ours
 
-    def forward(self: Any, *args: Any, row: PackedRow | None = None, **kwargs: Any) -> Any:
-        return engine.plain(*args, **kwargs) if row is None else engine(row)
+    def forward(
+        self: Any,
+        *args: Any,
+        row: PackedRow | None = None,
+        asked: Asked | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        if row is None:
+            return engine.plain(*args, **kwargs)
+        return engine(row) if asked is None else engine.distribution(row, asked)
 
     model.tgdpo_forward = original
     model.forward = types.MethodType(forward, model)

@@ -156,7 +156,7 @@ class _Probe:
 
     def _difference(self, found: torch.Tensor) -> float:
         """Return the largest difference to the truth, or the one that most tokens are within."""
-        return (found.float() - self._expected.float()).abs().quantile(self._quantile).item()
+        return (found.double() - self._expected.double()).abs().quantile(self._quantile).item()
 
     def _try(self, row: PackedRow, head: str, backend: Backend) -> tuple[str, bool]:
         """Return what came out of a shared row through a backend, and whether it is right."""
@@ -193,9 +193,10 @@ def compute_dtype(model: Any) -> torch.dtype:
 def plain_logps(
     forward: Callable[..., Any], row: PackedRow, inputs: dict[str, Any]
 ) -> torch.Tensor:
-    """Return [N] float32 log-probs of a row through the model's own head."""
+    """Return [N] float32 (float64 of float64) log-probs of a row through the model's own head."""
     logits = forward(**inputs).logits
-    chosen = logits.flatten(0, 1).index_select(0, row.source).float()
+    chosen = logits.flatten(0, 1).index_select(0, row.source)
+    chosen = chosen if chosen.dtype == torch.float64 else chosen.float()
     return torch.log_softmax(chosen, -1).gather(1, row.targets[:, None]).squeeze(1)
 
 

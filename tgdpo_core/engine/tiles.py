@@ -51,7 +51,7 @@ def tile_shape(
         chunk_size: tokens of a tile, if they are given.
     """
     tokens, vocabulary, hidden_size = shape
-    elements = _TILE_BYTES.get(device_type, _TILE_BYTES["cpu"]) // 4
+    elements = largest_tile(device_type)
     height = chunk_size or max(1, min(tokens, elements // min(_SMALLEST_TILE, vocabulary)))
     # With several parts, the gradient of the tile's weight is summed beside the logits.
     most = elements // max(height, hidden_size if height < tokens else 1)
@@ -59,6 +59,11 @@ def tile_shape(
     number = -(-vocabulary // most)
     width = -(-vocabulary // (number * _ALIGNED)) * _ALIGNED
     return height, min(width, vocabulary)
+
+
+def largest_tile(device_type: str) -> int:
+    """Return how many logits in float32 exist at once."""
+    return _TILE_BYTES.get(device_type, _TILE_BYTES["cpu"]) // 4
 
 
 class TiledLogps(torch.autograd.Function):
@@ -75,13 +80,13 @@ class TiledLogps(torch.autograd.Function):
     ) -> torch.Tensor:
         """Return [N] log-probs."""
         values = epilogue.values(hidden.device)
-        lse = hidden.new_full((len(hidden),), -torch.inf, dtype=_sum_dtype(head))
+        lse = hidden.new_full((len(hidden),), -torch.inf, dtype=sum_dtype(head))
         found = torch.zeros_like(lse)
         inputs = hidden.to(head.dtype)
-        for tile in _parts(len(weight), head.vocabulary):
+        for tile in parts_of(len(weight), head.vocabulary):
             part_of_weight, part_of_bias = _tile_of(weight, bias, tile, head)
-            for part in _parts(len(hidden), head.tokens):
-                z = _products(inputs[part], part_of_weight, part_of_bias)
+            for part in parts_of(len(hidden), head.tokens):
+                z = products(inputs[part], part_of_weight, part_of_bias)
                 index, inside = _inside(targets[part], tile)
                 tile_lse, tile_found = values(z, index, inside, head.scale, head.softcap)
                 lse[part] = torch.logaddexp(lse[part], tile_lse)
@@ -103,12 +108,12 @@ class TiledLogps(torch.autograd.Function):
         grad_weight = torch.empty_like(weight) if wants_weight else None
         grad_bias = torch.zeros_like(bias, dtype=lse.dtype) if wants_bias else None
         inputs = hidden.to(head.dtype)
-        parts = list(_parts(len(hidden), head.tokens))
-        for tile in _parts(len(weight), head.vocabulary):
+        parts = list(parts_of(len(hidden), head.tokens))
+        for tile in parts_of(len(weight), head.vocabulary):
             part_of_weight, part_of_bias = _tile_of(weight, bias, tile, head)
-            total = None if grad_weight is None else _Total(grad_weight[tile], len(parts))
+            total = None if grad_weight is None else Total(grad_weight[tile], len(parts))
             for part in parts:
-                z = _products(inputs[part], part_of_weight, part_of_bias)
+                z = products(inputs[part], part_of_weight, part_of_bias)
                 index, inside = _inside(targets[part], tile)
                 dz, dz_sum = gradient(
                     z, index, inside, lse[part], grad[part], head.scale, head.softcap, wants_bias
@@ -116,7 +121,7 @@ class TiledLogps(torch.autograd.Function):
                 if grad_bias is not None and dz_sum is not None:
                     grad_bias[tile] += dz_sum
                 if grad_hidden is not None:
-                    _add_product(grad_hidden[part], dz, part_of_weight)
+                    add_product(grad_hidden[part], dz, part_of_weight)
                 if total is not None:
                     total.add(dz.t(), inputs[part])
             if total is not None:
@@ -130,7 +135,7 @@ class TiledLogps(torch.autograd.Function):
         )
 
 
-class _Total:
+class Total:
     """Sum of the products of a tile's parts: written to where it ends, summed in float32 before."""
 
     def __init__(self, target: torch.Tensor, parts: int) -> None:
@@ -144,7 +149,7 @@ class _Total:
         if self._is_empty:
             _write_product(self._sum, left, right)
         else:
-            _add_product(self._sum, left, right)
+            add_product(self._sum, left, right)
         self._is_empty = False
 
     def finish(self) -> None:
@@ -155,7 +160,8 @@ class _Total:
             self._target.copy_(self._sum)
 
 
-def _sum_dtype(head: Head) -> torch.dtype:
+def sum_dtype(head: Head) -> torch.dtype:
+    """Return the dtype of sums over tiles."""
     return torch.float64 if head.dtype == torch.float64 else torch.float32
 
 
@@ -166,9 +172,8 @@ def _tile_of(
     return weight[tile].to(head.dtype), None if bias is None else bias[tile].to(head.dtype)
 
 
-def _products(
-    hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
-) -> torch.Tensor:
+def products(hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    """Return ``hidden @ weight.T + bias``, all of one dtype."""
     return hidden @ weight.t() if bias is None else torch.addmm(bias, hidden, weight.t())
 
 
@@ -187,7 +192,7 @@ def _write_product(target: torch.Tensor, left: torch.Tensor, right: torch.Tensor
         target.copy_(_wide_product(left, right, target.dtype))
 
 
-def _add_product(total: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> None:
+def add_product(total: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> None:
     """Add ``left @ right`` to a total that may be of a higher dtype, in place."""
     if left.dtype == total.dtype:
         total.addmm_(left, right)
@@ -202,5 +207,6 @@ def _wide_product(left: torch.Tensor, right: torch.Tensor, dtype: torch.dtype) -
     return left @ right
 
 
-def _parts(length: int, size: int) -> Iterator[slice]:
+def parts_of(length: int, size: int) -> Iterator[slice]:
+    """Yield slices of at most ``size`` that cover a length."""
     return (slice(start, min(start + size, length)) for start in range(0, length, size))

@@ -16,7 +16,8 @@ from tgdpo_core.experiments.executors import Executor
 from tgdpo_core.experiments.results import write_results
 from tgdpo_core.experiments.tasks import Ablation, CellRun, Preparation, Task
 from tgdpo_core.experiments.work import ERROR, OUTPUT, Outcome, Settings
-from tgdpo_core.recipe.loading import to_yaml
+from tgdpo_core.recipe.loading import load_recipe, resolve_recipe
+from tgdpo_core.recipe.schema import Recipe
 from tgdpo_core.training.run_folder import RunFolder
 
 Report = Callable[[Task, Outcome], None]
@@ -192,13 +193,21 @@ def is_finished(run: CellRun) -> bool:
     config = run.folder / "config.yaml"
     with _usable(run.folder):
         record = RunFolder(run.folder).read()
-        text = config.read_text(encoding="utf-8") if record and config.exists() else None
-    if text not in (None, to_yaml(run.recipe)):
+        has_recipe = bool(record) and config.exists()
+    if has_recipe and not _is_same(config, run.recipe):
         raise UsageError(
             f"{run.folder} holds a run of another recipe than the cell '{run.cell.name}' has now. "
             "Choose another --output-dir, or remove that folder."
         )
     return record.get("status") == "done"
+
+
+def _is_same(config: Path, recipe: Recipe) -> bool:
+    """Return whether a run's file says what a recipe says, beside the versions that it used."""
+    recorded = resolve_recipe(load_recipe(config), source=str(config))
+    return recorded.model_copy(update={"requires": recipe.requires}).model_dump() == (
+        recipe.model_dump()
+    )
 
 
 def _write_plan(ablation: Ablation) -> None:

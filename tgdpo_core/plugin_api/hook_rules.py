@@ -11,6 +11,7 @@ from tgdpo_core.errors import PluginError, did_you_mean
 from tgdpo_core.plugin_api import hookspecs
 from tgdpo_core.plugin_api.datasets import NamedDataset
 from tgdpo_core.plugin_api.judges import Judge
+from tgdpo_core.plugin_api.losses import Loss
 from tgdpo_core.plugin_api.rewards import Example, TokenReward
 from tgdpo_core.plugin_api.shapings import Shaping
 from tgdpo_core.plugin_api.transforms import Transform
@@ -19,6 +20,7 @@ HOOK_OF_KIND = {
     "token-reward": "register_token_rewards",
     "transform": "register_transforms",
     "shaping": "register_shapings",
+    "loss": "register_losses",
     "dataset": "register_datasets",
     "judge": "register_judges",
 }
@@ -26,6 +28,7 @@ _BASE_OF_KIND: dict[str, type] = {
     "token-reward": TokenReward,
     "transform": Transform,
     "shaping": Shaping,
+    "loss": Loss,
     "dataset": NamedDataset,
     "judge": Judge,
 }
@@ -33,14 +36,34 @@ COMMANDS_HOOK = "register_commands"
 NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 
 
-def require_api(module: ModuleType) -> None:
-    """Raise ``PluginError`` for a module that was written for another plugin API."""
-    wanted = getattr(module, "TGDPO_API", hookspecs.API_VERSION)
-    if wanted != hookspecs.API_VERSION:
+def require_api(module: ModuleType) -> str | None:
+    """Return a word about a module that is written for an interface that ends; None of others.
+
+    Raises:
+        PluginError: it works with no interface that this tgdpo has.
+    """
+    declared: Any = getattr(module, "TGDPO_API", hookspecs.API_VERSION)
+    both = declared if isinstance(declared, tuple) else (declared, declared)
+    if len(both) != 2 or not all(isinstance(n, int) for n in both) or both[0] > both[1]:
         raise PluginError(
-            f"it needs plugin API {wanted}; this tgdpo has API {hookspecs.API_VERSION}. "
-            "Install matching versions of both."
+            f"TGDPO_API is {declared!r}; it must be a number, or the first and the last one."
         )
+    first, last = both
+    oldest, ours = hookspecs.OLDEST_API, hookspecs.API_VERSION
+    if last < oldest or first > ours:
+        wanted = f"{first}" if first == last else f"{first} to {last}"
+        has = f"API {ours}" if oldest == ours else f"API {oldest} to {ours}"
+        raise PluginError(
+            f"it needs plugin API {wanted}; this tgdpo has {has}. Install matching versions of "
+            "both."
+        )
+    if last < ours:
+        return (
+            f"is written for plugin API {last}, which works in this cycle of tgdpo and not in the "
+            f"next: API {ours} is the present one. See CHANGELOG.md, and say TGDPO_API = "
+            f"({last}, {ours}) once it works with both."
+        )
+    return None
 
 
 def refuse_unknown_hooks(module: ModuleType) -> None:

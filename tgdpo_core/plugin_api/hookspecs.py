@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     import click
 
 API_VERSION = 1
-"""A module may say ``TGDPO_API = 1``; another number than ours and it is not loaded."""
+"""The interface of this tgdpo. A module may say which one it is written for, ``TGDPO_API = 1``, or
+from which to which it works, ``TGDPO_API = (1, 2)``."""
+
+OLDEST_API = 1
+"""The oldest interface that still works: the one before ``API_VERSION``, for one cycle of releases;
+modules of it are loaded with a warning."""
 
 hookspec = pluggy.HookspecMarker("tgdpo")
 hookimpl = pluggy.HookimplMarker("tgdpo")
@@ -42,6 +47,11 @@ def register_transforms(register: Register) -> None:
 @hookspec
 def register_shapings(register: Register) -> None:
     """Register ``Shaping`` classes."""
+
+
+@hookspec
+def register_losses(register: Register) -> None:
+    """Register ``Loss`` classes."""
 
 
 @hookspec

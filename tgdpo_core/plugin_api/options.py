@@ -9,9 +9,12 @@ The class becomes a keyword-only dataclass, so ``Caps(penalty=2.0)`` works in Py
 
 import contextlib
 import dataclasses
+import enum
+import inspect
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, dataclass_transform, overload
 
 from tgdpo_core.errors import PluginError, did_you_mean
@@ -54,6 +57,7 @@ def option(  # noqa: PLR0913 - one door for every sort of option
     default: Any = dataclasses.MISSING,
     *,
     help: str,
+    default_factory: Any = dataclasses.MISSING,
     choices: tuple[Any, ...] | None = None,
     stored: bool = True,
     secret: bool = False,
@@ -65,6 +69,7 @@ def option(  # noqa: PLR0913 - one door for every sort of option
     Args:
         default: the value when the user gives none; without it the option is required.
         help: one sentence, shown by ``tgdpo plugins show``.
+        default_factory: makes the default, for lists and dicts: each instance gets its own.
         choices: the only values allowed, where the annotation does not say it.
         stored: False for an option that acts after the store (a factor on stored values, say), so
             that changing it computes nothing again.
@@ -82,7 +87,9 @@ def option(  # noqa: PLR0913 - one door for every sort of option
         return secret_field(default, env, metadata)
     if env is not None or not init:
         raise TypeError("option(env=...) goes with secret=True")
-    return dataclasses.field(default=default, metadata=metadata)
+    values = {"default": default, "default_factory": default_factory}
+    given = {name: value for name, value in values.items() if value is not dataclasses.MISSING}
+    return dataclasses.field(metadata=metadata, **given)
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(option,))
@@ -92,6 +99,22 @@ class Options:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Make the subclass a keyword-only dataclass: its annotated fields are its options."""
         super().__init_subclass__(**kwargs)
+        for name in vars(cls).get("__annotations__", {}):
+            owner = next(
+                (b for b in cls.__mro__[1:] if inspect.isfunction(vars(b).get(name))), None
+            )
+            if owner:
+                raise TypeError(
+                    f"{cls.__name__}.{name} = option(...): {owner.__name__} has a method of that "
+                    "name; call the option something else"
+                )
+        for name, value in vars(cls).items():
+            default = value.default if isinstance(value, dataclasses.Field) else None
+            if isinstance(default, list | dict | set):
+                raise TypeError(
+                    f"{cls.__name__}.{name} = option({default!r}, ...): all instances would share "
+                    "it. Write option(default_factory=lambda: ..., help=...)"
+                )
         dataclasses.dataclass(kw_only=True, eq=False)(cls)
         for field in filter(is_secret, option_fields(cls)):
             setattr(cls, field.name, FromEnvironment(field))
@@ -99,11 +122,13 @@ class Options:
     def options(self, *, stored_only: bool = False) -> dict[str, Any]:
         """Return option values by name, secrets left out.
 
+        Paths are text, members of an ``Enum`` are their values, so that JSON can hold them.
+
         Args:
             stored_only: leave out those with ``stored=False``, too.
         """
         return {
-            f.name: getattr(self, f.name)
+            f.name: _as_json(getattr(self, f.name))
             for f in option_fields(type(self))
             if not is_secret(f) and (not stored_only or f.metadata.get("stored", True))
         }
@@ -115,6 +140,16 @@ class Options:
             for f in filter(is_required_secret, option_fields(type(self)))
             if secret_of(f.metadata["env"]) is None
         ]
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {_as_json(key): _as_json(each) for key, each in value.items()}
+    return [_as_json(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 OptionsT = TypeVar("OptionsT", bound=Options)
@@ -193,6 +228,9 @@ def _convert(value: Any, annotation: Any, field: dataclasses.Field[Any], who: st
             result = None
         elif _is_json(value, annotation):
             result = adapter.validate_json(value)
+        elif _is_list(annotation):
+            parts = [part.strip() for part in value.split(",")] if value.strip() else []
+            result = adapter.validate_python(parts)
         else:
             result = adapter.validate_strings(value)
     except ValidationError as error:
@@ -232,6 +270,15 @@ def _is_json(value: str, annotation: Any) -> bool:
     return value.lstrip()[:1] in ("[", "{") or any(not isinstance(c, str) for c in choices)
 
 
+def _is_list(annotation: Any) -> bool:
+    """Whether ``a,b`` stands for several values; one of them may be ``a``."""
+    members = typing.get_args(annotation) if _is_union(annotation) else (annotation,)
+    return any(typing.get_origin(each) in (list, tuple, set, Sequence) for each in members)
+
+
+def _is_union(annotation: Any) -> bool:
+    return typing.get_origin(annotation) in (typing.Union, types.UnionType)
+
+
 def _allows_none(annotation: Any) -> bool:
-    is_union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
-    return is_union and type(None) in typing.get_args(annotation)
+    return _is_union(annotation) and type(None) in typing.get_args(annotation)

@@ -1,15 +1,16 @@
 """What plugins brought, by kind and name, and which of them could not be loaded."""
 
-import hashlib
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tgdpo_core.environment_secrets import secret_in
 from tgdpo_core.errors import PluginError
 from tgdpo_core.plugin_api.options import Options, build
+from tgdpo_core.plugin_api.source_identity import source_of
+
+_LONGEST_SUMMARY = 200  # characters
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,9 @@ class Registered:
 
     @property
     def summary(self) -> str:
-        """First line of the factory's docstring."""
-        return (inspect.getdoc(self.factory) or "").strip().partition("\n")[0]
+        """First line of the factory's docstring, its beginning where it is very long."""
+        line = (inspect.getdoc(self.factory) or "").strip().partition("\n")[0]
+        return line if len(line) <= _LONGEST_SUMMARY else f"{line[:_LONGEST_SUMMARY]}..."
 
     @property
     def origin(self) -> str:
@@ -38,10 +40,9 @@ class Registered:
         return f"{self.kind} '{self.name}' ({self.origin})"
 
     @property
-    def source_hash(self) -> str:
-        """Hash of the source file: it moves where the version does not (editable installs)."""
-        path = inspect.getsourcefile(inspect.unwrap(self.factory))
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16] if path else ""
+    def source(self) -> str | dict[str, str]:
+        """What names the code where the version does not: see ``source_identity``."""
+        return source_of(self.factory, self.distribution)
 
     def create(self, values: Mapping[str, Any] | None = None) -> Any:
         """Return an instance built from option values.
@@ -68,7 +69,7 @@ class Broken:
     key: str
     distribution: str
     version: str
-    error: Exception
+    error: BaseException
 
     def __str__(self) -> str:
         """One line for lists and messages."""

@@ -64,7 +64,7 @@ class Example:
         columns: the data-set columns that the plugin asked for with ``column:NAME``.
         shared: per-token values that the core computed because the plugin asked for them;
             ``shared["reference_logps"][t]`` belongs to ``response_ids[t]``; a ``dynamic`` source
-            also gets ``shared["policy_logps"]``.
+            also gets ``shared["policy_logps"]`` and what it needs of the policy's distribution.
     """
 
     uid: str
@@ -105,6 +105,12 @@ class Cost:
 
 class ScoringContext(Protocol):
     """What ``TokenReward.setup`` may use."""
+
+    def log_metric(self, name: str, value: float) -> None:
+        """Note a number: the mean since the last log row is logged as ``reward/SOURCE/NAME``.
+
+        Of a source that is stored, the mean over the scoring pass stands in run.json.
+        """
 
     device: "torch.device"
     dtype: "torch.dtype"
@@ -175,7 +181,10 @@ class TokenReward(Options):
 
     needs: ClassVar[tuple[str, ...]] = ()
     """What ``score`` uses besides the text: ``reference_logps`` (in ``Example.shared``),
-    ``column:NAME`` (in ``Example.columns``), ``models`` (``context.load_causal_lm``)."""
+    ``reference_entropy``, ``reference_top:K``, ``column:NAME`` (in ``Example.columns``), ``models``
+    (``context.load_causal_lm``). A dynamic source may also name what is computed of the policy's
+    whole distribution: ``policy_entropy``, ``policy_top:K``, ``kl_reference_policy``,
+    ``kl_policy_reference``, and ``vocabulary``: what ``over_vocabulary`` returns."""
 
     dynamic: ClassVar[bool] = False
     """True: the reward depends on the policy as it is now. It is scored at every step, with
@@ -184,6 +193,10 @@ class TokenReward(Options):
 
     store_version: ClassVar[int] = 1
     """Raise it when scores change, so that stored ones are not used again."""
+
+    store_identity: ClassVar[str | None] = None
+    """Names the code in the store's key in place of its version and files: values are kept until
+    you change it, whatever else of the code changes. For rewards that cost money, say."""
 
     batch_size = 0
     """Most responses in one call of ``score``; 0: as many as fit a pass, one where calls overlap.
@@ -239,6 +252,22 @@ class TokenReward(Options):
     ) -> Sequence[RewardResult] | Awaitable[Sequence[RewardResult]]:
         """Return one result per example: 1-D values, one per response token, or ``Spans``."""
         return [self.score_one(example) for example in batch]
+
+    def over_vocabulary(
+        self, log_p: "torch.Tensor", log_q: "torch.Tensor"
+    ) -> "Mapping[str, torch.Tensor]":
+        """Return values of some response tokens by name, for ``Example.shared``.
+
+        Called if a dynamic source needs ``vocabulary``, on some tokens at a time, without gradient.
+
+        Args:
+            log_p: log pi, [n, V].
+            log_q: log pi_ref, [n, V].
+
+        Returns:
+            [n] or [n, k] each.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement over_vocabulary")
 
     def score_one(self, example: Example) -> RewardResult:
         """Return the result of one example; written instead of ``score``."""

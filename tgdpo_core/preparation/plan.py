@@ -6,12 +6,16 @@ from pathlib import Path
 
 from tgdpo_core.errors import RecipeError
 from tgdpo_core.models.paths import resolve_model_path
+from tgdpo_core.plugin_api.discovery import BUILT_IN
 from tgdpo_core.plugin_api.judges import Judge
+from tgdpo_core.plugin_api.losses import Loss
 from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.plugin_api.rewards import SpecialTokensInText
 from tgdpo_core.plugin_api.shapings import Shaping
 from tgdpo_core.recipe.optional_packages import require_packages
-from tgdpo_core.recipe.schema import Recipe
+from tgdpo_core.recipe.requirements import require_installed, with_used
+from tgdpo_core.recipe.schema import LossSection, Recipe
+from tgdpo_core.scoring.loss_choice import resolve_loss
 from tgdpo_core.scoring.sources import (
     RewardSource,
     resolve_shaping,
@@ -31,6 +35,7 @@ class Plan:
         model: folder or Hub id of the policy.
         sources: reward sources.
         shaping: the shaping with its name.
+        loss: the loss with its name.
         judge: of answers during training, or None.
         store: folder of the store.
     """
@@ -40,6 +45,7 @@ class Plan:
     model: str
     sources: Sequence[RewardSource]
     shaping: tuple[str, Shaping]
+    loss: tuple[str, Loss]
     judge: Judge | None
     store: Path
 
@@ -51,6 +57,7 @@ def make_plan(recipe: Recipe, plugins: PluginManager) -> Plan:
         TgdpoError: something it names does not exist.
     """
     _check_swap(recipe)
+    require_installed(recipe.requires)
     require_packages(
         recipe.training, lora=bool(recipe.model.lora), four_bits=recipe.model.load_in_4bit
     )
@@ -63,9 +70,38 @@ def make_plan(recipe: Recipe, plugins: PluginManager) -> Plan:
         model=model,
         sources=[source_of_entry(entry.model_dump(), plugins) for entry in recipe.reward],
         shaping=resolve_shaping(recipe.shaping.name, plugins, recipe.shaping.args),
+        loss=loss_of(recipe.loss, plugins),
         judge=_judge(recipe, plugins) if recipe.judging else None,
         store=store_of(recipe.training.get("store_path")),
     )
+
+
+def loss_of(section: LossSection, plugins: PluginManager) -> tuple[str, Loss]:
+    """Return the loss of a recipe with its name."""
+    return resolve_loss(
+        section.name,
+        plugins,
+        section.args,
+        label_smoothing=section.label_smoothing,
+        simpo_gamma=section.simpo_gamma,
+    )
+
+
+def resolved_recipe(plan: Plan) -> Recipe:
+    """Return the recipe that a run records: it names the distributions of its plugins."""
+    recipe, find = plan.recipe, plan.plugins.find
+    named = [("token-reward", entry.plugin) for entry in recipe.reward]
+    named += [("transform", t.name) for entry in recipe.reward for t in entry.transforms]
+    named += [("shaping", recipe.shaping.name), ("loss", recipe.loss.name)]
+    named += [("judge", recipe.judging.judge)] if recipe.judging else []
+    named += [("dataset", p) for p in (recipe.data.path,) if plan.plugins.has("dataset", p)]
+    found = [find(kind, name) for kind, name in named]
+    used = [
+        (item.distribution, item.version)
+        for item in found
+        if item.distribution != BUILT_IN and not Path(item.distribution).is_absolute()
+    ]
+    return recipe.model_copy(update={"requires": with_used(recipe.requires, used)})
 
 
 def store_of(path: str | None) -> Path:

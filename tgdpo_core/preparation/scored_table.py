@@ -2,12 +2,14 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
 
 from tgdpo_core.data.token_table import TokenTable
 from tgdpo_core.plugin_api.shapings import Shaping
+from tgdpo_core.scoring.distribution import by_token
 from tgdpo_core.scoring.online import OnlineRewards
 from tgdpo_core.scoring.pairs import ScoredPair
 from tgdpo_core.scoring.scorer import Scorer
@@ -34,6 +36,7 @@ class ScoredTable(Sequence[ScoredPair]):
         sources: those with stored values, and these by row.
         shaping: rewards to weights.
         online: the dynamic sources, or None.
+        reference_values: what is stored of the reference's distribution, by quantity and row.
     """
 
     def __init__(
@@ -43,10 +46,12 @@ class ScoredTable(Sequence[ScoredPair]):
         sources: Sequence[tuple[WeightedSource, Located]],
         shaping: tuple[str, Shaping],
         online: OnlineRewards | None = None,
+        reference_values: Mapping[str, Located] = MappingProxyType({}),
     ) -> None:
         self.tokens = tokens
         self.online = online
         self._reference = reference
+        self._reference_values = reference_values
         self._sources = sources
         self._shaping = shaping
 
@@ -57,7 +62,7 @@ class ScoredTable(Sequence[ScoredPair]):
         """Return the scored pair of a row."""
         stored = self.stored_part(row)
         if self.online:
-            return self.online([stored], [stored.reference_logps])[0]
+            return self.online([stored])[0]
         rewards = split_sides(stored.token_rewards, stored.pair)
         name, shaping = self._shaping
         return dataclasses.replace(
@@ -85,6 +90,7 @@ class ScoredTable(Sequence[ScoredPair]):
             [(source, stored.take(rows)) for source, stored in self._sources],
             self._shaping,
             self.online,
+            {name: values.take(rows) for name, values in self._reference_values.items()},
         )
 
     def stored_part(self, row: int) -> ScoredPair:
@@ -94,7 +100,11 @@ class ScoredTable(Sequence[ScoredPair]):
         for source, stored in self._sources:
             total = total + torch.cat(source.rewards(stored[row], pair))
         unknown = torch.full_like(total, torch.nan)
-        return ScoredPair(pair, self._reference[row], total, unknown, unknown)
+        values = {
+            name: by_token(stored[row], pair.num_response_tokens)
+            for name, stored in self._reference_values.items()
+        }
+        return ScoredPair(pair, self._reference[row], total, unknown, unknown, values)
 
     def by_source(self) -> list[tuple[str, Sequence[ScoredPair]]]:
         """Return the pairs with the rewards of every source alone (weight and transforms included).
@@ -106,7 +116,9 @@ class ScoredTable(Sequence[ScoredPair]):
             alone = ScoredTable(self.tokens, self._reference, [(source, stored)], self._shaping)
             parts.append((source.source.name, StoredParts(alone)))
         for name, online in self.online.by_source() if self.online else ():
-            alone = ScoredTable(self.tokens, self._reference, (), self._shaping, online)
+            alone = ScoredTable(
+                self.tokens, self._reference, (), self._shaping, online, self._reference_values
+            )
             parts.append((name, RewardsOnly(alone)))
         return parts
 
@@ -139,7 +151,7 @@ class RewardsOnly(StoredParts):
         part: ScoredPair = super().__getitem__(row)
         online = self._scored.online
         assert online
-        rewards = online.add_rewards([part], [part.reference_logps])[0]
+        rewards = online.add_rewards([part])[0]
         return dataclasses.replace(part, token_rewards=rewards)
 
 
@@ -175,7 +187,9 @@ def score(
 
     def scored(table: TokenTable, values: StoredScores) -> ScoredTable:
         sources = list(zip(fitted, values.rewards, strict=True))
-        return ScoredTable(table, values.reference, sources, shaping, online)
+        return ScoredTable(
+            table, values.reference, sources, shaping, online, values.reference_values
+        )
 
     return Scored(
         scored(train, stored),

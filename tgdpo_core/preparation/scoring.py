@@ -37,7 +37,9 @@ def scorer_of(plan: Plan, tokenizer: Any, training: TokenTable | None = None) ->
     settings = ScoringSettings(
         plan.store, device_of(plan), precision_of(plan), trust_of(plan.recipe)
     )
-    return Scorer(_reference(plan, tokenizer), plan.sources, tokenizer, settings, training=training)
+    return Scorer(
+        _reference(plan, tokenizer), plan.sources, tokenizer, settings, plan.loss, training=training
+    )
 
 
 def is_first_process(plan: Plan) -> bool:

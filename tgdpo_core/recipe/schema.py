@@ -13,6 +13,7 @@ from pydantic import (
 
 from tgdpo_core.recipe.columns import RowFormat, check_columns
 from tgdpo_core.recipe.paths import check_path
+from tgdpo_core.recipe.requirements import check_requirements
 from tgdpo_core.recipe.rounding import check_rounding
 from tgdpo_core.recipe.training_arguments import check_training_arguments
 from tgdpo_core.recipe.truth_values import is_truth_for_number
@@ -222,9 +223,10 @@ class ShapingSection(Section):
 class LossSection(Section):
     """The preference loss."""
 
-    name: Literal["sigmoid", "ipo", "hinge", "simpo", "sft"] = Field(
-        "sigmoid", description="which loss; sft fine-tunes on the chosen responses"
+    name: str = Field(
+        "sigmoid", description="a registered loss; sft fine-tunes on the chosen responses"
     )
+    args: dict[str, Any] = Field(default_factory=dict, description="its options")
     beta: Positive = Field(0.1, description="strength of the tie to the reference")
     label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="assumed share of flipped labels")
     sft_weight: float = Field(0.0, ge=0, description="factor of an added NLL of chosen tokens")
@@ -276,6 +278,11 @@ class JudgingSection(Section):
 class Recipe(Section):
     """Everything that decides a run."""
 
+    requires: list[str] = Field(
+        default_factory=list,
+        description="distributions of plugins with versions, such as acme-prm>=1; a resolved "
+        "recipe names those that it uses",
+    )
     model: ModelSection = Field(default_factory=ModelSection)
     reference: ReferenceSection = Field(default_factory=ReferenceSection)
     data: DataSection
@@ -302,6 +309,12 @@ class Recipe(Section):
             if path is not None:
                 check_path(key, path)
         return self
+
+    @field_validator("requires")
+    @classmethod
+    def _are_requirements(cls, values: list[str]) -> list[str]:
+        check_requirements(values)
+        return values
 
     @model_validator(mode="after")
     def _rounding_has_effect(self) -> "Recipe":

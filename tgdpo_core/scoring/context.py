@@ -15,6 +15,7 @@ from tgdpo_core.models.checks import require_ids, require_same_tokens
 from tgdpo_core.models.loading import NO_TRUST, Trust, load_frozen, load_tokenizer, on_device
 from tgdpo_core.models.precision import Precision
 from tgdpo_core.plugin_api.rewards import Example
+from tgdpo_core.scoring.metric_sums import MetricSums
 
 
 class FrozenModels:
@@ -48,9 +49,14 @@ class FrozenModels:
         self._trust = trust
         self._who = who
         self._may_load = may_load
+        self.metrics = MetricSums(who)
         self._artifacts = artifacts
         self._engines: dict[int, TokenLogps] = {}
         self._models: dict[tuple[str, str | None], Any] = {}
+
+    def log_metric(self, name: str, value: float) -> None:
+        """Note a number; its mean is logged."""
+        self.metrics.add(name, value)
 
     @property
     def artifacts(self) -> Path:

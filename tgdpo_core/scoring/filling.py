@@ -25,12 +25,17 @@ Compute = Callable[[Sequence[int]], Sequence[torch.Tensor]]
 rejected's."""
 
 
+def _nothing() -> None:
+    """Do nothing."""
+
+
 @dataclass(frozen=True)
 class Pass:
     """What is asked about every pair of a table, and where the answers go.
 
     Attributes:
-        number: 0 for the reference, then the stored sources in their order.
+        number: 0 for the reference, then the stored sources in their order, then the quantities of
+            the reference's distribution.
         name: as run.json has it.
         label: what the progress bar says.
         collection: where values go.
@@ -38,6 +43,8 @@ class Pass:
         entries: [P, 16] uint8, the store's name for each pair.
         compute: called on rows of similar length; loads what it needs when first called.
         close: frees what was loaded.
+        width: values for each response token.
+        finish: called once all was computed here; raises where what was stored must not be used.
         answers: asks about single responses in place of ``compute``, where calls overlap.
         prepare: called by every process before anything is computed, or None.
     """
@@ -50,6 +57,8 @@ class Pass:
     entries: Array
     compute: Compute
     close: Callable[[], None]
+    width: int = 1
+    finish: Callable[[], None] = _nothing
     answers: Answers | None = None
     prepare: Callable[[], None] | None = None
 
@@ -97,7 +106,7 @@ def fill(task: Pass, *, label: str = "", elsewhere: Elsewhere | None = None) -> 
     state = PartialState()
     collection, entries = task.collection, task.entries
     with _first_to_fill(collection) as is_first:
-        lacking, in_order = _lacking(collection, task.table, entries, in_order=is_first)
+        lacking, in_order = _lacking(task, in_order=is_first)
         if task.prepare and len(lacking):
             task.prepare()
         mine = _first_of_each_name(lacking, entries)[state.process_index :: state.num_processes]
@@ -117,6 +126,7 @@ def fill(task: Pass, *, label: str = "", elsewhere: Elsewhere | None = None) -> 
                     bar.update(num_rows)
                     if note := task.note(bar.n / len(mine)):
                         bar.set_postfix_str(note, refresh=False)
+            task.finish()
         finally:
             if isinstance(work, Generator):
                 work.close()  # an interrupt may have come between two answers
@@ -176,9 +186,7 @@ class _first_to_fill:
             self._lock.release()
 
 
-def _lacking(
-    collection: Collection, table: TokenTable, entries: Array, *, in_order: bool
-) -> tuple[Array, bool]:
+def _lacking(task: Pass, *, in_order: bool) -> tuple[Array, bool]:
     """Return the rows that the collection lacks, longest first, as the first process sees it.
 
     Each for itself would see what the others have written meanwhile, and the shares would not add
@@ -186,9 +194,10 @@ def _lacking(
     """
     seen: list[Any] = [None]
     if PartialState().is_main_process:
-        are_stored = collection.verified(entries, table.counts.responses.tolist())
+        lengths = task.table.counts.responses * task.width
+        are_stored = task.collection.verified(task.entries, lengths.tolist())
         rows = np.flatnonzero(~are_stored)
-        seen = [(rows[np.argsort(-table.counts.longest[rows], kind="stable")], in_order)]
+        seen = [(rows[np.argsort(-task.table.counts.longest[rows], kind="stable")], in_order)]
     lacking, in_order = broadcast_object_list(seen)[0]
     return lacking, in_order
 

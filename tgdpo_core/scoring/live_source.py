@@ -11,6 +11,7 @@ from tgdpo_core.errors import PluginError
 from tgdpo_core.plugin_api.rewards import Phase
 from tgdpo_core.scoring.context import FrozenModels
 from tgdpo_core.scoring.guard import call_plugin
+from tgdpo_core.scoring.metric_sums import Sums
 from tgdpo_core.scoring.passes import ask
 from tgdpo_core.scoring.reward_state import State, digest
 from tgdpo_core.scoring.weights import WeightedSource
@@ -83,6 +84,10 @@ class LiveSource:
         reward = self.weighted.source.reward
         call_plugin(str(self), "load_state_dict", reward.load_state_dict, copy.deepcopy(state))
         self._settled = self._digest()
+
+    def pop_metrics(self) -> Sums:
+        """Return what it has logged since the last call."""
+        return self._context.metrics.pop(self.weighted.source.name) if self._context else {}
 
     def close(self) -> None:
         """Free what it loaded; a later question sets it up again."""

@@ -1,7 +1,7 @@
 """Dynamic reward sources: scored at every step from the log-probs of the policy as it is then."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -9,11 +9,17 @@ import torch
 from tgdpo_core.errors import CheckpointError
 from tgdpo_core.plugin_api.rewards import Phase
 from tgdpo_core.plugin_api.shapings import Shaping
+from tgdpo_core.scoring.distribution import Distribution, own_values
 from tgdpo_core.scoring.guard import call_plugin
 from tgdpo_core.scoring.live_source import LiveSource
+from tgdpo_core.scoring.metric_sums import Sums
 from tgdpo_core.scoring.pairs import ScoredPair
 from tgdpo_core.scoring.reward_state import read_states, write_states
 from tgdpo_core.scoring.weights import split_sides, swapped_weights, token_weights
+
+PolicyValues = Mapping[str, Sequence[torch.Tensor]]
+"""``policy_logps`` and whatever was asked of the distribution: [n] or [n, k] for each pair, on the
+CPU, detached."""
 
 
 class OnlineRewards:
@@ -22,42 +28,52 @@ class OnlineRewards:
     Args:
         sources: the dynamic sources.
         shaping: from the summed rewards to weights.
+        distribution: what is known of the policy's whole distribution.
     """
 
-    def __init__(self, sources: Sequence[LiveSource], shaping: tuple[str, Shaping]) -> None:
+    def __init__(
+        self,
+        sources: Sequence[LiveSource],
+        shaping: tuple[str, Shaping],
+        distribution: Distribution,
+    ) -> None:
         self._sources = sources
         self._shaping = shaping
+        self._distribution = distribution
 
     def __call__(
         self,
         scored: Sequence[ScoredPair],
-        policy_logps: Sequence[torch.Tensor],
+        policy: PolicyValues | None = None,
         phase: Phase = "statistics",
     ) -> list[ScoredPair]:
         """Return the pairs with the rewards and weights of this moment.
 
         Args:
             scored: pairs whose ``token_rewards`` are the sum of their stored sources.
-            policy_logps: log pi of each pair's response tokens, [n] float32 on the CPU, detached.
+            policy: what is known of the policy; None: it equals the reference.
             phase: what for.
         """
-        totals = self.add_rewards(scored, policy_logps, phase)
+        totals = self.add_rewards(scored, policy, phase)
         return [self._weighted(each, r) for each, r in zip(scored, totals, strict=True)]
 
     def add_rewards(
         self,
         scored: Sequence[ScoredPair],
-        policy_logps: Sequence[torch.Tensor],
+        policy: PolicyValues | None = None,
         phase: Phase = "statistics",
     ) -> list[torch.Tensor]:
         """Return the token rewards of each pair, those of the dynamic sources added."""
         totals = [pair.token_rewards for pair in scored]
         pairs = [each.pair for each in scored]
-        shared = {
-            "policy_logps": policy_logps,
-            "reference_logps": [each.reference_logps for each in scored],
-        }
+        policy = self._at_start(scored) if policy is None else policy
+        reference_logps = [each.reference_logps for each in scored]
         for source in self._sources:
+            shared = {
+                "policy_logps": policy["policy_logps"],
+                "reference_logps": reference_logps,
+                **own_values(source.weighted.source.reward, policy),
+            }
             raw = source.ask(pairs, shared, phase)
             totals = [
                 total + torch.cat(source.weighted.rewards(values, pair))
@@ -68,7 +84,10 @@ class OnlineRewards:
     def by_source(self) -> list[tuple[str, "OnlineRewards"]]:
         """Return every source alone, with its name."""
         return [
-            (each.weighted.source.name, OnlineRewards([each], self._shaping))
+            (
+                each.weighted.source.name,
+                OnlineRewards([each], self._shaping, self._distribution),
+            )
             for each in self._sources
         ]
 
@@ -98,6 +117,19 @@ class OnlineRewards:
                     "begin anew. Resume with as many processes as have saved it, or start again."
                 )
             source.load(states[name])
+
+    def _at_start(self, scored: Sequence[ScoredPair]) -> PolicyValues:
+        """Return what a policy that equals the reference would be."""
+        each = [
+            self._distribution.at_start(pair.reference_values, pair.pair.num_response_tokens)
+            for pair in scored
+        ]
+        values = {name: [of_pair[name] for of_pair in each] for name in each[0]}
+        return {"policy_logps": [pair.reference_logps for pair in scored], **values}
+
+    def pop_metrics(self) -> Sums:
+        """Return what the sources have logged since the last call."""
+        return {k: v for source in self._sources for k, v in source.pop_metrics().items()}
 
     def close(self) -> None:
         """Free what the sources loaded; a later call sets them up again, as they were."""

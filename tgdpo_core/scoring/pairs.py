@@ -1,6 +1,7 @@
 """One scored pair: what training reads."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 
@@ -19,6 +20,7 @@ class ScoredPair:
         swapped_weights: those of the pair with its labels exchanged: f_l(r) on the tokens of the
             chosen response, f_w(r) on the rejected one. For metrics only; NaN where the shaping
             has none.
+        reference_values: what is stored of the reference's distribution, [n, k] by quantity.
     """
 
     pair: TokenizedPair
@@ -26,3 +28,4 @@ class ScoredPair:
     token_rewards: torch.Tensor
     weights: torch.Tensor
     swapped_weights: torch.Tensor
+    reference_values: Mapping[str, torch.Tensor] = field(default_factory=dict)

@@ -10,18 +10,23 @@ import torch
 
 from tgdpo_core.data.pairs import SIDES, TokenizedPair
 from tgdpo_core.data.token_table import Array, TokenTable
+from tgdpo_core.engine.distribution import Asked
 from tgdpo_core.engine.policy import engine_of
+from tgdpo_core.engine.quantities import quantity
 from tgdpo_core.engine.rows import PairIds, device_of
 from tgdpo_core.errors import PluginError
 from tgdpo_core.models.precision import Precision
 from tgdpo_core.plugin_api.rewards import Example
 from tgdpo_core.scoring.calls import Way, way_of
 from tgdpo_core.scoring.checks import checked_rewards
+from tgdpo_core.scoring.distribution import HIDDEN, by_token, named_values
 from tgdpo_core.scoring.filling import Compute
 from tgdpo_core.scoring.guard import call_on_batch
 from tgdpo_core.scoring.plugin_errors import PluginOutOfMemoryError
+from tgdpo_core.scoring.repeatability import Repeatability
 from tgdpo_core.scoring.sources import RewardSource
 from tgdpo_core.scoring.weights import split_sides
+from tgdpo_core.store.collection import Collection
 from tgdpo_core.store.located import Located
 
 
@@ -43,30 +48,102 @@ def reference_logps(model: Any, table: TokenTable, precision: Precision) -> Comp
     return compute
 
 
-def token_rewards(source: RewardSource, table: TokenTable, reference: Located) -> Compute:
-    """Return a function that asks a reward plugin, checks its answer and joins the two sides.
+def reference_quantity(name: str, model: Any, table: TokenTable, precision: Precision) -> Compute:
+    """Return a function that gives a quantity of a frozen model's distribution, [n * k] flat.
+
+    Args:
+        name: ``policy_entropy``, ``policy_top:K`` or ``hidden``.
+        model: the reference.
+        table: the pairs.
+        precision: its number formats.
+    """
+    engine = engine_of(model)
+    was_training = model.training
+
+    @torch.no_grad()
+    def compute(rows: Sequence[int]) -> Sequence[torch.Tensor]:
+        pairs = [table[row] for row in rows]
+        row = engine.row([pair_ids(pair) for pair in pairs]).to(device_of(model))
+        model.eval()
+        with precision.active(row.input_ids.device):
+            if name == HIDDEN:
+                flat = engine.hidden(row)
+            else:
+                _, values = engine.distribution(row, Asked([quantity(name)]))
+                parts = [v if v.dim() == 2 else v[:, None] for v in values.values()]
+                flat = torch.cat([part.float() for part in parts], 1)
+        model.train(was_training)
+        split = flat.float().cpu().split([pair.num_response_tokens for pair in pairs])
+        return [values.flatten() for values in split]
+
+    return compute
+
+
+class TokenRewards:
+    """Asks a reward plugin about rows, checks its answers and joins the two sides.
+
+    The first batch is asked twice; a few rows are asked again at the end (``finish``).
 
     Args:
         source: the plugin, set up before the first call.
         table: the pairs.
         reference: stored reference log-probs by row, read if the plugin needs them.
+        quantities: stored values of the reference's distribution by row, by quantity.
+        collection: where the answers go.
     """
 
-    is_first = True
+    def __init__(
+        self,
+        source: RewardSource,
+        table: TokenTable,
+        reference: Located,
+        quantities: Mapping[str, Located],
+        collection: Collection,
+    ) -> None:
+        self._source, self._table = source, table
+        self._reference, self._quantities = reference, quantities
+        self._is_first = True
+        self._kept = Repeatability(self.answers, self._require_same, collection)
+        self.finish = self._kept.check
 
-    def compute(rows: Sequence[int]) -> Sequence[torch.Tensor]:
-        nonlocal is_first
-        pairs = [table[row] for row in rows]
-        shared = {}
-        if source.needs_reference:
-            shared["reference_logps"] = [reference[row] for row in rows]
-        values = ask(source, pairs, shared)
-        if is_first:
-            _require_same(source, pairs, values, ask(source, pairs, shared))
-            is_first = False
+    def __call__(self, rows: Sequence[int]) -> Sequence[torch.Tensor]:
+        """Return what the plugin says of rows, [n] float32 each."""
+        values = self.answers(rows)
+        if self._is_first:
+            self._require_same(rows, values, self.answers(rows))
+            self._is_first = False
+        self._kept.note(rows, values)
         return values
 
-    return compute
+    def answers(self, rows: Sequence[int]) -> Sequence[torch.Tensor]:
+        """Return what the plugin says of rows, asked once."""
+        pairs = [self._table[row] for row in rows]
+        shared = {}
+        if self._source.needs_reference:
+            shared["reference_logps"] = [self._reference[row] for row in rows]
+        for need in self._source.reference_values:
+            shared |= self._of_reference(need, rows, pairs)
+        return ask(self._source, pairs, shared)
+
+    def _of_reference(
+        self, need: str, rows: Sequence[int], pairs: Sequence[TokenizedPair]
+    ) -> dict[str, list[torch.Tensor]]:
+        """Return stored values of the reference's distribution by their names in ``shared``."""
+        of_policy = need.replace("reference_", "policy_", 1)
+        stored = self._quantities[of_policy]
+        named = [
+            named_values(of_policy, by_token(stored[row], pair.num_response_tokens))
+            for row, pair in zip(rows, pairs, strict=True)
+        ]
+        return {
+            name.replace("policy_", "reference_", 1): [values[name] for values in named]
+            for name in named[0]
+        }
+
+    def _require_same(
+        self, rows: Sequence[int], once: Sequence[torch.Tensor], twice: Sequence[torch.Tensor]
+    ) -> None:
+        _require_same(self._source, [self._table[row] for row in rows], once, twice)
 
 
 def _require_same(

@@ -11,30 +11,34 @@ import torch
 from tgdpo_core.data.token_table import TokenTable
 from tgdpo_core.errors import PluginError
 from tgdpo_core.models.fingerprints import tokenizer_fingerprint
-from tgdpo_core.models.loading import on_device
 from tgdpo_core.plugin_api.shapings import Shaping
 from tgdpo_core.scoring.answers import Answers
 from tgdpo_core.scoring.calls import way_of
+from tgdpo_core.scoring.changed_code import say_what_changed
 from tgdpo_core.scoring.context import FrozenModels
-from tgdpo_core.scoring.filling import Compute, Elsewhere, Pass, fill
-from tgdpo_core.scoring.fits import require_known_ids
+from tgdpo_core.scoring.filling import Elsewhere, Pass, fill
 from tgdpo_core.scoring.guard import call_plugin
 from tgdpo_core.scoring.live_source import LiveSource
 from tgdpo_core.scoring.main_first import by_main_first
+from tgdpo_core.scoring.metric_sums import means
 from tgdpo_core.scoring.online import OnlineRewards
-from tgdpo_core.scoring.passes import reference_logps, reward_entries, token_rewards
+from tgdpo_core.scoring.passes import (
+    TokenRewards,
+    reward_entries,
+)
 from tgdpo_core.scoring.preparing import prepare, training_examples, training_hash
-from tgdpo_core.scoring.settings import PassCounts, Reference, ScoringSettings, StoredScores
+from tgdpo_core.scoring.reference_scorer import ReferenceScorer
+from tgdpo_core.scoring.settings import PassCounts, StoredScores
 from tgdpo_core.scoring.sources import RewardSource, source_document
 from tgdpo_core.scoring.weights import fit_source
 from tgdpo_core.store.collection import Collection
-from tgdpo_core.store.folder import canonical_hash
+from tgdpo_core.store.folder import FORMAT, canonical_hash
 from tgdpo_core.store.located import Located
 from tgdpo_core.store.tables import cached_table
 
 
 @dataclass
-class Scorer:
+class Scorer(ReferenceScorer):
     """Fills the store for several tables with one set of models and plugins.
 
     Attributes:
@@ -42,18 +46,17 @@ class Scorer:
         sources: the reward sources, in the order they are summed.
         tokenizer: the policy's.
         settings: where and how.
+        loss: the loss of the run with its name, where one is trained.
         training: the training set, for rewards that are fitted to it; None without one.
         counts: pass name to pairs computed and reused, over all tables so far.
         keys: pass name to store key.
+        metrics: what stored sources have logged while they were computed, by name.
     """
 
-    reference: Reference
-    sources: Sequence[RewardSource]
-    tokenizer: Any
-    settings: ScoringSettings
     training: TokenTable | None = None
     counts: dict[str, PassCounts] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
     _hashes: dict[int, str] = field(default_factory=dict, init=False)
 
     def totals(self) -> dict[str, Any]:
@@ -71,6 +74,7 @@ class Scorer:
             "computed": sum(c.computed for c in self.counts.values()),
             "reused": sum(c.reused for c in self.counts.values()),
             "passes": passes,
+            **({"metrics": self.metrics} if self.metrics else {}),
         }
 
     def score(
@@ -88,11 +92,16 @@ class Scorer:
         for source in self.stored:  # what it names must be found before anything is computed
             self._reward_document(source)
         self._require_secrets(table)
-        reference, *rewards = [
-            self._filled(self.task(table, number), label, elsewhere)
-            for number in range(1 + len(self.stored))
-        ]
-        return StoredScores(reference, rewards)
+        first = 1 + len(self.stored)
+        quantities = self.distribution.stored
+        # What stored sources read is there before they are asked.
+        order = [0, *range(first, first + len(quantities)), *range(1, first)]
+        filled = {n: self._filled(self.task(table, n), label, elsewhere) for n in order}
+        return StoredScores(
+            filled[0],
+            [filled[number] for number in range(1, first)],
+            {name: filled[first + i] for i, name in enumerate(quantities)},
+        )
 
     def reference_logps(self, table: TokenTable, *, label: str = "") -> Located:
         """Return the reference log-probs of a table alone; what the store lacks is computed."""
@@ -119,12 +128,10 @@ class Scorer:
         """
         if number == 0:
             return self._reference_pass(table)
+        if number > len(self.stored):
+            return self._quantity_pass(number, table)
         self._references.refresh()
         return self._reward_pass(number, table, self._references.locate(table.ids_hashes))
-
-    @functools.cached_property
-    def _references(self) -> Collection:
-        return Collection(self.settings.store, self._reference_document())
 
     def _filled(self, task: Pass, label: str, elsewhere: Elsewhere | None) -> Located:
         try:
@@ -141,11 +148,6 @@ class Scorer:
         return filled.values
 
     @property
-    def stored(self) -> list[RewardSource]:
-        """The sources whose rewards are stored."""
-        return [source for source in self.sources if not source.is_dynamic]
-
-    @property
     def dynamic(self) -> list[RewardSource]:
         """The sources that are scored at every step."""
         return [source for source in self.sources if source.is_dynamic]
@@ -158,7 +160,7 @@ class Scorer:
             fit_source(source, beta=beta, table=None, stored=None) for source in self.dynamic
         ]
         live = [LiveSource(each, lambda one: self._context(one.source)) for each in weighted]
-        return OnlineRewards(live, shaping)
+        return OnlineRewards(live, shaping, self.distribution)
 
     def _require_secrets(self, table: TokenTable) -> None:
         """Raise ``PluginError`` for a secret that is not set, unless nothing has to be asked."""
@@ -174,27 +176,15 @@ class Scorer:
         stored = collection.verified(reward_entries(source, table), table.counts.responses.tolist())
         return bool(stored.all())
 
-    def _reference_pass(self, table: TokenTable) -> Pass:
-        @functools.cache
-        def logps() -> Compute:
-            model = on_device(self.reference.load(), self.settings.device)
-            require_known_ids(model, table, self.tokenizer, who="the reference")
-            return reference_logps(model, table, self.settings.precision)
-
-        return Pass(
-            number=0,
-            name="reference_logps",
-            label="reference log-probs",
-            collection=self._references,
-            table=table,
-            entries=table.ids_hashes,
-            compute=lambda rows: logps()(rows),
-            close=logps.cache_clear,
-        )
-
     def _reward_pass(self, number: int, table: TokenTable, reference: Located) -> Pass:
         source = self.stored[number - 1]
-        score = token_rewards(source, table, reference)
+        named = [need.replace("reference_", "policy_", 1) for need in source.reference_values]
+        quantities = {name: self._quantities(name).locate(table.ids_hashes) for name in named}
+        collection = Collection(self.settings.store, self._reward_document(source))
+        if not len(collection):
+            document = {"format": FORMAT, **self._reward_document(source)}
+            say_what_changed(str(source), self.settings.store, document, collection.key)
+        score = TokenRewards(source, table, reference, quantities, collection)
 
         contexts: list[FrozenModels] = []
 
@@ -210,10 +200,15 @@ class Scorer:
         def close() -> None:
             call_plugin(str(source), "teardown", source.reward.teardown)
             for context in contexts:
+                self.metrics |= means([context.metrics.pop(source.name)])
                 context.release()
 
-        collection = Collection(self.settings.store, self._reward_document(source))
         entries, way = reward_entries(source, table), way_of(source.reward)
+        if way.overlaps and source.reference_values:
+            raise PluginError(
+                f"{source} needs '{source.reference_values[0]}', which calls that overlap do not "
+                "get: write score(batch) without async and concurrency."
+            )
         return Pass(
             number=number,
             name=f"token_reward:{source.name}",
@@ -223,6 +218,7 @@ class Scorer:
             entries=entries,
             compute=compute,
             close=close,
+            finish=score.finish,
             answers=Answers(source, way, table, reference, collection, entries, set_up)
             if way.overlaps
             else None,
@@ -278,13 +274,6 @@ class Scorer:
             self._hashes[id(source)] = training_hash(source, self.training)
         return self._hashes[id(source)]
 
-    def _reference_document(self) -> dict[str, Any]:
-        return {
-            "kind": "logps",
-            "model": dict(self.reference.identity),
-            "precision": (self.reference.precision or self.settings.precision).document(),
-        }
-
     def _reward_document(self, source: RewardSource) -> dict[str, Any]:
         document = call_plugin(str(source), "its fingerprint", source_document, source)
         call_plugin(str(source), "its fingerprint", canonical_hash, document)  # JSON or an error
@@ -293,6 +282,6 @@ class Scorer:
             document["training"] = self._training_hash(source)
         if source.needs_models:
             document["precision"] = self.settings.precision.document()
-        if source.needs_reference:
+        if source.needs_reference or source.reference_values:
             document["reference"] = self._reference_document()
         return document

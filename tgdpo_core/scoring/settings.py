@@ -51,10 +51,12 @@ class StoredScores:
     Attributes:
         reference: log-probs of the response tokens under the reference.
         rewards: those of each source whose rewards are stored.
+        reference_values: of the reference's distribution, [n * k] flat, by quantity.
     """
 
     reference: Located
     rewards: Sequence[Located]
+    reference_values: Mapping[str, Located] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

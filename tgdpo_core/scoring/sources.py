@@ -1,8 +1,7 @@
 """A reward source of a run: a token reward, where it came from, its weight and its transforms."""
 
-import hashlib
-import inspect
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +11,15 @@ from tgdpo_core.data.pairs import PreferencePair
 from tgdpo_core.errors import DataError, PluginError, TgdpoError, did_you_mean
 from tgdpo_core.plugin_api.hookspecs import API_VERSION
 from tgdpo_core.plugin_api.manager import PluginManager
+from tgdpo_core.plugin_api.needs import KNOWN, of_policy, of_reference
 from tgdpo_core.plugin_api.rewards import TokenReward
 from tgdpo_core.plugin_api.shapings import Shaping
+from tgdpo_core.plugin_api.source_identity import source_of
 from tgdpo_core.plugin_api.transforms import Transform
 from tgdpo_core.scoring.calls import way_of
 from tgdpo_core.secret_values import holds_secret
 
-_NEEDS = ("reference_logps", "models", "column:NAME")
+_NEEDS = ("reference_logps", "reference_entropy", "reference_top:K", "models", "column:NAME")
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,11 @@ class RewardSource:
     def needs_reference(self) -> bool:
         """Whether examples must carry reference log-probs."""
         return "reference_logps" in self.reward.required()
+
+    @property
+    def reference_values(self) -> list[str]:
+        """What it needs of the reference's whole distribution."""
+        return of_reference(self.reward.required())
 
     @property
     def needs_models(self) -> bool:
@@ -161,8 +167,7 @@ def find_source(
     identity = {
         "name": found.name,
         "distribution": found.distribution if not Path(found.distribution).is_absolute() else "",
-        "version": found.version,
-        "source": found.source_hash,
+        **_code(found.factory, found.version, found.source),
     }
     source = RewardSource(
         found.create(args), found.name, found.origin, identity, weight, transforms
@@ -218,15 +223,25 @@ def source_of_instance(
             f"token_reward must be a name, a TokenReward or None, got {type(reward).__name__}."
         )
     cls = type(reward)
-    try:
-        source_file = inspect.getsourcefile(cls)
-    except TypeError:  # a class made in an interactive session
-        source_file = None
-    digest = hashlib.sha256(Path(source_file).read_bytes()).hexdigest()[:16] if source_file else ""
-    identity = {"name": cls.__qualname__, "module": cls.__module__, "source": digest}
+    code = _code(cls, "", source_of(cls, os.sep))
+    code.pop("version", None)
+    identity = {"name": cls.__qualname__, "module": cls.__module__, **code}
     return _checked(
         RewardSource(reward, cls.__name__, cls.__module__, identity, transforms=transforms)
     )
+
+
+def _code(factory: Any, version: str, source: str | dict[str, str]) -> dict[str, Any]:
+    """Return what of the code decides the values: what the author declares, or what it is."""
+    declared = getattr(factory, "store_identity", None)
+    if declared is None:
+        return {"version": version, "source": source}
+    if not isinstance(declared, str) or not declared:
+        raise PluginError(
+            f"{factory.__name__}.store_identity is {declared!r}; it must be text that names the "
+            "code's values, or None."
+        )
+    return {"declared": declared}
 
 
 def source_document(source: RewardSource) -> dict[str, Any]:
@@ -282,7 +297,14 @@ def _checked(source: RewardSource) -> RewardSource:
     except ValueError as error:
         raise PluginError(f"{source}: {error}.") from error
     _require_whole_state(source)
+    at_every_step = of_policy(needs)
+    known = {*_NEEDS, *at_every_step, *of_reference(needs)}
     for need in needs:
-        if need not in _NEEDS and not need.startswith("column:"):
-            raise PluginError(f"{source} needs '{need}', unknown here. Known: {', '.join(_NEEDS)}.")
+        if need not in known and not need.startswith("column:"):
+            listed = ", ".join([*_NEEDS, *(KNOWN if source.is_dynamic else ())])
+            raise PluginError(f"{source} needs '{need}', unknown here. Known: {listed}.")
+    if at_every_step and not source.is_dynamic:
+        raise PluginError(
+            f"{source} needs '{at_every_step[0]}', which changes at every step: say dynamic = True."
+        )
     return source

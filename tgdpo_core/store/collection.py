@@ -96,6 +96,12 @@ class Collection:
             raise KeyError(entry)
         return located[0]
 
+    def entries(self) -> list[Entry]:
+        """Return every entry once."""
+        recent = [Entry(*entry) for entry in self._recent.values()]
+        found = [*(Entry(*entry) for entry in self._sorted.tolist()), *recent]
+        return list({entry.name: entry for entry in found}.values())
+
     def locate(self, entries: Sequence[bytes] | Array) -> Located:
         """Return where the values of entries lie, for reading them by row number.
 
@@ -193,6 +199,18 @@ class Collection:
             self.refresh()  # others may have added to the shard before it was ours
             return self._open_writer()
         return self._writer
+
+    def set_aside_whole(self) -> Path:
+        """Move everything stored under the key out of the way; return where it is."""
+        self.close()
+        self._readers = {}
+        number = 0
+        while (place := self.folder.parent / SET_ASIDE / f"{self.key}-{number}").exists():
+            number += 1
+        place.parent.mkdir(exist_ok=True)
+        self.folder.rename(place)
+        self._seen, self._sorted, self._recent = {}, sorted_by_name([]), {}
+        return place
 
     # -- damage -----------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ kit loads neither torch nor pytest.
 from tgdpo_core.testing.datasets import DatasetContract
 from tgdpo_core.testing.examples import make_examples, make_tokenizer
 from tgdpo_core.testing.judges import JudgeContract
+from tgdpo_core.testing.losses import LossContract
 from tgdpo_core.testing.shapings import ShapingContract
 from tgdpo_core.testing.token_rewards import TokenRewardContract
 from tgdpo_core.testing.transforms import TransformContract
@@ -19,6 +20,7 @@ from tgdpo_core.testing.transforms import TransformContract
 __all__ = [
     "DatasetContract",
     "JudgeContract",
+    "LossContract",
     "ShapingContract",
     "TokenRewardContract",
     "TransformContract",

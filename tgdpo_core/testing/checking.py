@@ -7,6 +7,7 @@ from tgdpo_core.errors import TgdpoError
 from tgdpo_core.testing.contract import PluginContract
 from tgdpo_core.testing.datasets import DatasetContract
 from tgdpo_core.testing.judges import JudgeContract
+from tgdpo_core.testing.losses import LossContract
 from tgdpo_core.testing.shapings import ShapingContract
 from tgdpo_core.testing.token_rewards import TokenRewardContract
 from tgdpo_core.testing.transforms import TransformContract
@@ -15,6 +16,7 @@ CONTRACT_OF_KIND: dict[str, type[PluginContract]] = {
     "token-reward": TokenRewardContract,
     "transform": TransformContract,
     "shaping": ShapingContract,
+    "loss": LossContract,
     "judge": JudgeContract,
     "dataset": DatasetContract,
 }

@@ -31,7 +31,10 @@ class TokenRewardContract(PluginContract):
         """Return the examples that are scored, with what the plugin needs."""
         reward = self.fresh()
         needs = (*reward.required(), *(("policy_logps",) if reward.dynamic else ()))
-        return make_examples(self.rows, tokenizer=self.tokenizer, needs=needs)
+        from tgdpo_core.testing.distributions import with_distributions
+
+        made = make_examples(self.rows, tokenizer=self.tokenizer, needs=needs)
+        return with_distributions(made, reward)
 
     def test_its_needs_are_known(self) -> None:
         """``required()`` names only what examples can carry."""

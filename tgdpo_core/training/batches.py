@@ -1,7 +1,7 @@
 """Scored pairs to the rows of one optimizer step."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ from tgdpo_core.engine.policy import TokenLogps
 from tgdpo_core.engine.rows import PackedRow
 from tgdpo_core.engine.tensors import moved
 from tgdpo_core.plugin_api.rewards import Phase
+from tgdpo_core.scoring.distribution import HIDDEN
 from tgdpo_core.scoring.online import OnlineRewards
 from tgdpo_core.scoring.pairs import ScoredPair
 from tgdpo_core.scoring.passes import pair_ids
@@ -27,6 +28,7 @@ class PairBatch:
         weights: f_w(r) or f_l(r); NaN where they wait for the policy's log-probs.
         swapped_weights: those of the pairs with their labels exchanged, for metrics.
         pairs: what the row is made of, in its order.
+        reference_hidden: hidden states of the reference, [N, D], where distributions are compared.
         counts: False for a row that only keeps processes in step (see ``rank_rows``).
     """
 
@@ -37,6 +39,7 @@ class PairBatch:
     swapped_weights: torch.Tensor
     pairs: Sequence[ScoredPair]
     counts: bool = True
+    reference_hidden: torch.Tensor | None = None
 
     @property
     def where(self) -> list[str]:
@@ -48,20 +51,21 @@ class PairBatch:
         return moved(self, device)
 
     def scored_online(
-        self, online: OnlineRewards, policy_logps: torch.Tensor, *, in_training: bool
+        self, online: OnlineRewards, policy: Mapping[str, torch.Tensor], *, in_training: bool
     ) -> "PairBatch":
         """Return the batch with the rewards and weights that the policy has now.
 
         Args:
             online: the dynamic sources.
-            policy_logps: [N] log pi of the response tokens, detached.
+            policy: ``policy_logps`` and what else is known of the response tokens, [N] or [N, k].
             in_training: whether the sources may learn from it, if its pairs count.
         """
         phase: Phase = "eval"
         if in_training:
             phase = "train" if self.counts else "statistics"
         sizes = [scored.pair.num_response_tokens for scored in self.pairs]
-        pairs = online(self.pairs, policy_logps.float().cpu().split(sizes), phase)
+        by_pair = {name: _on_cpu(v).split(sizes) for name, v in policy.items()}
+        pairs = online(self.pairs, by_pair, phase)
         now = dataclasses.replace(
             self,
             token_rewards=torch.cat([scored.token_rewards for scored in pairs]),
@@ -98,11 +102,17 @@ def make_rows(
     Which pairs share a row changes no number: the loss is a sum over pairs.
     """
     plan = engine.plan([pair_ids(scored.pair) for scored in pairs], tokens_per_row)
-    rows = [_batch([pairs[i] for i in members], engine) for members in plan]
+    rows = [batch_of([pairs[i] for i in members], engine) for members in plan]
     return rows, [i for members in plan for i in members]
 
 
-def _batch(pairs: Sequence[ScoredPair], engine: TokenLogps) -> PairBatch:
+def _on_cpu(values: torch.Tensor) -> torch.Tensor:
+    values = values.detach()
+    return (values.float() if values.is_floating_point() else values).cpu()
+
+
+def batch_of(pairs: Sequence[ScoredPair], engine: TokenLogps) -> PairBatch:
+    """Return pairs as one row."""
     return PairBatch(
         row=engine.row([pair_ids(scored.pair) for scored in pairs]),
         reference_logps=torch.cat([scored.reference_logps for scored in pairs]),
@@ -110,4 +120,7 @@ def _batch(pairs: Sequence[ScoredPair], engine: TokenLogps) -> PairBatch:
         weights=torch.cat([scored.weights for scored in pairs]),
         swapped_weights=torch.cat([scored.swapped_weights for scored in pairs]),
         pairs=pairs,
+        reference_hidden=torch.cat([scored.reference_values[HIDDEN] for scored in pairs])
+        if HIDDEN in pairs[0].reference_values
+        else None,
     )

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from accelerate import PartialState
 from transformers import TrainingArguments
 
-from tgdpo_core.engine.losses import check_settings
+from tgdpo_core.engine.losses import check_ranges
 from tgdpo_core.recipe.columns import RowFormat
 from tgdpo_core.recipe.optional_packages import require_packages
 from tgdpo_core.recipe.row_settings import check_row_settings
@@ -41,8 +41,9 @@ class TGDPOConfig(TrainingArguments):
     beta: float = field(
         default=0.1, metadata={"help": "Strength of the tie to the reference (paper, eq. 20)."}
     )
-    loss_type: Literal["sigmoid", "ipo", "hinge", "simpo", "sft"] = field(
-        default="sigmoid", metadata={"help": "Preference loss."}
+    loss_type: str = field(default="sigmoid", metadata={"help": "Preference loss, as registered."})
+    loss_args: dict[str, Any] | None = field(
+        default=None, metadata={"help": "Options of the loss."}
     )
     label_smoothing: float = field(
         default=0.0, metadata={"help": "Assumed share of flipped labels, in [0, 0.5)."}
@@ -113,7 +114,7 @@ class TGDPOConfig(TrainingArguments):
         """Resolve what depends on the machine; refuse settings that the loss does not take.
 
         Raises:
-            ValueError: an unknown loss, a setting outside its range, or one that would change
+            ValueError: a setting outside its range, or one that would change
                 nothing (``recipe.argument_table`` has the reasons).
             UsageError: a package that a setting needs is not installed, or the launcher asks for
                 what cannot be trained with.
@@ -125,7 +126,7 @@ class TGDPOConfig(TrainingArguments):
         check_settings_have_effect(given)
         require_packages(given)
         check_row_settings(self.columns, self.data_format, self.max_shares)
-        check_settings(self.loss_type, beta=self.beta, label_smoothing=self.label_smoothing)
+        check_ranges(beta=self.beta, label_smoothing=self.label_smoothing)
         has_gpu = torch.cuda.is_available()
         if self.bf16 is None:
             self.bf16 = has_gpu and torch.cuda.is_bf16_supported()

@@ -25,9 +25,11 @@ from tgdpo_core.models.precision import (
     require_trainable_formats,
     stuck_weights,
 )
+from tgdpo_core.plugin_api.losses import Loss
 from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.plugin_api.transforms import Transform
 from tgdpo_core.recipe.rounding import rounds_stochastically
+from tgdpo_core.scoring.loss_choice import checked_loss, resolve_loss
 from tgdpo_core.scoring.sources import (
     RewardSource,
     find_source,
@@ -77,6 +79,21 @@ def tokenizer_of(model: Any) -> Any:
     if not named:
         raise UsageError("The model has no folder to load a tokenizer from: give processing_class.")
     return load_tokenizer(named)
+
+
+def given_loss(
+    loss: Loss | tuple[str, Loss] | None, args: TGDPOConfig, plugins: PluginManager
+) -> tuple[str, Loss]:
+    """Return the loss with its name of what ``TGDPOTrainer(loss=...)`` accepts."""
+    if loss is None:
+        return resolve_loss(
+            args.loss_type,
+            plugins,
+            args.loss_args,
+            label_smoothing=args.label_smoothing,
+            simpo_gamma=args.simpo_gamma,
+        )
+    return checked_loss(*(loss if isinstance(loss, tuple) else (type(loss).__name__, loss)))
 
 
 def resolve_sources(

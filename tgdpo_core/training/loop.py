@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 
-from tgdpo_core.engine.losses import preference_loss, sft_loss
+from tgdpo_core.engine.losses import sft_loss
 from tgdpo_core.engine.policy import TokenLogps
 from tgdpo_core.engine.tensors import pinned
 from tgdpo_core.errors import UsageError
 from tgdpo_core.scoring.guard import has_time_limit
+from tgdpo_core.scoring.metric_sums import means
 from tgdpo_core.training.batches import PairBatch, StepRows, make_rows
 from tgdpo_core.training.callbacks import StepClock
 from tgdpo_core.training.limits import (
@@ -23,6 +24,7 @@ from tgdpo_core.training.limits import (
 from tgdpo_core.training.metrics import MetricBuffer, pair_metrics
 from tgdpo_core.training.rank_rows import EpochPlace, in_step, weightless
 from tgdpo_core.training.recorded_run import RecordedRun
+from tgdpo_core.training.row_loss import RowLoss
 from tgdpo_core.training.step_reader import StepReader
 
 
@@ -33,6 +35,7 @@ class PairLoop(RecordedRun):
 
     Attributes:
         _engine: puts pairs into rows.
+        _loss: what is minimised.
         _tokens_per_row: their budget.
         _place: which pairs of the last batch of an epoch count.
         _buffers: metrics since the last log row, and of the running evaluation.
@@ -44,6 +47,7 @@ class PairLoop(RecordedRun):
     loss_is_scaled_for_ga = True  # training_step divides by the pairs of the optimizer step
 
     _engine: TokenLogps
+    _loss: RowLoss
     _tokens_per_row: int
     _place: EpochPlace
     _buffers: dict[str, MetricBuffer]
@@ -174,30 +178,18 @@ class PairLoop(RecordedRun):
         """Return the summed loss of a row's pairs, and their metrics [P, K]."""
         batch = batch.to(self.args.device)
         row = batch.row
-        policy_logps = model(row=row)
+        policy_logps, values = self._loss.policy(model, batch)
         if self._online:
-            batch = batch.scored_online(
-                self._online, policy_logps.detach(), in_training=model.training
-            )
-        loss = preference_loss(
-            policy_logps,
-            batch.reference_logps,
-            batch.weights,
-            row.pair_ids,
-            row.is_chosen,
-            num_pairs=row.num_pairs,
-            beta=self.args.beta,
-            loss=self.args.loss_type,
-            label_smoothing=self.args.label_smoothing,
-            simpo_gamma=self.args.simpo_gamma,
-        )
+            of_policy = {"policy_logps": policy_logps, **values}
+            batch = batch.scored_online(self._online, of_policy, in_training=model.training)
+        loss, of_plugin = self._loss(batch, policy_logps, values)
         losses = loss.losses
         if self.args.sft_weight:
             sft = sft_loss(policy_logps, row.pair_ids, row.is_chosen, num_pairs=row.num_pairs)
             losses = losses + self.args.sft_weight * sft
         self._numbers.add(batch, policy_logps, losses)
         metrics = pair_metrics(batch, policy_logps.detach(), loss, losses, beta=self.args.beta)
-        return losses.sum(), metrics
+        return losses.sum(), torch.cat([metrics, of_plugin], 1)
 
     def compute_loss(
         self,
@@ -247,12 +239,21 @@ class PairLoop(RecordedRun):
         if "loss" in logs:
             gather = self._gather_rows if self.args.world_size > 1 else None
             since = self._buffers["train"].pop(gather)
-            logs = {**logs, **since.metrics, **self._error_aucs}
+            logs = {**logs, **since.metrics, **self._error_aucs, **self._plugin_metrics()}
             if seconds := self._clock.pop_seconds():
                 logs["tokens_per_second"] = since.num_tokens / seconds
                 logs["pairs_per_second"] = since.num_pairs / seconds
             logs["peak_memory_mib"] = peak_memory_mib(self.args.device)
         super().log(logs, start_time)
+
+    def _plugin_metrics(self) -> dict[str, float]:
+        """Return the means of what dynamic sources have logged since the last row."""
+        from accelerate.utils import gather_object
+
+        if not self._online:
+            return {}
+        totals = [self._online.pop_metrics()]
+        return means(gather_object(totals) if self.args.world_size > 1 else totals)
 
     def _gather_rows(self, rows: torch.Tensor) -> torch.Tensor:
         """Return the metric rows of all processes, which may have different numbers of them."""

@@ -4,7 +4,7 @@ Every metric is a function of sums, minima and maxima over pairs, so uneven batc
 accumulation and several processes change nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -111,19 +111,26 @@ def pair_metrics(
 
 
 class MetricBuffer:
-    """Collects pair metrics between two log rows."""
+    """Collects pair metrics between two log rows.
 
-    def __init__(self) -> None:
+    Args:
+        more: names of the columns behind those of ``PairMetrics``, whose means are logged.
+    """
+
+    def __init__(self, more: Callable[[], Sequence[str]] = tuple) -> None:
         self._parts: list[torch.Tensor] = []
+        self._more = more
 
     def add(self, metrics: torch.Tensor) -> None:
         """Keep [P, K] metrics; nothing is copied off the device."""
-        self._parts.append(metrics)
+        if len(metrics):
+            self._parts.append(metrics)
 
     def rows(self) -> torch.Tensor:
         """Return the [P, K] metrics kept since the last ``pop``, and keep them."""
         if not self._parts:
-            return torch.zeros(0, len(PairMetrics._fields), dtype=torch.float64)
+            columns = len(PairMetrics._fields) + len(self._more())
+            return torch.zeros(0, columns, dtype=torch.float64)
         return torch.cat(self._parts)
 
     def pop(self, gather: Callable[[torch.Tensor], torch.Tensor] | None = None) -> "Reduced":
@@ -138,8 +145,12 @@ class MetricBuffer:
         rows = (gather(rows) if gather else rows).cpu()
         if not len(rows):
             return Reduced({}, 0, 0)
-        columns = PairMetrics(*rows.unbind(1))
-        return Reduced(reduce_metrics(columns), len(rows), int(columns.num_tokens.sum().round()))
+        named, more = rows.tensor_split([len(PairMetrics._fields)], dim=1)
+        columns = PairMetrics(*named.unbind(1))
+        # Rows of a checkpoint may come before the names are known.
+        means = dict(zip(self._more(), more.mean(0).tolist(), strict=False))
+        num_tokens = int(columns.num_tokens.sum().round())
+        return Reduced({**reduce_metrics(columns), **means}, len(rows), num_tokens)
 
 
 class Reduced(NamedTuple):

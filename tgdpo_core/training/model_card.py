@@ -77,7 +77,7 @@ def model_card(
     settings = {
         "token reward": ", ".join(sources),
         "shaping": json.dumps(facts["shaping"]),
-        "loss": args.loss_type,
+        "loss": facts["loss"]["name"] if "loss" in facts else args.loss_type,
         "beta": args.beta,
         "learning rate": args.learning_rate,
         "epochs": args.num_train_epochs,

@@ -15,6 +15,7 @@ from tgdpo_core.models.fingerprints import tokenizer_fingerprint
 from tgdpo_core.plugin_api.shapings import Shaping
 from tgdpo_core.preparation.scored_table import ScoredTable
 from tgdpo_core.reports.diagnostics import Diagnostics
+from tgdpo_core.scoring.loss_choice import describe
 from tgdpo_core.scoring.scorer import Scorer
 from tgdpo_core.training.config import TGDPOConfig
 
@@ -32,6 +33,7 @@ def scoring_facts(
         "store": scorer.totals(),
         "reward_sources": [source.describe() for source in scorer.sources],
         "shaping": {"name": shaping[0], "options": shaping[1].options()},
+        **({"loss": describe(scorer.loss)} if scorer.loss else {}),
         "transform_states": train.transform_states(),
         "fingerprints": {
             "data": data_fingerprint(train.tokens.ids_hashes),

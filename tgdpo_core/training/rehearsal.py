@@ -1,18 +1,24 @@
 """The longest row, run once: whether it fits, how long a step takes, what memory a run needs."""
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import torch
 
+from tgdpo_core.data.pairs import TokenizedPair
 from tgdpo_core.data.token_table import TokenCounts, TokenTable
 from tgdpo_core.engine.compiled_layers import compile_layers
-from tgdpo_core.engine.losses import preference_loss
+from tgdpo_core.engine.head import reference_head
 from tgdpo_core.engine.policy import attach
 from tgdpo_core.engine.rows import PairIds
-from tgdpo_core.scoring.passes import pair_ids
+from tgdpo_core.plugin_api.losses import Loss
+from tgdpo_core.scoring.distribution import HIDDEN, distribution_of
+from tgdpo_core.scoring.pairs import ScoredPair
+from tgdpo_core.training.batches import batch_of
 from tgdpo_core.training.config import TGDPOConfig
 from tgdpo_core.training.limits import peak_memory_mib
+from tgdpo_core.training.row_loss import RowLoss
 from tgdpo_core.training.row_size import row_size
 
 _MIB = 2**20
@@ -25,6 +31,7 @@ def rehearse(
     table: TokenTable,
     args: TGDPOConfig,
     *,
+    loss: tuple[str, Loss],
     steps: int,
     pairs_per_step: int,
 ) -> dict[str, Any]:
@@ -38,6 +45,7 @@ def rehearse(
         model: the policy, on its device; its gradients are cleared again.
         table: the training pairs; of many, rows of a sample are planned.
         args: settings of the run.
+        loss: of the run, with its name.
         steps: optimizer steps of the run.
         pairs_per_step: pairs of one of them, over all processes.
     """
@@ -48,7 +56,11 @@ def rehearse(
     counts = table.counts
     rows = engine.plan(_sizes(counts), budget)
     longest = max(rows, key=lambda row: int(counts.shared[list(row)].sum()))
-    row = engine.row([pair_ids(table[i]) for i in longest]).to(args.device)
+    distribution = distribution_of((), loss, lambda: reference_head(model))
+    row_loss = RowLoss(loss, args.beta, distribution)
+    width = distribution.width(HIDDEN) if distribution.compares else 0
+    batch = batch_of([_stand_in(table[i], width) for i in longest], engine).to(args.device)
+    row = batch.row
     model.train()
     if args.gradient_checkpointing:
         enable = getattr(model, "activation_checkpointing_enable", None)
@@ -57,18 +69,9 @@ def rehearse(
     for _ in range(2):
         began = time.perf_counter()
         with _autocast(args):
-            logps = model(row=row)
-        loss = preference_loss(
-            logps,
-            logps.detach(),
-            torch.ones_like(logps),
-            row.pair_ids,
-            row.is_chosen,
-            num_pairs=row.num_pairs,
-            beta=args.beta,
-            loss=args.loss_type,
-        )
-        loss.losses.sum().backward()
+            logps, values = row_loss.policy(model, batch)
+        found, _ = row_loss(replace(batch, reference_logps=logps.detach()), logps, values)
+        found.losses.sum().backward()
         if args.device.type == "cuda":
             torch.cuda.synchronize()
         seconds = time.perf_counter() - began
@@ -89,6 +92,13 @@ def rehearse(
         "peak_memory_mib": peak_memory_mib(args.device),
         "optimizer_memory_mib": _ADAM_STATES * trained / _MIB,
     }
+
+
+def _stand_in(pair: TokenizedPair, width: int) -> ScoredPair:
+    """Return a pair with weights 1; hidden states of the reference are 0."""
+    zero, one = torch.zeros(pair.num_response_tokens), torch.ones(pair.num_response_tokens)
+    hidden = {HIDDEN: torch.zeros(pair.num_response_tokens, width)} if width else {}
+    return ScoredPair(pair, zero, zero, one, one, hidden)
 
 
 def _sizes(counts: TokenCounts) -> list[PairIds]:

@@ -7,11 +7,12 @@ from typing import Any
 from tgdpo_core.errors import RecipeError
 from tgdpo_core.evaluation.generation import Sampling
 from tgdpo_core.preparation.formats import load_plan_policy, precision_of, trust_of
-from tgdpo_core.preparation.plan import Plan
+from tgdpo_core.preparation.plan import Plan, resolved_recipe
 from tgdpo_core.preparation.reading import read
 from tgdpo_core.preparation.tokens import Show, Tokens, tokenize
 from tgdpo_core.recipe.loading import to_yaml
 from tgdpo_core.recipe.schema import Recipe
+from tgdpo_core.scoring.loss_choice import describe
 from tgdpo_core.training.config import TGDPOConfig
 from tgdpo_core.training.durability.signals import stop_signals, stopping_is
 from tgdpo_core.training.judging import Judging
@@ -82,12 +83,13 @@ def _trainer(
         processing_class=tokens.tokenizer,
         token_reward=list(plan.sources),
         shaping=plan.shaping,
+        loss=plan.loss,
         plugins=plan.plugins,
         precision=precision_of(plan),
         trust=trust_of(recipe),
         judging=judging(plan, tokens),
         facts=facts(plan, tokens),
-        config_yaml=to_yaml(recipe),
+        config_yaml=to_yaml(resolved_recipe(plan)),
         allow_changed=allowed,
     )
 
@@ -115,11 +117,17 @@ def dry_run(plan: Plan, tokens: Tokens, machine: Machine | None = None) -> dict[
         "steps": math.ceil(steps),
         "packing": packing_summary(counts, args.per_device_train_batch_size),
         "rehearsal": rehearse(
-            model, tokens.train, args, steps=math.ceil(steps), pairs_per_step=pairs_per_step
+            model,
+            tokens.train,
+            args,
+            loss=plan.loss,
+            steps=math.ceil(steps),
+            pairs_per_step=pairs_per_step,
         ),
         "memory": memory_document(plan, machine or machine_of(), tokens.train),
         "reward_sources": [source.describe() for source in plan.sources],
         "shaping": {"name": plan.shaping[0], "options": plan.shaping[1].options()},
+        "loss": describe(plan.loss),
         "store_bytes": 4 * (1 + len(plan.sources)) * int(counts.responses.sum()),
     }
 
@@ -134,6 +142,7 @@ def training_config(recipe: Recipe, *, overwrite: bool = False) -> TGDPOConfig:
         "output_dir": recipe.output_dir,
         "beta": recipe.loss.beta,
         "loss_type": recipe.loss.name,
+        "loss_args": recipe.loss.args or None,
         "label_smoothing": recipe.loss.label_smoothing,
         "sft_weight": recipe.loss.sft_weight,
         "simpo_gamma": recipe.loss.simpo_gamma,
@@ -188,7 +197,7 @@ def facts(plan: Plan, tokens: Tokens) -> Mapping[str, Any]:
                 "kind": item.kind,
                 "name": item.name,
                 "origin": item.origin,
-                "source": item.source_hash,
+                "source": item.source,
             }
             for item in plan.plugins
         ],

@@ -12,6 +12,7 @@ from tgdpo_core.engine.policy import attach, plain_copy
 from tgdpo_core.models.checks import embedding_rows
 from tgdpo_core.models.loading import NO_TRUST, Policy, Trust
 from tgdpo_core.models.precision import Precision, frozen_dtype, mixed_precision
+from tgdpo_core.plugin_api.losses import Loss
 from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.plugin_api.rewards import TokenReward
 from tgdpo_core.plugin_api.shapings import Shaping
@@ -35,6 +36,7 @@ from tgdpo_core.training.durability.resumption import Resumption
 from tgdpo_core.training.given_data import given_data
 from tgdpo_core.training.given_rows import EvalData, TrainData
 from tgdpo_core.training.inputs import (
+    given_loss,
     given_policy,
     resolve_sources,
     tokenizer_of,
@@ -48,6 +50,7 @@ from tgdpo_core.training.processes import process_facts
 from tgdpo_core.training.rank_rows import EpochPlace
 from tgdpo_core.training.rank_shares import EvenShares
 from tgdpo_core.training.record import scoring_facts
+from tgdpo_core.training.row_loss import RowLoss
 from tgdpo_core.training.row_size import row_size
 from tgdpo_core.training.run_folder import RunFolder
 from tgdpo_core.training.sharded_precision import set_sharded_precision
@@ -76,6 +79,8 @@ class TGDPOTrainer(PairLoop):
             ``TokenReward``, a list of these (summed), or None for plain DPO.
         transforms: applied in order to the token rewards, where ``token_reward`` is a single one.
         shaping: a registered name, a ``Shaping``, or one with its name: rewards to weights.
+        loss: a ``Loss``, or one with its name; None is the registered one that ``args.loss_type``
+            names, with the options ``args.loss_args``.
         plugins: where names are found; None loads what is installed.
         precision: number formats of frozen models; None takes those of the policy, bfloat16
             weights under bfloat16 autocast on a GPU.
@@ -108,6 +113,7 @@ class TGDPOTrainer(PairLoop):
         transforms: Sequence[Transform] = (),
         shaping: str | Shaping | tuple[str, Shaping] = "linear",
         *,
+        loss: Loss | tuple[str, Loss] | None = None,
         plugins: PluginManager | None = None,
         precision: Precision | None = None,
         trust: Trust = NO_TRUST,
@@ -132,6 +138,7 @@ class TGDPOTrainer(PairLoop):
         self._folder = RunFolder(str(args.output_dir))
         by_first(self._folder.require_own)
         self._shaping = resolve_shaping(shaping, plugins)
+        of_run = given_loss(loss, args, plugins)
         sources = resolve_sources(token_reward, transforms, plugins)
         tokenizer = processing_class or tokenizer_of(model)
         data = given_data(train_dataset, eval_dataset, tokenizer, args)
@@ -155,6 +162,7 @@ class TGDPOTrainer(PairLoop):
             sources,
             tokenizer,
             ScoringSettings(store_of(args.store_path), args.device, precision, trust),
+            of_run,
         )
         identity = self._agreed(scorer, given, (data.train, data.evaluation), args)
         prepared = prepare(
@@ -186,16 +194,22 @@ class TGDPOTrainer(PairLoop):
         self._place = EpochPlace(
             len(data.train), self._train_batch_size, args.process_index, args.world_size
         )
-        self._buffers = {"train": MetricBuffer(), "eval": MetricBuffer()}
-        self._clock, self._reader = StepClock(), StepReader(self._read_step)
-        for callback in (self._clock, self._reader):
-            self.add_callback(callback)
+        self._begin_metrics(RowLoss(of_run, args.beta, scorer.distribution))
         self._be_durable(
             self._folder, self._buffers["train"], with_keys(identity, scorer.keys), allow_changed
         )
         if judging:
             self.add_callback(JudgePolicy(judging, tokenizer, self.log, compared))
         replace_progress_bar(self)
+
+    def _begin_metrics(self, loss: RowLoss) -> None:
+        """Set up what a step is measured with."""
+        self._loss = loss
+        self._buffers = {name: MetricBuffer(self._loss.metric_names) for name in ("train", "eval")}
+        self._clock = StepClock()
+        self._reader = StepReader(self._read_step)
+        for callback in (self._clock, self._reader):
+            self.add_callback(callback)
 
     def _agreed(
         self, scorer: Scorer, policy: Policy, pairs: Any, args: TGDPOConfig

@@ -1,19 +1,22 @@
 """``tgdpo plugins``: what is installed, whether it keeps its contract, and how to write one."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from tgdpo_cli.call_counts import counted_calls
 from tgdpo_cli.main import Session
 from tgdpo_cli.output import echo, print_json, table
 
 if TYPE_CHECKING:
+    from tgdpo_core.plugin_api.loading import Trace
     from tgdpo_core.plugin_api.registered import Registered
     from tgdpo_core.testing.contract import PluginContract
 
-_KINDS = ("token-reward", "transform", "shaping", "judge", "dataset")
+_KINDS = ("token-reward", "transform", "shaping", "loss", "judge", "dataset", "command")
 _NUM_CHECKED_ROWS = 8  # enough to see a contract broken, few enough for a model on the CPU
 
 
@@ -22,34 +25,82 @@ _NUM_CHECKED_ROWS = 8  # enough to see a contract broken, few enough for a model
 def command(ctx: click.Context) -> None:
     """List, explain, check and start plugins (default: list)."""
     if ctx.invoked_subcommand is None:
-        ctx.invoke(list_plugins, as_json=False)
+        ctx.invoke(list_plugins, as_json=False, trace=False)
 
 
 @command.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--trace", is_flag=True, help="Also what loading each took, and what it opens.")
 @click.pass_obj
-def list_plugins(session: Session, as_json: bool) -> None:
-    """List token rewards, transforms, shapings, data sets and judges, and what is broken."""
+def list_plugins(session: Session, as_json: bool, trace: bool) -> None:
+    """List everything that plugins bring, commands included, and what is broken."""
     plugins = session.plugins
+    commands = session.plugin_commands
+    rows = [(item.kind, item.name, item.origin, item.summary) for item in plugins]
+    rows += [("command", each.name, each.origin, each.summary) for each in commands]
     if as_json:
+        names = ("kind", "name", "distribution", "version", "summary")
         items = [
-            {
-                "kind": item.kind,
-                "name": item.name,
-                "distribution": item.distribution,
-                "version": item.version,
-                "summary": item.summary,
-            }
+            (item.kind, item.name, item.distribution, item.version, item.summary)
             for item in plugins
         ]
-        print_json({"plugins": items, "broken": [str(broken) for broken in plugins.broken]})
+        items += [
+            ("command", each.name, each.distribution, each.version, each.summary)
+            for each in commands
+        ]
+        document: dict[str, Any] = {
+            "plugins": [dict(zip(names, item, strict=True)) for item in items],
+            "broken": [str(broken) for broken in plugins.broken],
+        }
+        if trace:
+            document["trace"] = [_traced(session, each) for each in plugins.traces]
+        print_json(document)
         return
-    table(
-        ("kind", "name", "from", "what"),
-        [(item.kind, item.name, item.origin, item.summary) for item in plugins],
-    )
+    table(("kind", "name", "from", "what"), rows)
     for broken in plugins.broken:
         echo(f"BROKEN  {broken}")
+    if trace:
+        _show_trace(session)
+
+
+def _traced(session: Session, trace: "Trace") -> dict[str, Any]:
+    """Return what loading a plugin took and brought, as JSON."""
+    distribution = trace.key.rpartition(":")[0] or trace.key
+    broken = {each.key for each in session.plugins.broken}
+    commands = [c.name for c in session.plugin_commands if c.distribution == distribution]
+    return {
+        "plugin": trace.key,
+        "version": trace.version,
+        "seconds": round(trace.seconds, 4),
+        "imports": list(trace.heavy),
+        "hooks": list(trace.hooks),
+        "commands": commands if "register_commands" in trace.hooks else [],
+        "threads": list(trace.threads),
+        "printed": trace.printed,
+        "broken": trace.key in broken,
+    }
+
+
+def _show_trace(session: Session) -> None:
+    from tgdpo_core.plugin_api.hookspecs import API_VERSION
+
+    click.echo(f"\nLoading (interface {API_VERSION}), slowest first")
+    found = sorted((_traced(session, t) for t in session.plugins.traces), key=_slowest)
+    rows = [
+        (
+            f"{each['plugin']} {each['version']}".strip(),
+            f"{each['seconds']:.3f} s",
+            ", ".join(each["imports"]),
+            ", ".join(hook.removeprefix("register_") for hook in each["hooks"]) or "(broken)",
+            ", ".join(each["commands"]),
+        )
+        for each in found
+    ]
+    table(("plugin", "time", "imports", "hooks", "commands"), rows)
+
+
+def _slowest(traced: dict[str, Any]) -> float:
+    return -float(traced["seconds"])
 
 
 @command.command("show")
@@ -83,6 +134,10 @@ def check(
     The checks are those of `tgdpo_core.testing`; exit code 4 if one fails. Checked: what it returns
     (count, length, finite, no gradient), that it is the same each time and in every batch, that
     nothing else is changed, and that its text, options and imports are in order.
+
+    A token reward or a judge is asked about the same few responses many times (the kit's own: about
+    15 responses, some 120 times in all), which costs where every call is paid; how often is said at
+    the end. --dataset FILE with one pair keeps it low.
     """
     from tgdpo_cli.recipe_options import key_value
     from tgdpo_core.testing.checking import CONTRACT_OF_KIND
@@ -96,7 +151,13 @@ def check(
             _set(contract, "rows", _rows(session, dataset, split), f"--dataset for a {item.kind}")
         if model:
             _set(contract, "tokenizer", _tokenizer(session, model), f"--model for a {item.kind}")
-        found.append({"plugin": str(item), "checks": _run_checks(item, contract, as_json)})
+        with counted_calls(item.factory) as asked:
+            checks = _run_checks(item, contract, as_json)
+        found.append({"plugin": str(item), "checks": checks, "asked": dict(asked)})
+        if asked["calls"] and not as_json:
+            click.echo(
+                f"  asked {asked['calls']} times about {asked['responses']} responses in all"
+            )
     if as_json:
         print_json(found)
     _raise_if_failed(found)
@@ -199,7 +260,6 @@ def _named(session: Session, name: str) -> "list[Registered]":
 
 
 def _explain(item: "Registered") -> None:
-    import dataclasses
     import inspect
 
     from tgdpo_core.plugin_api.options import option_fields
@@ -213,10 +273,17 @@ def _explain(item: "Registered") -> None:
     echo("\nOptions (KEY=VALUE):")
     rows = []
     for field in fields:
-        required = field.default is dataclasses.MISSING
-        default = "required" if required else repr(field.default)
+        default = _shown_default(field)
         if is_secret(field):
             default = f"secret, from ${variable_of(field)}"
         kind_name = getattr(field.type, "__name__", str(field.type))
         rows.append((field.name, kind_name, default, field.metadata.get("help", "")))
     table(("option", "type", "default", "help"), rows)
+
+
+def _shown_default(field: "dataclasses.Field[Any]") -> str:
+    if field.default is not dataclasses.MISSING:
+        return repr(field.default)
+    if field.default_factory is not dataclasses.MISSING:
+        return repr(field.default_factory())
+    return "required"

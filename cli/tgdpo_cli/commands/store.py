@@ -68,6 +68,22 @@ def explain(root: Path, key: str, other: str | None) -> None:
     table(("what", key, other), [(name, repr(a), repr(b)) for name, a, b in rows])
 
 
+@command.command("adopt")
+@click.argument("old")
+@click.argument("new")
+@click.pass_obj
+def adopt_command(root: Path, old: str, new: str) -> None:
+    """Keep the values under the key OLD under NEW, too.
+
+    For a plugin whose code changed and whose values did not. The keys must differ in its version,
+    its files or what its author declares, and in nothing else.
+    """
+    from tgdpo_core.store.adoption import adopt
+
+    number = adopt(root, old, new)
+    click.echo(f"{number} entries of {old} are now under {new}, too.")
+
+
 @command.command("verify")
 @click.argument("keys", nargs=-1)
 @click.pass_obj

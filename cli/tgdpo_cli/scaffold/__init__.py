@@ -25,19 +25,26 @@ class _Kind:
 
 _KINDS = {
     "token-reward": _Kind(
-        "reward", "tgdpo train --config starter --reward-plugin $name --reward-arg penalty=0.5"
+        "reward", "tgdpo train --config playground --reward-plugin $name --reward-arg penalty=0.5"
     ),
     "transform": _Kind(
         "transform",
-        "tgdpo train --config starter --reward-plugin random --reward-transform $name:limit=2",
+        "tgdpo train --config playground --reward-plugin random --reward-transform $name:limit=2",
     ),
     "shaping": _Kind(
         "shaping",
-        "tgdpo train --config starter --reward-plugin random --shaping $name "
+        "tgdpo train --config playground --reward-plugin random --shaping $name "
         "--shaping-arg alpha=0.3",
     ),
-    "judge": _Kind("judge", "tgdpo evaluate MODEL --dataset ROWS --judge $name"),
-    "dataset": _Kind("dataset", "tgdpo train --config starter --dataset $name"),
+    "loss": _Kind(
+        "loss",
+        "tgdpo train --config playground --set loss.name=$name --set loss.args.target=2",
+    ),
+    "judge": _Kind("judge", "tgdpo evaluate playground --dataset playground --judge $name"),
+    "dataset": _Kind(
+        "dataset", "tgdpo validate --dataset $name --model playground --output-dir runs/$name"
+    ),
+    "command": _Kind("command", "tgdpo $name --help"),
 }
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
@@ -46,7 +53,8 @@ def write_package(kind: str, name: str, parent: Path) -> Path:
     """Return the folder of a new package, ``PARENT/tgdpo-WORD-NAME``.
 
     Args:
-        kind: ``token-reward``, ``transform``, ``shaping``, ``judge`` or ``dataset``.
+        kind: ``token-reward``, ``transform``, ``shaping``, ``loss``, ``judge``, ``dataset`` or
+            ``command``.
         name: what the plugin is registered under.
         parent: where the folder is made.
 
@@ -84,12 +92,29 @@ def _names(kind: str, name: str) -> dict[str, str]:
             "with a letter and not those of a base class, e.g. 'step-length'."
         )
     distribution = f"tgdpo-{word}-{name}"
+    version = importlib.metadata.version("tgdpo")
+    is_command = kind == "command"
+    contract = "what it prints" if is_command else f"the contract of every {kind.replace('-', ' ')}"
     return {
         "kind": kind.replace("-", " "),
         "name": name,
         "class_name": class_name,
+        "function": name.replace("-", "_"),
         "distribution": distribution,
         "module": distribution.replace("-", "_"),
-        "tgdpo_version": importlib.metadata.version("tgdpo"),
+        "tgdpo_version": version,
+        "tgdpo_bound": _first_version_beyond(version),
+        "more": ', "click>=8.2"' if is_command else "",
         "usage": Template(_KINDS[kind].usage).substitute(name=name),
+        "show": "tgdpo plugins" if is_command else f"tgdpo plugins show {name}",
+        "tests": contract if is_command else f"{contract}, and what this one computes",
+        "check": ""
+        if is_command
+        else f"    tgdpo plugins check {name}    # the same contract, without pytest\n",
     }
+
+
+def _first_version_beyond(version: str) -> str:
+    """Return the first version whose plugin interface may differ: 0.2 of 0.1.3, 2 of 1.4."""
+    major, minor, *_ = (int(part) for part in re.findall(r"\d+", version)[:2])
+    return str(major + 1) if major else f"0.{minor + 1}"

@@ -8,6 +8,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from tgdpo_core import TGDPOConfig
+from tgdpo_core.plugin_api.manager import PluginManager
+from tgdpo_core.scoring.loss_choice import resolve_loss
 from tgdpo_core.training.given_data import given_set
 from tgdpo_core.training.rehearsal import rehearse
 
@@ -15,7 +17,8 @@ from tgdpo_core.training.rehearsal import rehearse
 def rehearsed(model: Any, tokenizer: Any, rows: Any, folder: Path, **settings: Any) -> Any:
     args = TGDPOConfig(output_dir=str(folder), use_cpu=True, **settings)
     pairs = given_set(rows, tokenizer, args, "rows").tokens
-    return rehearse(model, pairs, args, steps=10, pairs_per_step=4)
+    loss = resolve_loss(args.loss_type, PluginManager(env={"TGDPO_LOAD_PLUGINS": ""}))
+    return rehearse(model, pairs, args, loss=loss, steps=10, pairs_per_step=4)
 
 
 @pytest.mark.parametrize("bf16", [False, True])
@@ -45,3 +48,12 @@ def test_it_computes_activations_again_if_the_run_does(
     once = len(calls)
     rehearsed(model, small_tokenizer, small_rows, tmp_path, gradient_checkpointing=True)
     assert len(calls) - once == once + 2  # both passes compute the layer again on their way back
+
+
+def test_a_loss_that_compares_distributions_is_rehearsed_with_its_cost(
+    model_folder: Path, small_tokenizer: Any, small_rows: Any, tmp_path: Path
+) -> None:
+    model = AutoModelForCausalLM.from_pretrained(model_folder)
+    report = rehearsed(model, small_tokenizer, small_rows, tmp_path, loss_type="tdpo2")
+    assert report["longest_row"]["seconds"] > 0
+    assert all(p.grad is None for p in model.parameters())

@@ -9,10 +9,11 @@ import torch
 
 from tgdpo_core import TGDPOConfig, TGDPOTrainer
 from tgdpo_core.engine import preference_loss, sft_loss
-from tgdpo_core.errors import RecipeError, UsageError
+from tgdpo_core.errors import PluginError, UsageError
+from tgdpo_core.plugin_api.manager import PluginManager
+from tgdpo_core.preparation.plan import make_plan
 from tgdpo_core.recipe import resolve_recipe
 from tgdpo_core.training.batches import PairBatch, collate, make_rows
-from tgdpo_core.training.run import training_config
 
 MakeTrainer = Callable[..., TGDPOTrainer]
 
@@ -88,9 +89,7 @@ def test_a_row_that_is_too_long_is_cut_at_max_length(make_trainer: MakeTrainer) 
 
 UNUSABLE: dict[str, dict[str, Any]] = {
     "beta must be above 0": {"beta": 0.0},
-    "Unknown loss 'dpo'": {"loss_type": "dpo"},
     "label_smoothing must be in": {"label_smoothing": 0.5},
-    "no meaning for the loss 'ipo'": {"loss_type": "ipo", "label_smoothing": 0.1},
 }
 
 
@@ -100,11 +99,34 @@ def test_an_unusable_setting_of_the_loss_is_refused_at_once(tmp_path: Path, mess
         TGDPOConfig(output_dir=str(tmp_path), use_cpu=True, **UNUSABLE[message])
 
 
-def test_a_recipe_with_a_setting_that_its_loss_does_not_take_is_a_recipe_error() -> None:
+@pytest.mark.parametrize(
+    ("settings", "error", "said"),
+    [
+        ({"loss_type": "sigmod"}, PluginError, "Unknown loss 'sigmod'. Did you mean 'sigmoid'"),
+        (
+            {"loss_type": "ipo", "label_smoothing": 0.1},
+            UsageError,
+            "no meaning for the loss 'ipo'",
+        ),
+        (
+            {"loss_type": "tdpo2", "loss_args": {"alpha": "much"}},
+            PluginError,
+            "loss 'tdpo2'.*option alpha='much'",
+        ),
+    ],
+)
+def test_a_loss_that_cannot_be_had_is_refused_before_data_is_read(
+    make_trainer: MakeTrainer, settings: dict[str, Any], error: type[Exception], said: str
+) -> None:
+    with pytest.raises(error, match=said):
+        make_trainer(train_dataset="no such data", **settings)
+
+
+def test_a_recipe_with_a_setting_that_its_loss_does_not_take_is_refused_in_its_plan() -> None:
     loss = {"name": "ipo", "label_smoothing": 0.1}
-    recipe = resolve_recipe({"data": {"path": "x"}, "output_dir": "y", "loss": loss})
-    with pytest.raises(RecipeError, match="no meaning for the loss 'ipo'"):
-        training_config(recipe)
+    recipe = resolve_recipe({"data": {"path": "playground"}, "output_dir": "y", "loss": loss})
+    with pytest.raises(UsageError, match="no meaning for the loss 'ipo'"):
+        make_plan(recipe, PluginManager(env={"TGDPO_LOAD_PLUGINS": ""}))
 
 
 def test_a_trainer_without_training_data_is_refused(

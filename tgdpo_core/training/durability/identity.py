@@ -11,7 +11,9 @@ from tgdpo_core.data.pairs import data_fingerprint
 from tgdpo_core.data.token_table import TokenTable
 from tgdpo_core.models.fingerprints import loaded_model_fingerprint, tokenizer_fingerprint
 from tgdpo_core.models.loading import Policy
+from tgdpo_core.plugin_api.losses import Loss
 from tgdpo_core.plugin_api.shapings import Shaping
+from tgdpo_core.scoring.loss_choice import describe
 from tgdpo_core.scoring.passes import reward_entries
 from tgdpo_core.scoring.scorer import Scorer
 from tgdpo_core.scoring.sources import RewardSource
@@ -81,6 +83,7 @@ def run_identity(
         "evaluation_data": {name: _data(table) for name, table in evaluation.items()},
         "reward": {str(i): _source(each, train) for i, each in enumerate(scorer.sources)},
         "shaping": {"name": shaping[0], "options": shaping[1].options()},
+        **_loss(scorer.loss, args),
         "world_size": args.world_size,
         "device": args.device.type,
         "versions": _versions(),
@@ -158,6 +161,13 @@ def _source(source: RewardSource, table: TokenTable) -> dict[str, Any]:
     if source.columns:
         described["columns"] = data_fingerprint(reward_entries(source, table))
     return described
+
+
+def _loss(loss: tuple[str, Loss] | None, args: TGDPOConfig) -> dict[str, Any]:
+    """Return what the settings do not say of a loss: one made in Python, or a third party's."""
+    if loss is None or type(loss[1]).__module__.startswith("tgdpo_plugins."):
+        return {} if loss is None or loss[0] == args.loss_type else {"loss": describe(loss)}
+    return {"loss": describe(loss)}
 
 
 def _versions() -> dict[str, str]:

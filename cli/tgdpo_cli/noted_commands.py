@@ -1,0 +1,56 @@
+"""The commands of plugins as they were when plugins were last loaded: `--help` loads none.
+
+STORE/commands.json holds them with a mark of what is installed: the times of the folders that
+Python imports from. Where the mark differs, something may have been installed or removed since.
+"""
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+_CHOICES = ("TGDPO_LOAD_PLUGINS", "TGDPO_BLOCK_PLUGINS")
+Noted = tuple[str, str, str]
+"""Name, line of help, and where it comes from."""
+
+
+def note_commands(commands: Sequence[Noted]) -> None:
+    """Keep the commands; a folder that cannot be written is no matter."""
+    from tgdpo_core.store.folder import write_whole
+
+    with contextlib.suppress(OSError):
+        path = _path()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, json.dumps({"installed": _installed(), "commands": list(commands)}))
+
+
+def noted_commands() -> list[Noted] | None:
+    """Return the commands as they were noted; None where something was installed since."""
+    try:
+        document = json.loads(_path().read_text(encoding="utf-8"))
+        if document["installed"] != _installed():
+            return None
+        return sorted(
+            (str(n), str(summary), str(where)) for n, summary, where in document["commands"]
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _path() -> Path:
+    # As in tgdpo_core.store.folder, which --help has no time to import.
+    if named := os.environ.get("TGDPO_STORE"):
+        return Path(named).expanduser() / "commands.json"
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(cache).expanduser() / "tgdpo" / "store" / "commands.json"
+
+
+def _installed() -> list[list[str]]:
+    """Return a mark of what is installed and chosen."""
+    here = os.getcwd()
+    # The first folder is that of the script, or the current one.
+    folders = [path for path in sys.path[1:] if path and path != here and os.path.isdir(path)]
+    times = [[path, str(os.stat(path).st_mtime_ns)] for path in folders]
+    return [*times, *([name, os.environ.get(name, "-")] for name in _CHOICES)]

@@ -1,0 +1,28 @@
+"""SimPO."""
+
+from typing import TYPE_CHECKING
+
+from tgdpo_core import Loss, option
+
+if TYPE_CHECKING:
+    from tgdpo_core import PairLosses, PairTerms
+
+
+class Simpo(Loss):
+    """Sigmoid loss of beta (mean_t f_w log pi |chosen - |rejected) - gamma: SimPO, no reference."""
+
+    label_smoothing: float = option(0.0, help="assumed share of flipped labels, in [0, 0.5)")
+    simpo_gamma: float = option(0.5, help="target margin")
+
+    def __post_init__(self) -> None:
+        """Refuse a share outside its range."""
+        if not 0 <= self.label_smoothing < 0.5:
+            raise ValueError(f"label_smoothing must be in [0, 0.5), got {self.label_smoothing}")
+
+    def __call__(self, pairs: "PairTerms") -> "PairLosses":
+        """Return the loss and the margin of each pair, [P]."""
+        from tgdpo_core.engine import LOSSES
+
+        return LOSSES["simpo"](
+            pairs, label_smoothing=self.label_smoothing, simpo_gamma=self.simpo_gamma
+        )

@@ -1,0 +1,5 @@
+"""Short runs of the trainer, as in tests/core/training."""
+
+from tests.core.training.conftest import make_trainer, run_record
+
+__all__ = ["make_trainer", "run_record"]

@@ -1,0 +1,64 @@
+"""Whether a reward plugin still says at the end of a pass what it said before."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from tgdpo_core.errors import PluginError
+from tgdpo_core.store.collection import Collection
+
+MOST_ASKED_AGAIN = 4  # pairs; their calls may cost money
+
+Answers = Callable[[Sequence[int]], Sequence[torch.Tensor]]
+"""From rows to what the plugin says of them, checked."""
+
+
+class Repeatability:
+    """Keeps a few answers of a pass, from ever later batches, and asks for them again.
+
+    Args:
+        answers: asks the plugin.
+        require_same: raises ``PluginError`` where two answers about rows differ.
+        collection: where the answers went.
+    """
+
+    def __init__(
+        self,
+        answers: Answers,
+        require_same: Callable[
+            [Sequence[int], Sequence[torch.Tensor], Sequence[torch.Tensor]], None
+        ],
+        collection: Collection,
+    ) -> None:
+        self._answers = answers
+        self._require_same = require_same
+        self._collection = collection
+        self._kept: dict[int, torch.Tensor] = {}
+        self._num_batches = 0
+
+    def note(self, rows: Sequence[int], values: Sequence[torch.Tensor]) -> None:
+        """Keep the answer about one row of batches 1, 2, 4, 8, ..: the last few of these."""
+        self._num_batches += 1
+        if rows and self._num_batches.bit_count() == 1:
+            self._kept[rows[-1]] = values[-1].clone()
+            if len(self._kept) > MOST_ASKED_AGAIN:
+                del self._kept[next(iter(self._kept))]
+
+    def check(self) -> None:
+        """Ask again.
+
+        Raises:
+            PluginError: an answer differs. What is stored under the plugin's key is set aside: the
+                next run would read it.
+        """
+        rows = list(self._kept)
+        if not rows:
+            return
+        try:
+            self._require_same(rows, list(self._kept.values()), self._answers(rows))
+        except PluginError as error:
+            place = self._collection.set_aside_whole()
+            raise PluginError(
+                f"{error} It was asked again at the end of the pass; its values of this pass are "
+                f"set aside in {place}."
+            ) from error
