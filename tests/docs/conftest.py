@@ -1,6 +1,5 @@
 """The scripts of the site lie beside its pages, not in a package."""
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,4 +12,3 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a test import the scripts by name, and see the built-in plugins only."""
     monkeypatch.syspath_prepend(str(SCRIPTS))
     monkeypatch.setenv("TGDPO_LOAD_PLUGINS", "")
-    assert "hooks" not in sys.modules
