@@ -6,7 +6,7 @@ RUNS := runs/quickstart
 # One thread a core that this process may use; more would only get in each other's way.
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: quickstart install test test-real test-oldest check format wheel audit fuzz
+.PHONY: quickstart install test test-real test-oldest check format wheel audit docs fuzz
 .PHONY: prove-faults prove-ranks prove-scaffolds install-locked lock clean
 
 install: $(VENV)/.installed-dev
@@ -60,7 +60,7 @@ lock:
 	.venv/lock/bin/python -m pip install --quiet uv==0.13.9
 	head -3 constraints.lock > .venv/lock/constraints.lock
 	grep -v '^torch==' constraints.txt | .venv/lock/bin/uv pip compile --no-deps --generate-hashes \
-	    --no-header --no-annotate --quiet --python-version 3.11 - >> .venv/lock/constraints.lock
+	    --no-header --no-annotate --quiet --python-version 3.11.5 - >> .venv/lock/constraints.lock
 	mv .venv/lock/constraints.lock constraints.lock
 
 format: $(VENV)/.installed-dev
@@ -71,6 +71,16 @@ wheel: $(VENV)/.installed-dev
 	rm -rf dist
 	$(BIN)/python -m build --wheel --outdir dist .
 	$(BIN)/check-wheel-contents dist
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	touch $@
+
+# The documentation site, into build/site: broken links and anchors are errors, and so is a page that
+# would ask another host for anything. Only the built-in plugins are shown.
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 TGDPO_LOAD_PLUGINS= TGDPO_STORE=build/docs-store $(BIN)/python -m mkdocs build --strict
+	$(BIN)/python docs/_site/check_site.py build/site
 
 clean:
 	rm -rf $(VENV) dist build runs
