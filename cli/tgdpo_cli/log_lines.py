@@ -6,7 +6,7 @@ import logging
 _CHATTY = ("torchao", "torch.utils._pytree")
 
 
-class _VisibleFormatter(logging.Formatter):
+class VisibleFormatter(logging.Formatter):
     """Log lines with control characters as escapes and secrets taken out."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -19,7 +19,7 @@ class _VisibleFormatter(logging.Formatter):
 def show_warnings() -> None:
     """Write warnings and errors of the log to stderr, one line each."""
     handler = logging.StreamHandler()
-    handler.setFormatter(_VisibleFormatter("%(levelname)s: %(message)s"))
+    handler.setFormatter(VisibleFormatter("%(levelname)s: %(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tgdpo_cli.main import _VisibleFormatter, cli, run
+from tgdpo_cli.log_lines import VisibleFormatter
+from tgdpo_cli.main import cli, run
 
 CLI = Path(__file__).parents[2] / "cli" / "tgdpo_cli"
 STEER = "\x1b[2J\x1b]0;pwned\x07\u202e"
@@ -41,7 +42,7 @@ def test_S6_a_good_file_with_such_a_name_is_shown_as_escapes(
 
 def test_S6_log_lines_are_shown_as_escapes() -> None:
     record = logging.LogRecord("x", logging.WARNING, "x.py", 1, "row %s", (STEER,), None)
-    assert "\x1b" not in _VisibleFormatter("%(message)s").format(record)
+    assert "\x1b" not in VisibleFormatter("%(message)s").format(record)
 
 
 @pytest.mark.checkout

@@ -84,7 +84,7 @@ def _traced(session: Session, trace: "Trace") -> dict[str, Any]:
 def _show_trace(session: Session) -> None:
     from tgdpo_core.plugin_api.hookspecs import API_VERSION
 
-    click.echo(f"\nLoading (interface {API_VERSION}), slowest first")
+    echo(f"\nLoading (interface {API_VERSION}), slowest first")
     found = sorted((_traced(session, t) for t in session.plugins.traces), key=_slowest)
     rows = [
         (
@@ -155,9 +155,7 @@ def check(
             checks = _run_checks(item, contract, as_json)
         found.append({"plugin": str(item), "checks": checks, "asked": dict(asked)})
         if asked["calls"] and not as_json:
-            click.echo(
-                f"  asked {asked['calls']} times about {asked['responses']} responses in all"
-            )
+            echo(f"  asked {asked['calls']} times about {asked['responses']} responses in all")
     if as_json:
         print_json(found)
     _raise_if_failed(found)

@@ -81,7 +81,7 @@ def adopt_command(root: Path, old: str, new: str) -> None:
     from tgdpo_core.store.adoption import adopt
 
     number = adopt(root, old, new)
-    click.echo(f"{number} entries of {old} are now under {new}, too.")
+    echo(f"{number} entries of {old} are now under {new}, too.")
 
 
 @command.command("verify")
