@@ -13,6 +13,7 @@ from tgdpo_core.models.loading import Trust
 from tgdpo_core.models.paths import ModelSource
 from tgdpo_core.training.memory.parts import Weight
 
+_FUSED = "tgdpo_fused"  # for families that have no sdpa, such as Gemma 2
 _LAYER = re.compile(r"\.(?:layers|h|blocks)\.(\d+)\.")
 
 
@@ -37,16 +38,38 @@ def empty_model(config: Any, *, dtype: torch.dtype, trust: Trust) -> Any:
     Raises:
         UsageError: no such model can be made of the config.
     """
-    from transformers import AutoModelForCausalLM
+    from transformers import AttentionInterface, AutoModelForCausalLM
 
+    AttentionInterface.register(_FUSED, _fused_attention)
     with one_line_errors("The model of the config"):
         model: Any = AutoModelForCausalLM.from_config(
             config,
             dtype=dtype,
             trust_remote_code=trust.remote_code,
-            attn_implementation="sdpa",
+            attn_implementation=_FUSED,
         )
+        if model._supports_sdpa:
+            model.set_attn_implementation("sdpa")
     return model.train()
+
+
+def _fused_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attend with a kernel that keeps no scores, as the engine's do; only sizes are of interest."""
+    repeats = query.shape[1] // key.shape[1]
+    if repeats > 1:
+        key, value = (x.repeat_interleave(repeats, dim=1) for x in (key, value))
+    output = torch.nn.functional.scaled_dot_product_attention(
+        query, key, value.to(query.dtype), is_causal=True, scale=scaling
+    )
+    return output.transpose(1, 2).contiguous(), None
 
 
 def adapted(model: Any, adapter: ModelSource | None, lora: Mapping[str, Any] | None) -> Any:
