@@ -95,25 +95,29 @@ def run_ours(
         for row in rows(pairs):
             row = row.to(task.device)
             meter.tokens += row.input_ids.numel()
-            logps = engine(row)
-            stored = torch.full_like(logps, -3.0)
-            sign = row.is_chosen.float() * 2 - 1
-            loss = preference_loss(
-                logps,
-                stored,
-                1 + sign * 0.05,
-                row.pair_ids,
-                row.is_chosen,
-                num_pairs=row.num_pairs,
-                beta=0.1,
-            )
-            (loss.losses.sum() / len(pairs)).backward()
+            (row_loss(engine, row) / len(pairs)).backward()
 
     if compiled:  # for all lengths, before the clock starts
         for start in range(0, len(task.pairs), task.step):
             step(task.pairs[start : start + task.step])
         policy.zero_grad(set_to_none=True)
     return _measured(method, task, meter, policy, step)
+
+
+def row_loss(engine: TokenLogps, row: PackedRow) -> torch.Tensor:
+    """Return the summed loss of a row's pairs, reference and rewards made up."""
+    logps = engine(row)
+    sign = row.is_chosen.float() * 2 - 1
+    loss = preference_loss(
+        logps,
+        torch.full_like(logps, -3.0),
+        1 + sign * 0.05,
+        row.pair_ids,
+        row.is_chosen,
+        num_pairs=row.num_pairs,
+        beta=0.1,
+    )
+    return loss.losses.sum()
 
 
 def run_trl(method: str, task: Task, *, micro_batch: int, settings: dict[str, Any]) -> Result:

@@ -7,8 +7,8 @@ import torch
 
 from benchmarks.gpu.workloads import SHAPES, pairs
 from benchmarks.measure import MIB, Meter
+from benchmarks.methods import row_loss
 from benchmarks.workload import make_model
-from tgdpo_core.engine.losses import preference_loss
 from tgdpo_core.engine.policy import TokenLogps
 
 
@@ -49,14 +49,4 @@ def measure(device: str, *, small: bool) -> Iterator[dict[str, Any]]:
 def _step(engine: TokenLogps, given: Any, device: str) -> None:
     for members in engine.plan(given, 8192):
         row = engine.row([given[i] for i in members]).to(device)
-        logps = engine(row)
-        loss = preference_loss(
-            logps,
-            torch.full_like(logps, -3.0),
-            torch.ones_like(logps),
-            row.pair_ids,
-            row.is_chosen,
-            num_pairs=row.num_pairs,
-            beta=0.1,
-        )
-        (loss.losses.sum() / len(given)).backward()
+        (row_loss(engine, row) / len(given)).backward()

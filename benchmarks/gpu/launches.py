@@ -9,9 +9,8 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.gpu.waits import noted_waits
 from benchmarks.gpu.workloads import SHAPES, pairs
-from benchmarks.methods import Task
+from benchmarks.methods import Task, row_loss
 from tgdpo_core.engine.compiled_layers import compile_layers
-from tgdpo_core.engine.losses import preference_loss
 from tgdpo_core.engine.policy import TokenLogps
 
 
@@ -35,23 +34,13 @@ def _row(device: str, compiled: bool, *, small: bool) -> dict[str, Any]:
     )
     model = task.model().train()
     if compiled:
-        compile_layers(model)
+        compile_layers(model, backend="aot_eager" if small else "inductor")
     engine = TokenLogps(model)
     plan = engine.plan(task.pairs, 8192)
     rows = [engine.row([task.pairs[i] for i in row]).to(device) for row in plan[:4]]
 
     def step(row: Any) -> None:
-        logps = engine(row)
-        loss = preference_loss(
-            logps,
-            torch.full_like(logps, -3.0),
-            torch.ones_like(logps),
-            row.pair_ids,
-            row.is_chosen,
-            num_pairs=row.num_pairs,
-            beta=0.1,
-        )
-        loss.losses.sum().backward()
+        row_loss(engine, row).backward()
 
     for row in rows[:3]:
         step(row)
