@@ -26,7 +26,7 @@ Part = Callable[..., Iterator[dict[str, Any]]]
 
 def _parts() -> dict[str, tuple[Part, int]]:
     """Return each part and its limit in seconds, in order of worth."""
-    from benchmarks.gpu import exactness, large_model, launches, product, soft_caps, steps
+    from benchmarks.gpu import exactness, large_model, launches, product, scoring, soft_caps, steps
     from benchmarks.gpu.workloads import SHAPES, WORKLOADS
 
     parts: dict[str, tuple[Part, int]] = {
@@ -39,6 +39,7 @@ def _parts() -> dict[str, tuple[Part, int]]:
         for workload in WORKLOADS:
             name = f"steps-{shape}-{workload.replace(':', 'x')}"
             parts[name] = (partial(_steps, steps, shape, workload), 120)
+    parts["scoring"] = (scoring.measure, 60)
     parts["product"] = (product.measure, 120)
     parts["8bit"] = (large_model.measure, 120)
     return parts
