@@ -17,6 +17,7 @@ def markdown(folder: Path) -> str:
         "launches",
         "soft-caps",
         *(n for n in parts if n.startswith("steps")),
+        "scoring",
         "product",
         "8bit",
     ]

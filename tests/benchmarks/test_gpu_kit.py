@@ -19,7 +19,7 @@ def results(part: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
-@pytest.mark.parametrize("part", ["machine", "launches", "soft-caps", "product"])
+@pytest.mark.parametrize("part", ["machine", "launches", "soft-caps", "scoring", "product"])
 def test_a_part_runs_and_has_no_error(part: str) -> None:
     found = results(part)
     assert found
