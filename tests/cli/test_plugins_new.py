@@ -27,6 +27,7 @@ def new(*arguments: str) -> int:
         ("command", "tgdpo-command-my-own"),
         ("judge", "tgdpo-judge-my-own"),
         ("dataset", "tgdpo-dataset-my-own"),
+        ("remote-reward", "tgdpo-reward-my-own"),
     ],
 )
 def test_every_kind_has_a_package_with_code_test_and_readme(
@@ -34,16 +35,20 @@ def test_every_kind_has_a_package_with_code_test_and_readme(
 ) -> None:
     assert new(kind, "my-own", "--output", str(tmp_path)) == 0
     module = distribution.replace("-", "_")
-    assert {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()} == {
+    files = {
         f"{distribution}/pyproject.toml",
         f"{distribution}/README.md",
         f"{distribution}/src/{module}/__init__.py",
         f"{distribution}/tests/test_{module}.py",
     }
+    if kind == "remote-reward":
+        files.add(f"{distribution}/src/{module}/server.py")
+    assert {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()} == files
 
 
 def test_the_packages_of_all_kinds_pass_their_own_tests(tmp_path: Path) -> None:
     folders = [write_package(kind, "my-own", tmp_path) for kind in (*HOOK_OF_KIND, "command")]
+    folders.append(write_package("remote-reward", "my-server", tmp_path))
     paths = [str(folder / "src") for folder in folders]
     paths += filter(None, [os.environ.get("PYTHONPATH")])
     options = ["-q", "-W", "error", "-p", "no:cacheprovider", "--import-mode=importlib"]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tgdpo_core.testing.contract import PluginContract
 
 _KINDS = ("token-reward", "transform", "shaping", "loss", "judge", "dataset", "command")
+_NEW = (*_KINDS, "remote-reward")
 _NUM_CHECKED_ROWS = 8  # enough to see a contract broken, few enough for a model on the CPU
 
 
@@ -218,7 +219,7 @@ def _raise_if_failed(found: Sequence[dict[str, Any]]) -> None:
 
 
 @command.command("new")
-@click.argument("kind", type=click.Choice(_KINDS))
+@click.argument("kind", type=click.Choice(_NEW))
 @click.argument("name")
 @click.option(
     "--output",
@@ -236,8 +237,9 @@ def new(session: Session, kind: str, name: str, output: Path) -> None:
     from tgdpo_cli.scaffold import write_package
     from tgdpo_core.errors import UsageError
 
-    if session.plugins.has(kind, name):
-        taken = session.plugins.find(kind, name)
+    registered = "token-reward" if kind == "remote-reward" else kind
+    if session.plugins.has(registered, name):
+        taken = session.plugins.find(registered, name)
         raise UsageError(f"There is a {taken} already. Choose another name.")
     folder = write_package(kind, name, output)
     echo(f"Wrote {folder}. Next: pip install -e '{folder}[test]', then pytest {folder}")

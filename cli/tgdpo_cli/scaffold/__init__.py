@@ -45,7 +45,13 @@ _KINDS = {
         "dataset", "tgdpo validate --dataset $name --model playground --output-dir runs/$name"
     ),
     "command": _Kind("command", "tgdpo $name --help"),
+    "remote-reward": _Kind(
+        "reward",
+        "tgdpo train --config playground --reward-plugin $name --reward-arg "
+        "url=http://127.0.0.1:8000    # python -m $module.server is a stand-in",
+    ),
 }
+_MORE = {"command": ', "click>=8.2"', "remote-reward": ', "httpx2>=2"'}  # what they depend on
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
@@ -54,7 +60,7 @@ def write_package(kind: str, name: str, parent: Path) -> Path:
 
     Args:
         kind: ``token-reward``, ``transform``, ``shaping``, ``loss``, ``judge``, ``dataset`` or
-            ``command``.
+            ``command`` or ``remote-reward`` (a token reward that asks a server).
         name: what the plugin is registered under.
         parent: where the folder is made.
 
@@ -71,6 +77,8 @@ def write_package(kind: str, name: str, parent: Path) -> Path:
         f"src/{texts['module']}/__init__.py": f"{kind}/plugin.py",
         f"tests/test_{texts['module']}.py": f"{kind}/test_plugin.py",
     }
+    if kind == "remote-reward":
+        files[f"src/{texts['module']}/server.py"] = f"{kind}/server.py"
     templates = importlib.resources.files("tgdpo_cli") / "scaffold" / "templates"
     for path, template in files.items():
         text = (templates / f"{template}.template").read_text(encoding="utf-8")
@@ -104,8 +112,11 @@ def _names(kind: str, name: str) -> dict[str, str]:
         "module": distribution.replace("-", "_"),
         "tgdpo_version": version,
         "tgdpo_bound": _first_version_beyond(version),
-        "more": ', "click>=8.2"' if is_command else "",
-        "usage": Template(_KINDS[kind].usage).substitute(name=name),
+        "env": f"{name.replace('-', '_').upper()}_API_KEY",
+        "more": _MORE.get(kind, ""),
+        "usage": Template(_KINDS[kind].usage).substitute(
+            name=name, module=distribution.replace("-", "_")
+        ),
         "show": "tgdpo plugins" if is_command else f"tgdpo plugins show {name}",
         "tests": contract if is_command else f"{contract}, and what this one computes",
         "check": ""
