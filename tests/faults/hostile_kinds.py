@@ -95,7 +95,7 @@ KINDS = {
     "gradients": Kind("switches gradients off", changed("import torch; torch.set_grad_enabled(False)"), "the gradient mode of torch", NAMED),
     "threads of torch": Kind("changes torch's number of threads", changed("import torch; torch.set_num_threads(torch.get_num_threads() + 1)"), "the number of threads of torch", NAMED),
     "determinism": Kind("switches torch's determinism on", changed("import torch; torch.use_deterministic_algorithms(True)"), "the determinism of torch", NAMED),
-    "signals": Kind("takes the handler of Ctrl-C", changed("import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"), "the handlers of signals", NAMED),
+    "signals": Kind("takes the handlers of signals", changed("import signal\nfor number in (signal.SIGINT, signal.SIGTERM): signal.signal(number, signal.SIG_IGN)"), "the handlers of signals", NAMED),
     "environment": Kind("sets a variable of tgdpo", changed("import os; os.environ['TGDPO_PLUGIN_TIMEOUT'] = '0.001'"), "environment variables of tgdpo", NAMED),
     "monkey": Kind("replaces a function of torch", changed("import torch\ntorch.nn.functional.logsigmoid = lambda x: x\n"), r"it replaces torch.nn.functional.logsigmoid", "BROKEN, with the function's name; it is put back"),
     "seeds": Kind("seeds the random states", changed("import random, torch; random.seed(0); torch.manual_seed(0)"), "A reward", "nothing: the states are put back", "quiet"),

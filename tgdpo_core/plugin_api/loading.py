@@ -185,7 +185,8 @@ def _own_interrupts(key: str, part: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        if pressed or not replaced:
+        # In the background, where the keys are ignored, nobody but the plugin can have raised it.
+        if pressed or not (replaced or previous == signal.SIG_IGN):
             raise
         raise PluginError("it raised KeyboardInterrupt") from None
     finally:
