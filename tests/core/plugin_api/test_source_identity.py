@@ -36,6 +36,8 @@ Write = Callable[..., Path]
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     """A function that writes the package acme_prm and returns its folder."""
     monkeypatch.syspath_prepend(tmp_path)
+    # Compiled files go by size and second: two texts of one length would be taken for each other.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
 
     def write(*, line: str = "", url: str | None = '{"dir_info": {"editable": true}}') -> Path:
         folder = tmp_path / "acme_prm"
