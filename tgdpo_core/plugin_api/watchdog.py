@@ -43,7 +43,7 @@ class _Watchdog:
     """One thread for all calls: to start one for each would cost more than most calls."""
 
     def __init__(self) -> None:
-        self.current: _Call | None = None
+        self.calls: dict[int, _Call] = {}  # of each thread the innermost
         self.timed_out: _Call | None = None
         self._interrupts = 0
         self._last = 0.0
@@ -56,26 +56,31 @@ class _Watchdog:
             self._thread.start()
 
     def _watch(self) -> None:
-        named: _Call | None = None
-        patience = 0.0
+        named: dict[int, tuple[_Call, float]] = {}  # of each thread: its call, when it is named
         while True:
-            call = self.current
-            if call is not named:
-                named, patience = call, call.patience if call else 0.0
-            if call:
-                busy = time.monotonic() - call.started
-                if busy > patience:
-                    logger.warning(
-                        "%s has been busy with %s for %.0f s (%s).",
-                        call.who,
-                        call.where,
-                        busy,
-                        _place(call.thread),
-                    )
-                    patience *= 2
-                if busy > call.limit:
-                    self._interrupt(call)
-            time.sleep(min(1.0, max(0.05, patience / 4)) if call else 0.05)
+            known, named = named, {}
+            for thread, call in dict(self.calls).items():
+                before = known.get(thread)
+                patience = before[1] if before and before[0] is call else call.patience
+                named[thread] = call, self._look_at(call, patience)
+            waits = [min(1.0, max(0.05, patience / 4)) for _, patience in named.values()]
+            time.sleep(min(waits, default=0.05))
+
+    def _look_at(self, call: _Call, patience: float) -> float:
+        """Name a call that is busy for longer than the patience; return when it is named next."""
+        busy = time.monotonic() - call.started
+        if busy > call.limit:
+            self._interrupt(call)
+        if busy <= patience:
+            return patience
+        logger.warning(
+            "%s has been busy with %s for %.0f s (%s).",
+            call.who,
+            call.where,
+            busy,
+            _place(call.thread),
+        )
+        return 2 * patience
 
     def _interrupt(self, call: _Call) -> None:
         """Wake the main thread as Ctrl-C would, if it is the one that waits; end it at last."""
@@ -122,12 +127,13 @@ def watched(
         limit: seconds until it is ended; None: of ``TIMEOUT``.
     """
     _WATCHDOG.ensure_running()
-    outer = _WATCHDOG.current
+    thread = threading.get_ident()
+    outer = _WATCHDOG.calls.get(thread)
     variable = TIMEOUT if limit is None else LOAD_TIMEOUT
     patience = seconds_of(PATIENCE, 60.0) if patience is None else patience
     limit = seconds_of(TIMEOUT, math.inf) if limit is None else limit
-    call = _Call(who, where, threading.get_ident(), time.monotonic(), patience, limit)
-    _WATCHDOG.current = call
+    call = _Call(who, where, thread, time.monotonic(), patience, limit)
+    _WATCHDOG.calls[thread] = call
     try:
         with _interruptible(limit):
             yield
@@ -135,7 +141,10 @@ def watched(
         if _WATCHDOG.timed_out is not call:
             raise
     finally:
-        _WATCHDOG.current = outer
+        if outer is None:
+            del _WATCHDOG.calls[thread]
+        else:
+            _WATCHDOG.calls[thread] = outer
     if _WATCHDOG.timed_out is call:  # even if the plugin caught the interrupt
         raise PluginError(
             f"{who} was busy with {where} for more than {limit:g} s and was stopped ({variable}). "
@@ -164,7 +173,7 @@ def has_time_limit() -> bool:
 
 def is_time_limit() -> bool:
     """Return whether an interrupt comes from the time limit of the plugin that is at work."""
-    current = _WATCHDOG.current
+    current = _WATCHDOG.calls.get(threading.get_ident())
     return current is not None and _WATCHDOG.timed_out is current
 
 

@@ -238,7 +238,7 @@ def test_the_key_stands_nowhere_after_a_run(
     again = [*command, "--reward-arg", "model=other", "--overwrite"]
     assert run(lambda: cli.main(["--debug", *again], standalone_mode=False)) == 4
     given = [*command, "--reward-arg", f"api_key={KEY}", "--overwrite"]
-    assert run(lambda: cli.main(given, standalone_mode=False)) == 4
+    assert run(lambda: cli.main(given, standalone_mode=False)) == 2
     out, err = capfd.readouterr()
     assert "401" in err
     assert "TGDPO_REMOTE_KEY" in err
