@@ -1,16 +1,12 @@
 """R1, R2, R3: one of two ranks dies, fails or hangs: both end with the cause, resume is exact."""
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+from tests.faults.training.runs_apart import outcomes_of
 
 
 @pytest.fixture(scope="module")
@@ -21,18 +17,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def found(model_folder: Path, rows_file: Path, scratch: Path) -> dict[str, Any]:
     """Exit code and output of each rank in each run."""
-    command = [sys.executable, "-m", "tests.faults.training.ranks_that_fail"]
-    done = subprocess.run(
-        [*command, str(model_folder), str(rows_file), str(scratch)],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return result
+    return outcomes_of("ranks_that_fail", model_folder, rows_file, scratch)
 
 
 def test_R1_a_killed_rank_ends_the_other_which_says_so(found: dict[str, Any]) -> None:
