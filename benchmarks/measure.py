@@ -39,12 +39,12 @@ class Meter:
     """Starts after the warm-up step, stops after the last one."""
 
     def __init__(self, device: str) -> None:
-        self._cuda = device.startswith("cuda")
+        self._device, self._cuda = device, device.startswith("cuda")
         self.tokens = 0
 
     def start(self) -> None:
         """Reset clocks and the high-water mark of memory."""
-        self._synchronize()
+        wait_for(self._device)
         self.tokens = 0
         self._static = self._memory()
         if self._cuda:
@@ -57,7 +57,7 @@ class Meter:
 
     def stop(self, method: str, pairs: int) -> Result:
         """Return the cost of what happened since ``start``."""
-        self._synchronize()
+        wait_for(self._device)
         wall, cpu = time.perf_counter() - self._wall, time.process_time() - self._cpu
         return Result(
             method=method,
@@ -67,12 +67,6 @@ class Meter:
             static_mib=self._static,
             peak_mib=self._peak(),
         )
-
-    def _synchronize(self) -> None:
-        if self._cuda:
-            import torch
-
-            torch.cuda.synchronize()
 
     def _memory(self) -> float:
         if self._cuda:
@@ -87,6 +81,14 @@ class Meter:
 
             return torch.cuda.max_memory_allocated() / MIB
         return _status("VmHWM")
+
+
+def wait_for(device: str) -> None:
+    """Wait until a device has done its work; a CPU always has."""
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.synchronize()
 
 
 def _status(name: str) -> float:

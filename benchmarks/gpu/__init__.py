@@ -1,1 +1,1 @@
-"""What needs a card, in ten minutes: ``python -m benchmarks.gpu``."""
+"""What needs a card: ``python -m benchmarks.gpu``."""

@@ -1,6 +1,6 @@
 """Everything that needs a card, in order of worth, each part saved as it ends.
 
-    python -m benchmarks.gpu --output gpu            # all parts, about ten minutes on an H100
+    python -m benchmarks.gpu --output gpu            # all parts; none begins after ten minutes
     python -m benchmarks.gpu --part kernels --part steps-135M
     python -m benchmarks.gpu --device cpu --small    # that every part runs, on tiny models
 

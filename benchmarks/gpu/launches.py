@@ -9,6 +9,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.gpu.waits import noted_waits
 from benchmarks.gpu.workloads import SHAPES, pairs
+from benchmarks.measure import wait_for
 from benchmarks.methods import Task, row_loss
 from tgdpo_core.engine.compiled_layers import compile_layers
 from tgdpo_core.engine.policy import TokenLogps
@@ -46,11 +47,11 @@ def _row(device: str, compiled: bool, *, small: bool) -> dict[str, Any]:
         step(row)
     row = rows[-1]
     step(row)  # its index tensors are made
-    _wait(device)
+    wait_for(device)
     started = time.perf_counter()
     step(row)
     enqueued = time.perf_counter() - started
-    _wait(device)
+    wait_for(device)
     wall = time.perf_counter() - started
     waits: list[str] = []
     with noted_waits(waits):
@@ -58,7 +59,7 @@ def _row(device: str, compiled: bool, *, small: bool) -> dict[str, Any]:
     kinds = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if device == "cuda" else [])
     with profile(activities=kinds) as recorded:
         step(row)
-        _wait(device)
+        wait_for(device)
     events = recorded.key_averages()
     kernels = [e for e in events if "CUDA" in str(e.device_type)]
     return {
@@ -76,8 +77,3 @@ def _row(device: str, compiled: bool, *, small: bool) -> dict[str, Any]:
             for e in sorted(kernels, key=lambda e: -e.self_device_time_total)[:12]
         ],
     }
-
-
-def _wait(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from benchmarks.gpu.workloads import SHAPES, WORKLOADS, pairs
+from benchmarks.measure import wait_for
 from benchmarks.workload import make_model
 from tgdpo_core.engine.policy import TokenLogps
 
@@ -35,12 +36,12 @@ def _timed(engine: TokenLogps, given: Any, device: str) -> dict[str, Any]:
     rows = [engine.row([given[i] for i in members]) for members in plan]
     with torch.no_grad():
         engine(rows[0].to(device))
-        _wait(device)
+        wait_for(device)
         if device == "cuda":
             torch.cuda.reset_peak_memory_stats()
         started = time.perf_counter()
         found = [engine(row.to(device)) for row in rows]
-        _wait(device)
+        wait_for(device)
     seconds = time.perf_counter() - started
     peak = torch.cuda.max_memory_allocated() / 2**30 if device == "cuda" else None
     return {
@@ -49,8 +50,3 @@ def _timed(engine: TokenLogps, given: Any, device: str) -> dict[str, Any]:
         "peak_gib": peak,
         "finite": all(bool(values.isfinite().all()) for values in found),
     }
-
-
-def _wait(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()

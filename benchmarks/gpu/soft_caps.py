@@ -8,6 +8,7 @@ import torch
 from transformers import Gemma2Config, Gemma2ForCausalLM
 
 from benchmarks.gpu.workloads import pairs
+from benchmarks.measure import wait_for
 from tgdpo_core.engine.policy import TokenLogps
 
 _LAYERS = 8
@@ -60,19 +61,14 @@ def measure(device: str, *, small: bool) -> Iterator[dict[str, Any]]:
 def _timed(engine: TokenLogps, rows: list[Any], device: str) -> dict[str, Any]:
     for row in rows[:2]:
         engine(row).sum().backward()
-    _wait(device)
+    wait_for(device)
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     started = time.perf_counter()
     for row in rows:
         engine(row).sum().backward()
-    _wait(device)
+    wait_for(device)
     seconds = time.perf_counter() - started
     peak = torch.cuda.max_memory_allocated() / 2**30 if device == "cuda" else None
     count = sum(row.num_pairs for row in rows)
     return {"ms_per_pair": 1e3 * seconds / count, "peak_gib": peak}
-
-
-def _wait(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()
