@@ -14,6 +14,8 @@ _CONNECT_SECONDS = 10
 def connect(address: str) -> None:
     """Make this process a driver of a Ray cluster; its workers get the TGDPO_* variables.
 
+    Usage statistics of Ray are off unless the environment switches them on.
+
     Args:
         address: of the cluster; ``auto`` finds the one of this machine.
 
@@ -25,6 +27,8 @@ def connect(address: str) -> None:
     except ImportError as error:
         raise UsageError("--executor ray needs Ray: pip install 'tgdpo[ray]'.") from error
     ours = {key: value for key, value in os.environ.items() if key.startswith("TGDPO_")}
+    # Ray Data would otherwise ask a Prometheus server for usage statistics, in threads of its own.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         _require_listener(address)
         ray.init(

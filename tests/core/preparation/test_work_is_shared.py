@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections import Counter, defaultdict
@@ -167,6 +168,11 @@ def test_actors_store_what_one_process_stores_and_a_killed_one_loses_its_batch(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(on_ray, "_SHARES_PER_ACTOR", 1)  # shares of several batches
+    monkeypatch.delenv("RAY_USAGE_STATS_ENABLED", raising=False)
+    statistics = socket.create_server(("127.0.0.1", 0))
+    statistics.setblocking(False)
+    host, port = statistics.getsockname()
+    monkeypatch.setenv("RAY_PROMETHEUS_HOST", f"http://{host}:{port}")
     (home / "calls").unlink()
     (home / "bomb").touch()
     plan = plan_of(home, model_folder)
@@ -187,6 +193,8 @@ def test_actors_store_what_one_process_stores_and_a_killed_one_loses_its_batch(
     assert twice in last.values(), "the killed actor's last batch, and nothing else"
     assert len(last) > 1
     assert [path.name for path in plan.store.glob(".ray-*")] == []
+    with statistics, pytest.raises(BlockingIOError):
+        statistics.accept()  # nobody was asked for statistics
 
 
 def test_an_error_in_an_actor_is_the_error_of_the_command(
