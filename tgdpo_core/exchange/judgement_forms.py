@@ -114,12 +114,14 @@ def arena_hard(baseline: str) -> Parser:
         if len(verdicts) == 2 and None in verdicts:
             note("no verdict in one order")
         first, second = (*verdicts, None)[:2]
+        is_v2 = "uid" in row
         return Compared(
-            question=id_of(row, "uid" if "uid" in row else "question_id"),
+            question=id_of(row, "uid" if is_v2 else "question_id"),
             judge=text_of(row, "judge"),
             model=text_of(row, "model"),
             other=str(row.get("baseline") or baseline),
-            category=row["category"] if isinstance(row.get("category"), str) else None,
+            category=text_of(row, "category") if is_v2 else None,
+            version="v2" if is_v2 else "v0.1",
             other_first=1 - first[0] if first else None,
             model_first=second[0] if second else None,
             weights={

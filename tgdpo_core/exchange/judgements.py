@@ -6,9 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tgdpo_core.data.files import file_rows
 from tgdpo_core.data.report import DataReport, RowProblem
 from tgdpo_core.errors import DataError
+from tgdpo_core.exchange.tool_rows import tool_rows
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Compared(Judged):
         either_first: the same where the file does not say which was first.
         weights: how often the tool counts each verdict, by the name of its field; 1 where absent.
         texts: the answers, by model, where the file has them.
+        version: of the benchmark, where its files have several forms.
     """
 
     other: str = ""
@@ -50,6 +51,7 @@ class Compared(Judged):
     either_first: float | None = None
     weights: Mapping[str, int] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
+    version: str = ""
 
     @property
     def verdicts(self) -> list[tuple[float, int]]:
@@ -103,7 +105,7 @@ def read_judgements(paths: Iterable[Path], parse: Parser) -> Judgements:
     found: list[Parsed] = []
     for path in paths:
         before = len(found)
-        for where, row in file_rows(path, path.name):
+        for where, row in tool_rows(path):
             report.num_rows += 1
             try:
                 if isinstance(row, RowProblem):

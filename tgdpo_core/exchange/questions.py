@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tgdpo_core.data.files import file_rows
 from tgdpo_core.data.report import DataReport, RowProblem
 from tgdpo_core.errors import DataError
+from tgdpo_core.exchange.tool_rows import tool_rows
 
 Benchmark = Literal["alpaca-eval", "mt-bench", "arena-hard"]
 BENCHMARKS: tuple[Benchmark, ...] = ("alpaca-eval", "mt-bench", "arena-hard")
@@ -54,7 +54,7 @@ def read_questions(path: Path, benchmark: Benchmark, limit: int | None = None) -
         DataError: rows that are not of the benchmark's form, all of them named; two questions with
             one id; none at all.
     """
-    rows = list(file_rows(path, path.name))
+    rows = list(tool_rows(path))
     form = _form(benchmark, [row for _, row in rows])
     report = DataReport(str(path), num_rows=len(rows))
     found: list[Question] = []
