@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 # The longest answers that the benchmarks' own settings allow, and their temperature.
 _MOST_TOKENS = {"alpaca-eval": 2048, "mt-bench": 1024, "arena-hard": 4096}
 _TEMPERATURES = {"alpaca-eval": 0.7, "arena-hard": 0.0}
+# Options that files of answers have no use for.
+_OF_MODELS = {"temperature", "top_p", "max_new_tokens", "raw", "seed", "engine", "engine_args"}
 
 
 @click.command("export")
@@ -281,9 +283,19 @@ def _names(runs: Sequence[str], given: Sequence[str]) -> list[str]:
 
 
 def _refuse_unused(benchmark: str, form: str, values: Mapping[str, Any]) -> None:
-    """Raise ``UsageError`` for an option that the benchmark has no place for."""
-    one_choice = form in ("alpaca-eval", "arena-hard-v2.0")
-    if one_choice and values["num_choices"] > 1:
+    """Raise ``UsageError`` for an option that would change nothing."""
+    from click.core import ParameterSource
+
+    context = click.get_current_context()
+    given = {
+        name for name in values if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    }
+    if values["num_choices"] > 1 and form in ("alpaca-eval", "arena-hard-v2.0"):
         raise click.UsageError(f"--num-choices: a file of {form} holds one answer a question.")
-    if values["link"] and benchmark != "alpaca-eval":
+    if "link" in given and benchmark != "alpaca-eval":
         raise click.UsageError(f"--link: {benchmark} has no config of models; alpaca-eval has.")
+    if "token_count" in given and benchmark != "arena-hard":
+        raise click.UsageError(f"--token-count: {benchmark} keeps no lengths; arena-hard does.")
+    drawing = [each for each in context.command.params if each.name in given & _OF_MODELS]
+    if drawing and all(Path(run).expanduser().is_file() for run in values["runs"]):
+        raise click.UsageError(f"{drawing[0].opts[0]}: files of answers are taken as they are.")
