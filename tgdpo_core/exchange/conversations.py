@@ -157,8 +157,12 @@ class AnswersOfFile:
 
 
 def _content(prompt: Any) -> str:
-    """Return what tells a prompt from others; a text is the same as one message of the user."""
+    """Return what tells a prompt from others, whatever spaces stand around its messages.
+
+    A text is the same as one message of the user.
+    """
     turns: Sequence[Mapping[str, Any]] = (
         [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
     )
-    return "\x1e".join(f"{turn.get('role')}\x1f{turn.get('content')}" for turn in turns)
+    said = [(str(turn.get("role")), str(turn.get("content")).strip()) for turn in turns]
+    return "\x1e".join(f"{role}\x1f{text}" for role, text in said)
