@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tgdpo_core.bench.intervals import Estimate
+from tgdpo_core.evaluation.intervals import Estimate
 from tgdpo_core.bench.measures import MEASURES, Measures
 from tgdpo_core.bench.request import BenchRequest
 from tgdpo_core.bench.scoring import TokenizedRows

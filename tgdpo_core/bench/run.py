@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from tgdpo_core.bench.folds import problem_folds
-from tgdpo_core.bench.intervals import Statistic, estimate, resampled_weights
+from tgdpo_core.evaluation.intervals import Statistic, estimate, resampled_weights
 from tgdpo_core.bench.measures import Measures, measure
 from tgdpo_core.bench.request import BenchRequest, RewardEntry
 from tgdpo_core.bench.results import BenchResults, Judged, data_facts

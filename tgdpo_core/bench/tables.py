@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tgdpo_core.bench.intervals import Estimate
+from tgdpo_core.evaluation.intervals import Estimate
 from tgdpo_core.bench.measures import MEASURES, Measures
 from tgdpo_core.bench.results import BenchResults, Judged
 

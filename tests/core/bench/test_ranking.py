@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from tgdpo_core.bench.intervals import Estimate, estimate, resampled_weights, weighted_share
+from tgdpo_core.evaluation.intervals import Estimate, estimate, resampled_weights, weighted_share
 from tgdpo_core.bench.ranking import auc, matched_auc, rank_correlation, wins, within_auc
 
 things = st.lists(
