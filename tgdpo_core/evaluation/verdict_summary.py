@@ -69,10 +69,9 @@ def summarize(
 def _model(verdict: Verdict, model: str, weights: Array) -> ModelSummary:
     answers = [answer for prompt in verdict.prompts for answer in prompt.answers.get(model, ())]
 
-    def mean(
-        what: str, interval_of: Callable[[Array, Array], Estimate] = mean_interval
-    ) -> Estimate:
-        return interval_of(arrays.measured(verdict, model, what), weights)
+    def mean(what: str) -> Estimate:
+        over = share_interval if what == "finished" else mean_interval
+        return over(arrays.measured(verdict, model, what), weights)
 
     return ModelSummary(
         model,
