@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tgdpo_core.plugin_api.datasets import NamedDataset as NamedDataset
     from tgdpo_core.plugin_api.hookspecs import hookimpl as hookimpl
     from tgdpo_core.plugin_api.judges import Comparison as Comparison
+    from tgdpo_core.plugin_api.judges import Explained as Explained
     from tgdpo_core.plugin_api.judges import Generation as Generation
     from tgdpo_core.plugin_api.judges import Judge as Judge
     from tgdpo_core.plugin_api.judges import PairLikelihood as PairLikelihood
@@ -38,6 +39,7 @@ _HOME = {
     "Cost": "tgdpo_core.plugin_api.rewards",
     "Example": "tgdpo_core.plugin_api.rewards",
     "Comparison": "tgdpo_core.plugin_api.judges",
+    "Explained": "tgdpo_core.plugin_api.judges",
     "Generation": "tgdpo_core.plugin_api.judges",
     "Judge": "tgdpo_core.plugin_api.judges",
     "Loss": "tgdpo_core.plugin_api.losses",

@@ -4,7 +4,6 @@ Several draws of one prompt are averaged first, so that a prompt counts once.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -39,32 +38,6 @@ def preferences_of_scores(verdict: Verdict, judge: str, model: str, other: str) 
     """Return [P] 1, 0.5 or 0 where a judge of answers scores a model higher, equal or lower."""
     difference = scores(verdict, judge, model) - scores(verdict, judge, other)
     return np.where(np.isnan(difference), np.nan, (np.sign(difference) + 1) / 2)
-
-
-@dataclass(frozen=True)
-class BothOrders:
-    """The comparisons that were judged in both orders.
-
-    Attributes:
-        prompts: [n] numbers of their prompts.
-        shown_first: [n] how surely a model is better, asked with its answer first.
-        shown_second: [n] the same, asked with its answer second.
-    """
-
-    prompts: Array
-    shown_first: Array
-    shown_second: Array
-
-
-def both_orders(verdict: Verdict, judge: str) -> BothOrders:
-    """Return what a judge of comparisons said in both orders, of all pairs of models."""
-    found = [
-        (number, item.shown_first.value, item.shown_second.value)
-        for number, item in verdict.preferences(judge)
-        if item.shown_first is not None and item.shown_second is not None and item.value is not None
-    ]
-    columns = np.array(found, dtype=np.float64).reshape(-1, 3)
-    return BothOrders(columns[:, 0].astype(int), columns[:, 1], columns[:, 2])
 
 
 def wins(verdict: Verdict, judge: str) -> Array:

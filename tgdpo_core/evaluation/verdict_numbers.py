@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tgdpo_core.evaluation.both_orders import PositionBias
 from tgdpo_core.evaluation.intervals import Estimate
 from tgdpo_core.evaluation.judge_agreement import Agreement
 from tgdpo_core.evaluation.length_control import LengthControlled
@@ -93,21 +94,17 @@ class Strength:
 
 
 @dataclass(frozen=True)
-class PositionBias:
+class Position:
     """Whether a judge prefers what it is shown first.
 
     Attributes:
         judge: its name.
-        first: how often the answer that is shown first is preferred, ties half; 0.5: no bias.
-        consistent: share of comparisons with the same outcome in both orders.
-        num_comparisons: judged in both orders.
+        bias: over the comparisons that were judged in both orders.
         one_order: comparisons that were asked in one order only; theirs cannot be seen.
     """
 
     judge: str
-    first: Estimate
-    consistent: Estimate
-    num_comparisons: int
+    bias: PositionBias
     one_order: int
 
 
@@ -121,9 +118,12 @@ class VerdictSummary:
     scores: tuple[ScoreSummary, ...]
     win_rates: tuple[WinRate, ...]
     strengths: tuple[Strength, ...]
-    position_bias: tuple[PositionBias, ...]
+    positions: tuple[Position, ...]
     agreements: tuple[Agreement, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return JSON."""
-        return asdict(self)
+        """Return JSON; None where a number is not defined."""
+        return {
+            **asdict(self),
+            "positions": [{**asdict(p), "bias": p.bias.as_dict()} for p in self.positions],
+        }

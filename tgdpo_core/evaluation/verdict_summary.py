@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from tgdpo_core.evaluation import verdict_arrays as arrays
+from tgdpo_core.evaluation.both_orders import position_bias
 from tgdpo_core.evaluation.bradley_terry import strengths
 from tgdpo_core.evaluation.intervals import (
     Array,
@@ -28,7 +29,7 @@ from tgdpo_core.evaluation.length_control import (
 )
 from tgdpo_core.evaluation.verdict_numbers import (
     ModelSummary,
-    PositionBias,
+    Position,
     ScoreSummary,
     Strength,
     VerdictSummary,
@@ -61,7 +62,7 @@ def summarize(
         tuple(_scores(verdict, j, model, weights) for j in of_answers for model in verdict.models),
         tuple(rate for judge in of_pairs for rate in _win_rates(verdict, judge, weights, gamed)),
         tuple(place for judge in of_pairs for place in _strengths(verdict, judge, weights)),
-        tuple(_position_bias(verdict, judge, weights) for judge in of_pairs),
+        tuple(_position(verdict, judge) for judge in of_pairs),
         tuple(_agreements(verdict, weights)),
     )
 
@@ -187,27 +188,11 @@ def _why(wins: Array, number: int, base: int) -> str:
     return "no chain of wins joins it with the baseline in both directions"
 
 
-def _position_bias(verdict: Verdict, judge: str, weights: Array) -> PositionBias:
-    found = arrays.both_orders(verdict, judge)
-    first = (found.shown_first + 1 - found.shown_second) / 2
-    same = np.sign(found.shown_first - 0.5) == np.sign(found.shown_second - 0.5)
-    one_order = sum(len(item.opinions) == 1 for _, item in verdict.preferences(judge))
-    return PositionBias(
-        judge,
-        share_interval(_by_prompt(first, found.prompts, weights.shape[1]), weights),
-        share_interval(_by_prompt(same, found.prompts, weights.shape[1]), weights),
-        len(first),
-        one_order,
-    )
-
-
-def _by_prompt(values: Array, prompts: Array, number: int) -> Array:
-    """Return [P] means of what belongs to a prompt, NaN where nothing does."""
-    counts = np.bincount(prompts, minlength=number)
-    sums = np.bincount(prompts, weights=values, minlength=number)
-    with np.errstate(invalid="ignore"):
-        result: Array = sums / counts
-    return result
+def _position(verdict: Verdict, judge: str) -> Position:
+    asked = [(n, item.both_orders) for n, item in verdict.preferences(judge)]
+    both = [(number, orders) for number, orders in asked if orders is not None]
+    bias = position_bias([orders for _, orders in both], [number for number, _ in both])
+    return Position(judge, bias, len(asked) - len(both))
 
 
 def _agreements(verdict: Verdict, weights: Array) -> Iterable[Agreement]:

@@ -61,6 +61,26 @@ class Unjudged:
 Verdict = float | Unjudged
 
 
+class Explained(float):
+    """A score or verdict with the judge's own words, which are kept and shown beside it.
+
+    Attributes:
+        explanation: what it said.
+    """
+
+    explanation: str
+
+    def __new__(cls, value: float, explanation: str) -> "Explained":
+        """Return a number that carries the words."""
+        made = super().__new__(cls, value)
+        made.explanation = explanation
+        return made
+
+    def __getnewargs__(self) -> tuple[float, str]:
+        """Return what copies and pickles are made from."""
+        return float(self), self.explanation
+
+
 @dataclass(frozen=True)
 class PairLikelihood:
     """A preference pair and how likely the policy finds its responses.
