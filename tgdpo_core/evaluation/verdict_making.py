@@ -118,19 +118,21 @@ def _compared(
         if (opinion := _without_asking(one, two, judge, rules)) is not None:
             known[name] = opinion
         else:
-            first, second = _generation(prompt, one), _generation(prompt, two)
-            items[name, True] = Comparison(first, second)
-            items[name, False] = Comparison(second, first)
+            shown = _generation(prompt, one), _generation(prompt, two)
+            items[name, True] = Comparison(*shown)
+            items[name, False] = Comparison(*reversed(shown))
     said = judge.opinions(items, rules.store)
     found = [list(prompt.preferences) for prompt in prompts]
     for name in names:
-        both = (
+        number, model, other, draw = name
+        first, second = (
             (known[name], known[name])
             if name in known
             else (said[name, True], _turned(said[name, False]))
         )
-        number, *of = name
-        found[number].append(Preference(judge.named.name, *of, *both, rules.tie_rule))
+        found[number].append(
+            Preference(judge.named.name, model, other, draw, first, second, rules.tie_rule)
+        )
     return [replace(p, preferences=tuple(f)) for p, f in zip(prompts, found, strict=True)]
 
 
