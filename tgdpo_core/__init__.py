@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tgdpo_core.plugin_api.scoring_context import ScoringContext as ScoringContext
     from tgdpo_core.plugin_api.shapings import Shaping as Shaping
     from tgdpo_core.plugin_api.transforms import Transform as Transform
+    from tgdpo_core.store.kept_replies import KeptReplies as KeptReplies
     from tgdpo_core.training.config import TGDPOConfig as TGDPOConfig
     from tgdpo_core.training.trainer import TGDPOTrainer as TGDPOTrainer
 
@@ -42,6 +43,7 @@ _HOME = {
     "Explained": "tgdpo_core.plugin_api.judges",
     "Generation": "tgdpo_core.plugin_api.judges",
     "Judge": "tgdpo_core.plugin_api.judges",
+    "KeptReplies": "tgdpo_core.store.kept_replies",
     "Loss": "tgdpo_core.plugin_api.losses",
     "NamedDataset": "tgdpo_core.plugin_api.datasets",
     "PairLosses": "tgdpo_core.engine.losses",
