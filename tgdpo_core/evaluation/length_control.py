@@ -62,6 +62,17 @@ class LengthControlled:
     strength: float
     num_prompts: int
 
+    def is_extreme(self, raw: Estimate) -> bool:
+        """Return whether it is so far from the raw win rate that the regression may have failed.
+
+        AlpacaEval's rule: by more than 10 points and a quarter of the way to 0 or 1.
+        """
+        if self.win_rate.value is None or raw.value is None:
+            return False
+        change = self.win_rate.value - raw.value
+        room = raw.value if change < 0 else 1 - raw.value
+        return abs(change) > max(0.1, room / 4)
+
 
 @dataclass(frozen=True)
 class _Rows:
