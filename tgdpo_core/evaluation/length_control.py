@@ -48,7 +48,8 @@ class LengthControlled:
     """A length-controlled win rate.
 
     Attributes:
-        win_rate: 0 to 1, with an interval over resampled prompts at the chosen strength.
+        win_rate: 0 to 1. The interval is of the regression with the weakest penalty, over resampled
+            prompts: a strong one holds the estimate, and its resamples, at exactly 0.5.
         standard_error: as AlpacaEval gives it: of the mean of the predictions alone, so that it
             does not know how surely the coefficients are known.
         coefficients: by term: ``length``, ``difficulty`` if there is one, ``model``.
@@ -61,6 +62,11 @@ class LengthControlled:
     coefficients: dict[str, float]
     strength: float
     num_prompts: int
+
+    @property
+    def is_erased(self) -> bool:
+        """Whether the penalty that was chosen leaves no term: the win rate is then 0.5."""
+        return not any(self.coefficients.values())
 
     def is_extreme(self, raw: Estimate) -> bool:
         """Return whether it is so far from the raw win rate that the regression may have failed.
@@ -119,8 +125,9 @@ def length_controlled(
     without_length[:, 0] = 0
     found = fit(rows.terms, rows.targets, rows.weights, strength)
     predicted = _expit(without_length @ found)
+    loose = fit(rows.terms, rows.targets, rows.weights, STRENGTHS[-1], found)
     drawn = [
-        _resampled(rows, without_length, counts, strength, found)
+        _resampled(rows, without_length, counts, loose)
         for counts in resampled_weights(number, num_resamples, seed=0)
     ]
     names = ["length", *([] if difficulties is None else ["difficulty"]), "model"]
@@ -216,14 +223,12 @@ def _with_gamed(rows: _Rows, gamed: Gamed, *, has_difficulties: bool) -> _Rows:
     )
 
 
-def _resampled(
-    rows: _Rows, without_length: Array, counts: Array, strength: float, start: Array
-) -> float:
+def _resampled(rows: _Rows, without_length: Array, counts: Array, start: Array) -> float:
     """Return the win rate where each of the model's prompts counts as often as it was drawn."""
     number = len(counts)
     weights = rows.weights.copy()
     weights[-number:] = counts
-    found = fit(rows.terms, rows.targets, weights, strength, start)
+    found = fit(rows.terms, rows.targets, weights, STRENGTHS[-1], start)
     return float((counts * _expit(without_length @ found)).sum() / number)
 
 

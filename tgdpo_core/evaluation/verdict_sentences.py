@@ -15,7 +15,7 @@ def verdict_sentences(summary: VerdictSummary) -> list[str]:
         *map(_agreement, summary.agreements),
         *_unplaced(summary),
         *_left_out(summary),
-        *_extremes(summary),
+        *_controlled(summary),
         *_empty(summary),
     ]
 
@@ -44,9 +44,16 @@ def _left_out(summary: VerdictSummary) -> Iterator[str]:
         yield from _unjudged(rate.judge, beside, rate.unjudged, "comparisons")
 
 
-def _extremes(summary: VerdictSummary) -> Iterator[str]:
+def _controlled(summary: VerdictSummary) -> Iterator[str]:
     for rate in summary.win_rates:
-        if (found := rate.length_controlled) is not None and found.is_extreme(rate.rate):
+        if (found := rate.length_controlled) is None:
+            continue
+        if found.is_erased:
+            yield (
+                f"{rate.model}: cross-validation chose a penalty that leaves no term, so that its "
+                "length-controlled win rate is 50 % exactly: no sign of a difference."
+            )
+        elif found.is_extreme(rate.rate):
             yield (
                 f"{rate.model}: the length-controlled win rate is far from the raw one. Where one "
                 "model's answers are the longer ones throughout, the regression cannot tell length "
