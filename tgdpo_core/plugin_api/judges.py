@@ -76,9 +76,9 @@ class Explained(float):
         made.explanation = explanation
         return made
 
-    def __getnewargs__(self) -> tuple[float, str]:
+    def __reduce__(self) -> tuple[Any, ...]:
         """Return what copies and pickles are made from."""
-        return float(self), self.explanation
+        return type(self), (float(self), self.explanation)
 
 
 @dataclass(frozen=True)
