@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tgdpo_core.evaluation.both_orders import BothOrders, TieRule
 from tgdpo_core.generation.answers import prompt_key
-from tgdpo_core.plugin_api.judges import Reads
+from tgdpo_core.plugin_api.judges import Reads, Unjudged
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,11 @@ class Opinion:
         """Refuse an opinion that is a number and none, or neither."""
         if (self.value is None) == (self.unjudged is None):
             raise ValueError("an opinion has a value, or says why it has none")
+
+    @property
+    def verdict(self) -> float | Unjudged:
+        """The value, or why there is none."""
+        return Unjudged(self.unjudged or "") if self.value is None else self.value
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,7 @@ class Preference:
         shown_first: how surely ``model`` is the better one, asked with its answer first; None: not
             asked so.
         shown_second: the same, asked with its answer second. It is about ``model`` as well.
+        tie_rule: how both orders are put together, see ``BothOrders``.
     """
 
     judge: str
@@ -74,6 +81,12 @@ class Preference:
     draw: int
     shown_first: Opinion | None
     shown_second: Opinion | None
+    tie_rule: TieRule = "mean"
+
+    def __post_init__(self) -> None:
+        """Refuse a preference that nobody has."""
+        if not self.opinions:
+            raise ValueError("a preference was asked in one order at least")
 
     @property
     def opinions(self) -> tuple[Opinion, ...]:
@@ -82,14 +95,24 @@ class Preference:
 
     @property
     def value(self) -> float | None:
-        """How surely ``model`` is the better one, the mean of the orders that were asked.
+        """How surely ``model`` is the better one, of the orders that were asked.
 
         None if one of them has no verdict: what is left would carry the bias of its position.
         """
-        values = [opinion.value for opinion in self.opinions]
-        if not values or any(value is None for value in values):
+        if (both := self.both_orders) is not None:
+            combined = both.combined(self.tie_rule)
+            return None if isinstance(combined, Unjudged) else combined
+        (opinion,) = self.opinions
+        return opinion.value
+
+    @property
+    def both_orders(self) -> BothOrders | None:
+        """What was said in both orders; None where one was not asked."""
+        first, second = self.shown_first, self.shown_second
+        if first is None or second is None:
             return None
-        return sum(value for value in values if value is not None) / len(values)
+        swapped = second.verdict if second.value is None else 1 - second.value
+        return BothOrders(first.verdict, swapped)
 
 
 @dataclass(frozen=True)
