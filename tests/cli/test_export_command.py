@@ -168,3 +168,60 @@ def test_options_of_drawing_are_refused_where_nothing_is_drawn(
     )
     assert result.exit_code == 2
     assert "--temperature" in result.output
+
+
+def test_a_model_answers_both_turns_and_is_not_asked_again(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TGDPO_STORE", str(tmp_path / "store"))
+    questions = lines(tmp_path / "q.jsonl", MT_BENCH[:2])
+    arguments = ("mt-bench", model_folder, "--prompts", questions, "--max-new-tokens", "6")
+    exported(*arguments, "--output-dir", tmp_path / "a", "--name", "m", "--num-choices", "2")
+    kept = rows_of(tmp_path / "a/tgdpo/m.answers.jsonl")
+    assert len(kept) == 8
+    seconds = [row for row in kept if len(row["prompt"]) == 3]
+    texts = {row["answers"][0]["text"].strip() for row in kept if len(row["prompt"]) == 1}
+    assert {row["prompt"][1]["content"] for row in seconds} == texts
+    maths = [row for row in kept if row["columns"]["category"] == "math"]
+    writing = [row for row in kept if row["columns"]["category"] == "writing"]
+    assert {row["answers"][0]["seed"] for row in maths} == {None}
+    assert len({row["answers"][0]["seed"] for row in writing}) > 1
+
+    def never(*_: Any) -> None:
+        raise AssertionError("drawn again")
+
+    monkeypatch.setattr("tgdpo_core.generation.in_process.InProcess.draw", never)
+    exported(*arguments, "--output-dir", tmp_path / "b", "--name", "m", "--num-choices", "2")
+    first, second = (
+        rows_of(tmp_path / name / "data/mt_bench/model_answer/m.jsonl") for name in "ab"
+    )
+    assert [r["choices"] for r in first] == [r["choices"] for r in second]
+
+
+def test_the_config_of_a_model_holds_its_prompt_and_settings(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    questions = lines(tmp_path / "eval.jsonl", ALPACA)
+    exported(
+        *("alpaca-eval", model_folder, "--prompts", questions, "--output-dir", tmp_path / "o"),
+        *("--name", "m", "--max-new-tokens", "4", "--temperature", "0", "--raw"),
+    )
+    config = yaml.safe_load((tmp_path / "o/models_configs/m/configs.yaml").read_text())["m"]
+    assert config["completions_kwargs"] == {
+        "model_name": str(model_folder),
+        "max_new_tokens": 4,
+        "do_sample": False,
+    }
+    assert (tmp_path / "o/models_configs/m/prompt.txt").read_text() == "{instruction}"
+    rows = json.loads((tmp_path / "o/results/m/model_outputs.json").read_text())
+    assert [row["instruction"] for row in rows] == [row["instruction"] for row in ALPACA]
+
+
+def test_raw_text_cannot_hold_two_turns(model_folder: Path, tmp_path: Path) -> None:
+    questions = lines(tmp_path / "q.jsonl", MT_BENCH)
+    result = run(
+        *("mt-bench", model_folder, "--prompts", questions, "--output-dir", tmp_path / "o"),
+        *("--raw", "--max-new-tokens", "2"),
+    )
+    assert isinstance(result.exception, DataError)
+    assert "--raw" in str(result.exception)

@@ -1,7 +1,6 @@
 """A folder of exported answers: the benchmark's own files, and how they were made."""
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -11,6 +10,7 @@ from tgdpo_core.errors import UsageError
 from tgdpo_core.exchange.questions import QuestionFile
 from tgdpo_core.exchange.written_answers import answer_file, question_file
 from tgdpo_core.generation.answers import AnsweredPrompt, write_answers
+from tgdpo_core.store.folder import write_whole
 
 _OURS = PurePosixPath("tgdpo")
 
@@ -95,7 +95,5 @@ def _lines(rows: Iterable[Mapping[str, Any]]) -> str:
 
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_name(f".{path.name}.part")
-    # Lone surrogates, which a byte-level tokenizer can give, are written as JSON escapes.
-    staged.write_text(text, encoding="utf-8", errors="backslashreplace")
-    os.replace(staged, path)
+    # Lone surrogates, which a byte-level tokenizer can give, become JSON's escapes.
+    write_whole(path, text.encode("utf-8", "backslashreplace").decode())

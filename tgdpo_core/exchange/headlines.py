@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -35,27 +35,39 @@ def alpaca_eval_headlines(compared: Sequence[Compared]) -> list[Headline]:
         standard_error = 100 sd / sqrt(n)
 
     A tie is half a win. ``discrete_win_rate`` first rounds each preference to win, loss or tie.
+    ``length_controlled_winrate`` is the mean of what AlpacaEval's own regression wrote beside every
+    preference (``glm_preference``), where it did; the regression is not fitted again.
     """
-    return [
-        Headline(model, group, _win_rates([each.either_first or 0.0 for each in rows]))
-        for (model, group), rows in _groups(compared, _against).items()
-    ]
+    found = []
+    for (model, group), rows in _groups(compared, _against).items():
+        values = _win_rates([each.either_first or 0.0 for each in rows])
+        controlled = [each.controlled for each in rows if each.controlled is not None]
+        if len(controlled) == len(rows):
+            values |= {
+                "length_controlled_winrate": float(100 * np.mean(controlled)),
+                "lc_standard_error": 100 * _standard_error(np.asarray(controlled)),
+            }
+        found.append(Headline(model, group, values))
+    return found
 
 
 def _win_rates(values: Sequence[float]) -> dict[str, float]:
     wins = np.asarray(values, dtype=np.float64)
     num_wins, num_losses = int((wins > _TIE).sum()), int((wins < _TIE).sum())
     num_draws = len(wins) - num_wins - num_losses
-    error = wins.std(ddof=1) / len(wins) ** 0.5 if len(wins) > 1 else float("nan")
     return {
         "win_rate": float(100 * wins.mean()),
-        "standard_error": float(100 * error),
+        "standard_error": 100 * _standard_error(wins),
         "discrete_win_rate": 100 * (num_wins + num_draws / 2) / len(wins),
         "n_wins": num_wins,
         "n_wins_base": num_losses,
         "n_draws": num_draws,
         "n_total": len(wins),
     }
+
+
+def _standard_error(values: np.ndarray[Any, Any]) -> float:
+    return float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else float("nan")
 
 
 def mt_bench_grades(graded: Sequence[Graded]) -> list[Headline]:

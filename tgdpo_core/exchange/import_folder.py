@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from tgdpo_core.errors import DataError, UsageError
+from tgdpo_core.evaluation.verdict_files import plain, write_verdict
+from tgdpo_core.evaluation.verdict_page import verdict_page
+from tgdpo_core.evaluation.verdict_summary import summarize
 from tgdpo_core.evaluation.verdicts import Verdict
 from tgdpo_core.exchange import judgement_forms as forms
 from tgdpo_core.exchange.headlines import (
@@ -19,6 +22,7 @@ from tgdpo_core.exchange.headlines import (
 )
 from tgdpo_core.exchange.judgements import Judgements, Parser, read_judgements
 from tgdpo_core.exchange.questions import Benchmark
+from tgdpo_core.store.folder import write_whole
 
 
 def read_of(benchmark: Benchmark, files: Sequence[Path], *, baseline: str | None) -> Judgements:
@@ -87,17 +91,18 @@ def _num_repeated(judgements: Judgements) -> int:
 
 
 def write_import(folder: Path, summary: Mapping[str, Any], verdicts: Sequence[Verdict]) -> None:
-    """Write ``import.json``, and each verdict below a folder named after its baseline."""
+    """Write ``import.json``, and of every verdict JSON, CSV and page, by its baseline's name.
+
+    Raises:
+        DataError: the folder cannot be written.
+    """
     for verdict in verdicts:
-        path = folder / "verdicts" / verdict.baseline.replace("/", "__")
-        path.mkdir(parents=True, exist_ok=True)
-        _write(path / "verdict.json", asdict(verdict))
-    _write(folder / "import.json", summary)
-
-
-def _write(path: Path, value: Any) -> None:
-    text = json.dumps(value, indent=1, default=str, ensure_ascii=False)
-    path.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
+        place = folder / "verdicts" / verdict.baseline.replace("/", "__")
+        numbers = summarize(verdict)
+        write_verdict(place, verdict, numbers)
+        write_whole(place / "verdict.html", verdict_page(verdict, numbers))
+    text = json.dumps(plain(summary), indent=1, ensure_ascii=False, allow_nan=False)
+    write_whole(folder / "import.json", text + "\n")
 
 
 def require_new(folder: Path, *, overwrite: bool) -> None:

@@ -53,8 +53,14 @@ def alpaca_eval(row: Mapping[str, Any], note: Callable[[str], None]) -> Compared
         other=other,
         category=row["dataset"] if isinstance(row.get("dataset"), str) else None,
         either_first=value,
+        controlled=_share(row.get("glm_preference")),
         texts={name: text for name, text in texts.items() if isinstance(text, str)},
     )
+
+
+def _share(value: Any) -> float | None:
+    is_share = isinstance(value, int | float) and 0 <= value <= 1
+    return float(value) if is_share else None
 
 
 def mt_bench(row: Mapping[str, Any], note: Callable[[str], None]) -> Compared | Graded:

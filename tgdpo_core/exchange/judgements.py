@@ -42,6 +42,7 @@ class Compared(Judged):
         either_first: the same where the file does not say which was first.
         weights: how often the tool counts each verdict, by the name of its field; 1 where absent.
         texts: the answers, by model, where the file has them.
+        controlled: ``either_first`` as AlpacaEval corrected it for length; None: not said.
         version: of the benchmark, where its files have several forms.
     """
 
@@ -51,6 +52,7 @@ class Compared(Judged):
     either_first: float | None = None
     weights: Mapping[str, int] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
+    controlled: float | None = None
     version: str = ""
 
     @property

@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tgdpo_cli.output import echo, print_json, table
+
+if TYPE_CHECKING:
+    from tgdpo_core.evaluation.verdicts import Verdict
 
 _FILES = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -75,7 +78,12 @@ def command(
     )
     summary = import_folder.summary_of(judgements, headlines, settings)
     import_folder.write_import(output_dir, summary, verdicts)
-    print_json(summary) if as_json else _show(summary, output_dir)
+    if as_json:
+        print_json(summary)
+        return
+    _show(summary, output_dir)
+    for verdict in verdicts:
+        _show_verdict(verdict)
 
 
 def _show(summary: Mapping[str, Any], output_dir: Path) -> None:
@@ -106,5 +114,20 @@ def _show(summary: Mapping[str, Any], output_dir: Path) -> None:
         )
 
 
+def _show_verdict(verdict: "Verdict") -> None:
+    """Print our own tables of the same judgements: intervals over questions, both orders."""
+    from tgdpo_core.evaluation.verdict_sentences import verdict_sentences
+    from tgdpo_core.evaluation.verdict_summary import summarize
+    from tgdpo_core.evaluation.verdict_tables import verdict_tables
+
+    numbers = summarize(verdict)
+    for each in verdict_tables(numbers):
+        echo(f"\n{each.title}")
+        table(each.columns, each.rows)
+        echo(each.caption)
+    for sentence in verdict_sentences(numbers):
+        echo(sentence)
+
+
 def _number(value: float) -> str:
-    return str(int(value)) if value == int(value) and abs(value) >= 1 else f"{value:.3f}"
+    return str(int(value)) if value == value // 1 and abs(value) >= 1 else f"{value:.3f}"

@@ -32,6 +32,17 @@ def test_win_rates_of_alpaca_count_a_tie_as_half() -> None:
     assert [found.values[f"n_{k}"] for k in ("wins", "wins_base", "draws", "total")] == [2, 1, 1, 4]
 
 
+def test_the_length_controlled_win_rate_is_what_alpaca_eval_wrote() -> None:
+    (found,) = alpaca_eval_headlines(
+        [of(i, either_first=1.0, controlled=c) for i, c in enumerate((0.25, 0.75, 0.8))]
+    )
+    assert found.values["length_controlled_winrate"] == pytest.approx(60.0)
+    (partly,) = alpaca_eval_headlines(
+        [of(1, either_first=1.0, controlled=0.5), of(2, either_first=1.0)]
+    )
+    assert "length_controlled_winrate" not in partly.values
+
+
 def test_models_and_judges_of_one_file_are_told_apart() -> None:
     other = Compared(1, "judge", "yours", other="base", either_first=1.0)
     second = Compared(1, "judge 2", "mine", other="base", either_first=1.0)
