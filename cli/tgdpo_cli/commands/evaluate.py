@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tgdpo_cli.asked_models import Asked, evaluated, model_path
+from tgdpo_cli.evaluate_modes import EvaluateCommand
 from tgdpo_cli.evaluation_rows import evaluation_rows, row_options
 from tgdpo_cli.evaluation_table import show_evaluations
 from tgdpo_cli.generation_options import NAMES, generation, generation_options
@@ -21,7 +22,7 @@ _OF_ANSWERS = (*NAMES, "unfinished", "kl", "reference")
 _OF_PAIRS = ("max_length",)
 
 
-@click.command("evaluate")
+@click.command("evaluate", cls=EvaluateCommand)
 @click.argument("models", nargs=-1, required=True)
 @click.option(
     "--dataset",
