@@ -76,7 +76,10 @@ def command(session: Session, /, models: Sequence[str], **values: Any) -> None:
 
 
 def _asking(values: Mapping[str, Any]) -> tuple["Asking", Any]:
-    """Return what the options mean, and the harness's tasks; unknown tasks are refused before any model is loaded."""
+    """Return what the options mean, and the harness's tasks.
+
+    Unknown tasks are refused here, before any model is loaded.
+    """
     import tempfile
 
     from tgdpo_cli.recipe_options import key_value
