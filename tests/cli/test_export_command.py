@@ -11,8 +11,11 @@ from click.testing import CliRunner, Result
 
 from tests.core.exchange.questions_of_tests import ALPACA, ARENA_V01, ARENA_V2, MT_BENCH, lines
 from tgdpo_cli.main import cli
+from tgdpo_core.data.pairs import PreferencePair
 from tgdpo_core.errors import DataError, UsageError
 from tgdpo_core.generation.answers import Answer, AnsweredPrompt, write_answers
+from tgdpo_core.generation.engines import EngineSettings, open_in_process
+from tgdpo_core.generation.sampling import Sampling
 
 
 def run(*arguments: object) -> Result:
@@ -225,3 +228,19 @@ def test_raw_text_cannot_hold_two_turns(model_folder: Path, tmp_path: Path) -> N
     )
     assert isinstance(result.exception, DataError)
     assert "--raw" in str(result.exception)
+
+
+def test_the_prompt_of_the_config_is_what_the_model_is_sent(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    questions = lines(tmp_path / "eval.jsonl", ALPACA)
+    exported(
+        *("alpaca-eval", model_folder, "--prompts", questions, "--output-dir", tmp_path / "o"),
+        *("--name", "m", "--max-new-tokens", "2"),
+    )
+    prompt = (tmp_path / "o/models_configs/m/prompt.txt").read_text()
+    engine = open_in_process(str(model_folder), EngineSettings())
+    message = [{"role": "user", "content": "Name a colour."}]
+    (ids,) = engine.lay_out([PreferencePair(message, "", "", "here")], Sampling())
+    assert prompt.replace("{instruction}", "Name a colour.") == engine.tokenizer.decode(ids)
+    assert prompt != "{instruction}"

@@ -5,6 +5,9 @@ from typing import Any
 
 import yaml
 
+from tgdpo_core.data.model_text import PairReader
+from tgdpo_core.data.pairs import PreferencePair
+
 _PLACE = "tgdpo-instruction-stands-here"
 
 
@@ -34,14 +37,8 @@ def alpaca_config(
 
 
 def prompt_template(tokenizer: Any, system: str | None) -> str:
-    """Return the chat template of a tokenizer with ``{instruction}`` where the user's text goes.
-
-    A tokenizer without a template is given the text as it is.
-    """
-    if not tokenizer.chat_template:
-        return "{instruction}"
+    """Return the text that the model is sent, with ``{instruction}`` where the user's text goes."""
     messages = [{"role": "system", "content": system}] if system else []
-    text: str = tokenizer.apply_chat_template(
-        [*messages, {"role": "user", "content": _PLACE}], tokenize=False, add_generation_prompt=True
-    )
+    prompt = [*messages, {"role": "user", "content": _PLACE}]
+    text = PairReader(tokenizer).prompt(PreferencePair(prompt, "", "", "prompt.txt")).text
     return text.replace(_PLACE, "{instruction}")

@@ -49,7 +49,9 @@ def verdicts_of(
 def _models(judged: Sequence[Judged], first: str | None) -> list[str]:
     names = dict.fromkeys([first] if first else [])
     for each in judged:
-        names.update(dict.fromkeys([each.model, *([each.other] if _compares(each) else [])]))
+        names[each.model] = None
+        if isinstance(each, Compared):
+            names[each.other] = None
     return list(names)
 
 

@@ -44,6 +44,32 @@ def question_file(form: Form) -> PurePosixPath | None:
     return None if form == "alpaca-eval" else answer_file(form, "_").parents[1] / "question.jsonl"
 
 
+def benchmark_rows(
+    form: Form,
+    model: str,
+    conversations: Sequence[Conversation],
+    *,
+    time: float,
+    length: Callable[[Answer], int],
+) -> list[dict[str, Any]]:
+    """Return the rows of a benchmark's file of answers.
+
+    Args:
+        form: whose file, and of which version.
+        model: its name in the file.
+        conversations: questions and answers.
+        time: of the export, seconds since 1970.
+        length: of an answer in tokens; only Arena-Hard keeps it.
+    """
+    if form == "alpaca-eval":
+        return alpaca_rows(model, conversations)
+    if form == "mt-bench":
+        return mt_bench_rows(model, conversations, time)
+    if form == "arena-hard-v0.1":
+        return arena_v01_rows(model, conversations, time, length)
+    return arena_v2_rows(model, conversations, time, length)
+
+
 def alpaca_rows(model: str, conversations: Sequence[Conversation]) -> list[dict[str, Any]]:
     """Return the rows of AlpacaEval's ``model_outputs.json``; answers are stripped of spaces."""
     return [

@@ -1,6 +1,7 @@
 """``tgdpo export``: answers of models as the files that public benchmarks judge."""
 
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -128,7 +129,7 @@ def _export(
 ) -> None:
     """Answer the questions with one model, write its files, and say what came out."""
     from tgdpo_core.exchange.conversations import AnswersOfFile, hold
-    from tgdpo_core.exchange.written_answers import mt_bench_temperature
+    from tgdpo_core.exchange.written_answers import benchmark_rows, mt_bench_temperature
     from tgdpo_core.generation.answers import read_answers
     from tgdpo_core.preparation.plan import registered_model
 
@@ -159,7 +160,7 @@ def _export(
     record = _record(run, folder, conversations, values)
     file = folder.write(
         name,
-        _rows(folder.questions.form, name, conversations, length),
+        benchmark_rows(folder.questions.form, name, conversations, time=time.time(), length=length),
         answered=[each for talk in conversations for each in talk.answered_prompts()],
         record=record,
         further=config,
@@ -199,23 +200,6 @@ def _sampling(values: Mapping[str, Any]) -> "Sampling":
 
     most = values["max_new_tokens"] or _MOST_TOKENS[values["benchmark"]]
     return Sampling(top_p=values["top_p"], max_new_tokens=most, seed=values["seed"])
-
-
-def _rows(
-    form: str, name: str, conversations: "Sequence[Conversation]", length: Callable[[Any], int]
-) -> list[dict[str, Any]]:
-    """Return the rows of the benchmark's file."""
-    import time
-
-    from tgdpo_core.exchange import written_answers
-
-    if form == "alpaca-eval":
-        return written_answers.alpaca_rows(name, conversations)
-    if form == "mt-bench":
-        return written_answers.mt_bench_rows(name, conversations, time.time())
-    if form == "arena-hard-v0.1":
-        return written_answers.arena_v01_rows(name, conversations, time.time(), length)
-    return written_answers.arena_v2_rows(name, conversations, time.time(), length)
 
 
 def _alpaca_config(
