@@ -242,5 +242,6 @@ def test_the_prompt_of_the_config_is_what_the_model_is_sent(
     engine = open_in_process(str(model_folder), EngineSettings())
     message = [{"role": "user", "content": "Name a colour."}]
     (ids,) = engine.lay_out([PreferencePair(message, "", "", "here")], Sampling())
-    assert prompt.replace("{instruction}", "Name a colour.") == engine.tokenizer.decode(ids)
+    text = prompt.replace("{instruction}", "Name a colour.")
+    assert engine.tokenizer(text)["input_ids"] == list(ids)
     assert prompt != "{instruction}"
