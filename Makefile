@@ -7,7 +7,7 @@ RUNS := runs/quickstart
 export TOKENIZERS_PARALLELISM := false
 
 .PHONY: quickstart install test test-real test-oldest check format wheel audit docs fuzz
-test-readers test-lm-eval
+.PHONY: test-readers test-lm-eval
 .PHONY: prove-faults prove-ranks prove-scaffolds install-locked lock clean
 
 install: $(VENV)/.installed-dev
