@@ -101,10 +101,12 @@ class AskedJudge:
             for start in range(0, len(groups), TOGETHER):
                 batch = groups[start : start + TOGETHER]
                 said = self._ask([items[names[0]] for names in batch])
+                kept.add_all(
+                    (documents[names[0]], {"value": o.value, "explanation": o.explanation})
+                    for names, o in zip(batch, said, strict=True)
+                    if o.value is not None
+                )
                 for names, opinion in zip(batch, said, strict=True):
-                    if opinion.value is not None:
-                        reply = {"value": opinion.value, "explanation": opinion.explanation}
-                        kept.add(documents[names[0]], reply)
                     found.update(dict.fromkeys(names, opinion))
                 self.counts.asked += len(batch)
                 bar.update(len(batch))

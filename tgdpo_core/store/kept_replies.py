@@ -6,7 +6,7 @@ there the next time. Several processes may use one file.
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +63,17 @@ class KeptReplies:
         Raises:
             StoreError: the disk is full or not writable.
         """
-        values = (canonical_hash(asked), *(redacted(json.dumps(each)) for each in (asked, reply)))
+        self.add_all([(asked, reply)])
+
+    def add_all(self, replies: Iterable[tuple[Mapping[str, Any], Any]]) -> None:
+        """Keep replies in one step, which a disk does much faster than one by one; see ``add``."""
+        values = [
+            (canonical_hash(asked), redacted(json.dumps(asked)), redacted(json.dumps(reply)))
+            for asked, reply in replies
+        ]
         try:
             with self._base:
-                self._base.execute("INSERT OR REPLACE INTO replies VALUES (?, ?, ?)", values)
+                self._base.executemany("INSERT OR REPLACE INTO replies VALUES (?, ?, ?)", values)
         except sqlite3.Error as error:
             raise StoreError(f"{self._path}: a reply cannot be kept: {error}.") from error
 
