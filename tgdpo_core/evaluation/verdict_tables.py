@@ -103,8 +103,8 @@ def _score_tables(summary: VerdictSummary, models: Mapping[str, ModelSummary]) -
 
 _SCORES = (
     "Means over prompts, with 95 % intervals over resampled prompts; differences are paired by "
-    "prompt. judged: prompts with a score (answers without one). tokens: mean length of an answer; finished: share that the model ended itself; KL: to "
-    "the reference, nats."
+    "prompt. judged: prompts with a score (answers without one). tokens: mean length of an answer; "
+    "finished: share that the model ended itself; KL: to the reference, nats."
 )
 
 
@@ -159,8 +159,8 @@ def _place(strength: Strength) -> str:
 
 
 def _wins(rates: Sequence[WinRate]) -> str:
-    said = "Ties are half a win; 95 % intervals over resampled prompts. judged: prompts with a verdict "
-    said += "(comparisons without one)."
+    said = "Ties are half a win; 95 % intervals over resampled prompts. judged: prompts with a "
+    said += "verdict (comparisons without one)."
     terms = {tuple(e.length_controlled.coefficients) for e in rates if e.length_controlled}
     for each in sorted(terms):
         said += f" Length-controlled as in AlpacaEval 2, by {LENGTH_TERMS[each]}."

@@ -1,7 +1,8 @@
 """Replies that were paid for, kept by what was asked: one SQLite file, every reply as it comes.
 
-A reply is on the disk when ``add`` returns: whatever ends the process, also ``kill -9``, it is
-there the next time. Several processes may use one file.
+Whatever ends the process, also ``kill -9``, a reply is there the next time once ``add`` has
+returned; a power cut may take the last ones, and damages nothing. Several processes of one machine
+may use one file.
 """
 
 import json
@@ -36,6 +37,9 @@ class KeptReplies:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._base = sqlite3.connect(self._path, timeout=_SECONDS_FOR_OTHERS)
+            # A log that is synced now and then: one sync a reply would hold up the others.
+            self._base.execute("PRAGMA journal_mode = WAL")
+            self._base.execute("PRAGMA synchronous = NORMAL")
             self._base.execute(_FIRST)
         except (OSError, sqlite3.Error) as error:
             raise StoreError(

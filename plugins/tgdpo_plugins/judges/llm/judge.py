@@ -143,8 +143,8 @@ class LLMJudge(Judge):
     async def setup(self) -> None:
         """Open the connections and the file of replies."""
         from tgdpo_core import KeptReplies
+        from tgdpo_core.http_calls import Manners, Transport
         from tgdpo_plugins.judges.llm.asking import Asker
-        from tgdpo_plugins.token_rewards.remote.transport import Manners, Transport
 
         self._template = self._read_template()
         manners = Manners(self.concurrency, self.requests_per_minute, self.timeout, self.patience)
