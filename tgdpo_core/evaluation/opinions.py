@@ -12,7 +12,14 @@ from tqdm.auto import tqdm
 from tgdpo_core.evaluation.verdict_checks import checked_verdicts, question
 from tgdpo_core.evaluation.verdicts import NamedJudge, Opinion
 from tgdpo_core.models.fingerprints import model_fingerprint
-from tgdpo_core.plugin_api.judges import Comparison, Generation, Judge, Unjudged, Verdict
+from tgdpo_core.plugin_api.judges import (
+    Comparison,
+    Explained,
+    Generation,
+    Judge,
+    Unjudged,
+    Verdict,
+)
 from tgdpo_core.plugin_api.registered import Registered
 from tgdpo_core.scoring.guard import call_on_batch
 from tgdpo_core.store.folder import canonical_hash, default_store_path, file_hash
@@ -144,8 +151,8 @@ def judge_identity(found: Registered, judge: Judge) -> dict[str, Any]:
 
 
 def _opinion(verdict: Verdict, said: Any) -> Opinion:
-    words = getattr(said, "explanation", None)
-    explanation = str(words)[:_LONGEST] if words else None
+    words = said.explanation if isinstance(said, Explained | Unjudged) else ""
+    explanation = words[:_LONGEST] or None
     if isinstance(verdict, Unjudged):
         return Opinion(None, verdict.reason, explanation)
     return Opinion(verdict, explanation=explanation)
