@@ -30,7 +30,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 quickstart: $(VENV)/.installed
 	$(BIN)/tgdpo ablate --config playground-quickstart --output-dir $(RUNS) --cpus-per-cell 1
 	OMP_NUM_THREADS=1 $(BIN)/tgdpo evaluate playground $(RUNS)/cells/*/seed-0 --dataset playground \
-	    --judge verifier --samples 2 --max-new-tokens 32 --batch-size 300 \
+	    --judge verifier --greedy --samples 2 --max-new-tokens 32 --batch-size 900 \
 	    --choose-split selection --best-of 'dpo,*' --best-of 'induced,*' --best-of 'oracle,*'
 
 test: $(VENV)/.installed-dev

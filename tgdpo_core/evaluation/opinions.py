@@ -12,7 +12,14 @@ from tqdm.auto import tqdm
 from tgdpo_core.evaluation.verdict_checks import checked_verdicts, question
 from tgdpo_core.evaluation.verdicts import NamedJudge, Opinion
 from tgdpo_core.models.fingerprints import model_fingerprint
-from tgdpo_core.plugin_api.judges import Comparison, Generation, Judge, Unjudged, Verdict
+from tgdpo_core.plugin_api.judges import (
+    Comparison,
+    Explained,
+    Generation,
+    Judge,
+    Unjudged,
+    Verdict,
+)
 from tgdpo_core.plugin_api.registered import Registered
 from tgdpo_core.scoring.guard import call_on_batch
 from tgdpo_core.store.folder import canonical_hash, default_store_path, file_hash
@@ -101,10 +108,12 @@ class AskedJudge:
             for start in range(0, len(groups), TOGETHER):
                 batch = groups[start : start + TOGETHER]
                 said = self._ask([items[names[0]] for names in batch])
+                kept.add_all(
+                    (documents[names[0]], {"value": o.value, "explanation": o.explanation})
+                    for names, o in zip(batch, said, strict=True)
+                    if o.value is not None
+                )
                 for names, opinion in zip(batch, said, strict=True):
-                    if opinion.value is not None:
-                        reply = {"value": opinion.value, "explanation": opinion.explanation}
-                        kept.add(documents[names[0]], reply)
                     found.update(dict.fromkeys(names, opinion))
                 self.counts.asked += len(batch)
                 bar.update(len(batch))
@@ -142,8 +151,8 @@ def judge_identity(found: Registered, judge: Judge) -> dict[str, Any]:
 
 
 def _opinion(verdict: Verdict, said: Any) -> Opinion:
-    words = getattr(said, "explanation", None)
-    explanation = str(words)[:_LONGEST] if words else None
+    words = said.explanation if isinstance(said, Explained | Unjudged) else ""
+    explanation = words[:_LONGEST] or None
     if isinstance(verdict, Unjudged):
         return Opinion(None, verdict.reason, explanation)
     return Opinion(verdict, explanation=explanation)

@@ -90,21 +90,21 @@ def _score_tables(summary: VerdictSummary, models: Mapping[str, ModelSummary]) -
                 each.model,
                 number(each.mean),
                 *_difference(each, len(models)),
-                *_counts(each),
+                _counts(each),
                 *_about(models[each.model]),
             )
             for each in summary.scores
             if each.judge == judge
         ]
         against = (f"minus {summary.baseline}",) if len(models) > 1 else ()
-        columns = ("model", "score", *against, "prompts", "unjudged", *_ABOUT)
+        columns = ("model", "score", *against, "judged", *_ABOUT)
         yield Table(f"Scores of {judge}", columns, rows, _SCORES)
 
 
 _SCORES = (
     "Means over prompts, with 95 % intervals over resampled prompts; differences are paired by "
-    "prompt. tokens: mean length of an answer; finished: share that the model ended itself; KL: to "
-    "the reference, nats."
+    "prompt. judged: prompts with a score (answers without one). tokens: mean length of an answer; "
+    "finished: share that the model ended itself; KL: to the reference, nats."
 )
 
 
@@ -112,8 +112,10 @@ def _difference(each: ScoreSummary, num_models: int) -> tuple[str, ...]:
     return (number(each.difference),) if num_models > 1 else ()
 
 
-def _counts(each: ScoreSummary | WinRate) -> tuple[str, str]:
-    return str(each.num_prompts), str(sum(each.unjudged.values()))
+def _counts(each: ScoreSummary | WinRate) -> str:
+    """Return how many prompts have a verdict, and how much was asked in vain."""
+    unjudged = sum(each.unjudged.values())
+    return f"{each.num_prompts} ({unjudged} not)" if unjudged else str(each.num_prompts)
 
 
 def _win_tables(summary: VerdictSummary, models: Mapping[str, ModelSummary]) -> Iterator[Table]:
@@ -129,18 +131,18 @@ def _win_tables(summary: VerdictSummary, models: Mapping[str, ModelSummary]) -> 
                 name,
                 *(_win(against[name]) if name in against else (NOTHING,) * 3),
                 *((_place(strengths[name]),) if strengths else ()),
-                *(_counts(against[name]) if name in against else (NOTHING,) * 2),
+                _counts(against[name]) if name in against else NOTHING,
                 *_about(model),
             )
             for name, model in models.items()
         ]
         title = f"Against {baseline}, by {judge}"
-        yield Table(title, (*columns, "prompts", "unjudged", *_ABOUT), rows, _wins(rates))
+        yield Table(title, (*columns, "judged", *_ABOUT), rows, _wins(rates))
         others = [each for each in rates if each.other != baseline]
         if others:
-            pairs = [(f"{e.model} against {e.other}", *_win(e), *_counts(e)) for e in others]
+            pairs = [(f"{e.model} against {e.other}", *_win(e), _counts(e)) for e in others]
             columns = ("models", "win rate", "length-controlled", "won/tied/lost")
-            yield Table(f"The other pairs, by {judge}", (*columns, "prompts", "unjudged"), pairs)
+            yield Table(f"The other pairs, by {judge}", (*columns, "judged"), pairs)
 
 
 def _win(rate: WinRate) -> tuple[str, str, str]:
@@ -157,7 +159,8 @@ def _place(strength: Strength) -> str:
 
 
 def _wins(rates: Sequence[WinRate]) -> str:
-    said = "Ties are half a win; 95 % intervals over resampled prompts."
+    said = "Ties are half a win; 95 % intervals over resampled prompts. judged: prompts with a "
+    said += "verdict (comparisons without one)."
     terms = {tuple(e.length_controlled.coefficients) for e in rates if e.length_controlled}
     for each in sorted(terms):
         said += f" Length-controlled as in AlpacaEval 2, by {LENGTH_TERMS[each]}."

@@ -53,9 +53,11 @@ class Unjudged:
 
     Attributes:
         reason: in a few words, of a kind that can be counted: ``no verdict in the reply``.
+        explanation: the judge's own words, kept and shown beside the reason.
     """
 
     reason: str
+    explanation: str = field(default="", compare=False)
 
 
 Verdict = float | Unjudged

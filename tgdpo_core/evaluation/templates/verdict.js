@@ -38,18 +38,13 @@
     return null;
   }
 
-  function turned(opinion) {
-    if (opinion === null || opinion[0] === null) return opinion;
-    return [1 - opinion[0], opinion[1], opinion[2]];
-  }
+  const turned = (o) => (o === null || o[0] === null ? o : [1 - o[0], o[1], o[2]]);
 
   const others = data.models.map((_, i) => i).filter((i) => i !== base);
   const contenders = others.length ? others : [base];
 
-  function chosenModels() {
-    const value = by("model").value;
-    return value === "any" ? contenders : [Number(value)];
-  }
+  const chosenModels = () =>
+    by("model").value === "any" ? contenders : [Number(by("model").value)];
 
   function leads(entry) {
     const judge = Number(by("judge").value);
@@ -118,7 +113,6 @@
     return made;
   }
 
-  // Text with what is searched for marked.
   function marked(parent, content) {
     const wanted = by("search").value.trim().toLowerCase();
     const lower = content.toLowerCase();
@@ -134,9 +128,7 @@
 
   const shown = (x) => (Number.isInteger(x) ? String(x) : x.toFixed(3).replace(/0+$/, ""));
 
-  function outcome(value) {
-    return value > 0.5 ? ["better", "better"] : value < 0.5 ? ["worse", "worse"] : ["tie", "tie"];
-  }
+  const outcome = (value) => (value > 0.5 ? "better" : value < 0.5 ? "worse" : "tie");
 
   function badges(entry, model) {
     const made = element("div", "badges");
@@ -149,14 +141,18 @@
           if (item === null || (model === base && others.length > 1)) return;
           const beside = other === base || data.models.length === 2 ? "" : ` than ${name}`;
           if (item.value === null) return add("warn", `${judge.name}: unjudged${beside}`);
-          const [className, word] = outcome(item.value);
+          const word = outcome(item.value);
           const orders = [item.first, item.second].filter(Boolean).map((o) => shown(o[0]));
           const detail = new Set(orders).size > 1 ? `, by order ${orders.join(" and ")}` : "";
-          add(className, `${judge.name}: ${word}${beside} (${shown(item.value)}${detail})`);
+          add(word, `${judge.name}: ${word}${beside} (${shown(item.value)}${detail})`);
         });
       } else if (answer.s[j]) {
         const [value, reason] = answer.s[j];
-        add(value === null ? "warn" : "", `${judge.name}: ${value === null ? reason : shown(value)}`);
+        if (value === null) return add("warn", `${judge.name}: unjudged, ${reason}`);
+        const ahead = single || model === base ? null : lead(entry, j, model);
+        const className = ahead === null ? "" : ahead > 0 ? "better" : ahead < 0 ? "worse" : "tie";
+        const beside = ahead ? ` (${ahead > 0 ? "+" : ""}${shown(ahead)})` : "";
+        add(className, `${judge.name}: ${shown(value)}${beside}`);
       }
     });
     if (answer.f === false) add("warn", "unfinished");

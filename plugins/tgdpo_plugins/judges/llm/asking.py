@@ -10,8 +10,8 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from tgdpo_core import KeptReplies
+from tgdpo_core.http_calls import ServerError, Transport
 from tgdpo_plugins.judges.llm.verdicts import refusal_of, reply_of
-from tgdpo_plugins.token_rewards.remote.transport import ServerError, Transport
 
 _SECONDS_TO_FINISH = 30.0  # for calls under way when asking ends early
 _SECONDS_TO_BEGIN = 10.0  # a wrong address shows within these

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
-from tgdpo_core import Comparison, Generation, Judge, Unjudged, option
+from tgdpo_core import Comparison, Explained, Generation, Judge, Unjudged, option
 from tgdpo_plugins.judges.llm import templates
 from tgdpo_plugins.judges.llm.conversation import conversation_of
 from tgdpo_plugins.judges.llm.verdicts import Rule, reply_of, verdict_of
@@ -143,8 +143,8 @@ class LLMJudge(Judge):
     async def setup(self) -> None:
         """Open the connections and the file of replies."""
         from tgdpo_core import KeptReplies
+        from tgdpo_core.http_calls import Manners, Transport
         from tgdpo_plugins.judges.llm.asking import Asker
-        from tgdpo_plugins.token_rewards.remote.transport import Manners, Transport
 
         self._template = self._read_template()
         manners = Manners(self.concurrency, self.requests_per_minute, self.timeout, self.patience)
@@ -216,9 +216,11 @@ class LLMJudge(Judge):
         reason = unjudged_of(answer)
         if reason is not None:
             return Unjudged(reason)
-        return verdict_of(
-            reply_of(answer), self._rule, slight=self.slight, needs_logprobs=self.logprobs
-        )
+        reply = reply_of(answer)
+        found = verdict_of(reply, self._rule, slight=self.slight, needs_logprobs=self.logprobs)
+        if isinstance(found, Unjudged):
+            return Unjudged(found.reason, reply.text)
+        return found if self._rule == "names" else Explained(found, reply.text)
 
     def record(self) -> Mapping[str, Any]:
         """Return calls, tokens, cost, models that answered, and what was unjudged."""
