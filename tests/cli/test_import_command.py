@@ -83,6 +83,15 @@ def test_both_orders_of_pairs_reach_the_verdict(tmp_path: Path) -> None:
     assert "base" not in prompt["answers"]
 
 
+def test_without_the_answers_no_win_rate_is_controlled_for_length(tmp_path: Path) -> None:
+    rows = [{**PAIR, "question_id": i, "g2_winner": "model_1"} for i in range(6)]
+    out = tmp_path / "out"
+    imported("mt-bench", lines(tmp_path / "gpt-4_pair.jsonl", rows), "--output-dir", out)
+    (rate,) = verdict(out, "base")["summary"]["win_rates"]
+    assert rate["rate"]["value"] == 1.0
+    assert rate["length_controlled"] is None
+
+
 @pytest.mark.parametrize(
     ("row", "option", "baseline", "score"),
     [
