@@ -20,7 +20,8 @@ from tgdpo_core.evaluation.endings import Unfinished, random_or_all
 from tgdpo_core.evaluation.judging import judged, judged_pairs
 from tgdpo_core.evaluation.likelihood import pair_likelihoods
 from tgdpo_core.generation.door import answer_all
-from tgdpo_core.generation.in_process import InProcess, is_sharded
+from tgdpo_core.generation.in_process import InProcess
+from tgdpo_core.generation.prefill import is_sharded
 from tgdpo_core.generation.sampling import Sampling
 from tgdpo_core.models.precision import Precision
 from tgdpo_core.plugin_api.judges import Judge
