@@ -39,11 +39,7 @@ def _of_side(judge: tuple[str, Judge], pairs: Sequence[TokenizedPair], side: Sid
     responses = [pair.response(side) for pair in pairs]
     batch = [
         Generation(
-            copy.deepcopy(pair.pair.prompt),
-            response.text,
-            copy.deepcopy(dict(pair.pair.columns)),
-            pair.pair.is_finished(side) and len(response.ids) == response.num_untruncated,
-            len(response.ids),
+            copy.deepcopy(pair.pair.prompt), response.text, copy.deepcopy(dict(pair.pair.columns))
         )
         for pair, response in zip(pairs, responses, strict=True)
     ]
