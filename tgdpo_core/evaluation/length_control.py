@@ -98,7 +98,7 @@ def length_controlled(
     *,
     difficulties: Array | None = None,
     gamed: Gamed | None = None,
-    num_resamples: int = 500,
+    num_resamples: int = 300,
 ) -> LengthControlled | None:
     """Return the length-controlled win rate of a model; None with fewer prompts than folds.
 
@@ -125,7 +125,7 @@ def length_controlled(
     without_length[:, 0] = 0
     found = fit(rows.terms, rows.targets, rows.weights, strength)
     predicted = _expit(without_length @ found)
-    loose = fit(rows.terms, rows.targets, rows.weights, STRENGTHS[-1], found)
+    loose = fit(rows.terms, rows.targets, rows.weights, STRENGTHS[-1])
     drawn = [
         _resampled(rows, without_length, counts, loose)
         for counts in resampled_weights(number, num_resamples, seed=0)
@@ -148,7 +148,7 @@ def standardised(length_differences: Array) -> Array:
 
 
 def fit(
-    terms: Array, targets: Array, weights: Array, strength: float, start: Array | None = None
+    terms: Array, targets: Array, weights: Array, strength: float, *, near: Array | None = None
 ) -> Array:
     """Return [k] coefficients that minimise the penalised loss.
 
@@ -159,7 +159,7 @@ def fit(
         targets: [n] in 0 to 1.
         weights: [n], at least 0.
         strength: C.
-        start: [k] where the search begins.
+        near: [k] where the search begins, and ends at the third digit or so: for resamples.
     """
     from scipy.optimize import minimize
 
@@ -174,14 +174,15 @@ def fit(
         slope = strength * (terms.T @ (weights * (_expit(z) - targets)))
         return scale * value, scale * np.concatenate([1.0 + slope, 1.0 - slope])
 
-    begin = np.zeros(number) if start is None else start
+    begin = np.zeros(number) if near is None else near
+    exact = {"ftol": 1e-14, "gtol": 1e-9, "maxiter": 1000}
     result = minimize(
         loss,
         np.concatenate([np.maximum(begin, 0), np.maximum(-begin, 0)]),
         jac=True,
         method="L-BFGS-B",
         bounds=[(0, None)] * (2 * number),
-        options={"ftol": 1e-14, "gtol": 1e-9, "maxiter": 1000},
+        options=exact if near is None else {"ftol": 1e-9, "gtol": 1e-6, "maxiter": 50},
     )
     found: Array = result.x[:number] - result.x[number:]
     return found
@@ -228,7 +229,7 @@ def _resampled(rows: _Rows, without_length: Array, counts: Array, start: Array) 
     number = len(counts)
     weights = rows.weights.copy()
     weights[-number:] = counts
-    found = fit(rows.terms, rows.targets, weights, STRENGTHS[-1], start)
+    found = fit(rows.terms, rows.targets, weights, STRENGTHS[-1], near=start)
     return float((counts * _expit(without_length @ found)).sum() / number)
 
 

@@ -203,7 +203,7 @@ def _agreements(verdict: Verdict, weights: Array) -> Iterable[Agreement]:
     for first, second in itertools.combinations(verdict.judges, 2):
         values: list[list[float]] = [[], []]
         prompts: list[int] = []
-        for model, other in itertools.combinations(verdict.models, 2):
+        for model, other in _oriented(verdict):
             said = [
                 (
                     arrays.preferences
@@ -223,6 +223,12 @@ def _agreements(verdict: Verdict, weights: Array) -> Iterable[Agreement]:
                 np.array(prompts),
                 weights,
             )
+
+
+def _oriented(verdict: Verdict) -> list[tuple[str, str]]:
+    """Return every two models, in an order that only the baseline decides: kappa depends on it."""
+    names = sorted(verdict.models, key=lambda name: (name == verdict.baseline, name))
+    return list(itertools.combinations(names, 2))
 
 
 def _reasons(said: Iterable[Opinion | None]) -> dict[str, int]:

@@ -94,7 +94,7 @@ def test_length_that_decides_everything_is_taken_out() -> None:
 
 
 def test_equal_lengths_change_nothing() -> None:
-    preferences = np.random.default_rng(0).random(300) * 0.9
+    preferences = np.random.default_rng(0).random(300) * 0.6
     found = length_controlled(preferences, np.full(300, 7.0), num_resamples=50)
     assert found is not None
     assert found.win_rate.value == pytest.approx(preferences.mean(), abs=0.005)
