@@ -143,5 +143,5 @@ HARNESS := .venv/lm-eval
 test-lm-eval:
 	$(PYTHON) -m venv $(HARNESS)
 	$(HARNESS)/bin/python -m pip install --quiet --constraint constraints.txt \
-	    --editable '.[lm-eval]' peft pytest pytest-timeout
+	    --editable '.[lm-eval]' lm-eval==0.4.13 peft pytest pytest-timeout
 	HF_HUB_OFFLINE=1 $(HARNESS)/bin/python -m pytest tests/harness
