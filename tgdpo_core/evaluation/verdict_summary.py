@@ -146,11 +146,14 @@ def _length_controlled(
 ) -> LengthControlled | None:
     known = ~np.isnan(values)
     lengths = [arrays.measured(verdict, m, "num_characters") for m in (verdict.baseline, model)]
+    difference = (lengths[0] - lengths[1])[known]
+    if np.isnan(difference).any():  # imported judgements may come without the answers
+        return None
     columns = [prompt.columns.get(DIFFICULTY) for prompt in verdict.prompts]
     difficulties = difficulties_of([c for c, keep in zip(columns, known, strict=True) if keep])
     return length_controlled(
         values[known],
-        (lengths[0] - lengths[1])[known],
+        difference,
         difficulties=difficulties,
         gamed=gamed if difficulties is not None else None,
     )

@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from tgdpo_cli.evaluate_modes import EvaluateCommand
 from tgdpo_cli.evaluation_rows import row_options
 from tgdpo_cli.generation_options import generation_options
 from tgdpo_cli.main import Session
@@ -11,7 +12,7 @@ from tgdpo_cli.output import quiet_libraries
 from tgdpo_cli.verdict_options import verdict_options
 
 
-@click.command("evaluate")
+@click.command("evaluate", cls=EvaluateCommand)
 @click.argument("models", nargs=-1, required=True)
 @click.option("--dataset", help="Pairs or prompts: Hub id, file, folder, or registered name.")
 @click.option("--prompts", help="The same, for a verdict: the models judged side by side.")
