@@ -57,7 +57,7 @@ class Unjudged:
     """
 
     reason: str
-    explanation: str = field(default="", compare=False)
+    explanation: str = field(default="", compare=False, repr=False)
 
 
 Verdict = float | Unjudged
