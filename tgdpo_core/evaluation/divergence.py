@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from tgdpo_core.evaluation.generation import GeneratedBatch
-from tgdpo_core.evaluation.stopping import until_stop
+from tgdpo_core.generation.stopping import until_stop
 
 _SEQUENCES = 64  # whose logits exist at once
 

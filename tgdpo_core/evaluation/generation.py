@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from tgdpo_core.data.model_text import encode_prompts
 from tgdpo_core.data.pairs import PreferencePair
 from tgdpo_core.engine import attention
-from tgdpo_core.evaluation.stopping import is_stop, say_once, stop_ids, until_stop
+from tgdpo_core.generation.stopping import is_stop, say_once, stop_ids, until_stop
 
 # What generation_config.json says beside how an answer is drawn; `stop_ids` reads the EOS.
 _NO_SAMPLING = (

@@ -18,7 +18,7 @@ from tgdpo_core.evaluation.divergence import SampledKL
 from tgdpo_core.evaluation.generation import Sampling, answer, is_sharded
 from tgdpo_core.evaluation.judging import judged, judged_pairs
 from tgdpo_core.evaluation.likelihood import pair_likelihoods
-from tgdpo_core.evaluation.stopping import stop_ids
+from tgdpo_core.generation.stopping import stop_ids
 from tgdpo_core.models.precision import Precision
 from tgdpo_core.plugin_api.judges import Judge
 from tgdpo_core.scoring.guard import call_plugin

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tgdpo_core.data.pairs import PreferencePair
 from tgdpo_core.evaluation.generation import Answers, GeneratedBatch, Sampling, answer
-from tgdpo_core.evaluation.stopping import say_once
+from tgdpo_core.generation.stopping import say_once
 
 PROMPTS = ["The cat sat on", "Two plus two is four, and"]
 TEXT = [PreferencePair(text, "a", "b", where="row") for text in PROMPTS]
