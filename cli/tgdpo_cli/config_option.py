@@ -1,11 +1,12 @@
 """``--config`` of commands that are no runs: a YAML file with values for the command's options."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import click
 
-from tgdpo_cli.shipped_recipes import recipe_path
+from tgdpo_cli.shipped_recipes import find_file
 
 
 def config_option(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -24,10 +25,12 @@ def _read(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
     if value is None:
         return
     from tgdpo_core.errors import RecipeError, did_you_mean
-    from tgdpo_core.recipe.yaml_reading import read_yaml
+    from tgdpo_core.recipe.loading import load_recipe
 
-    path = recipe_path(value)
-    content = read_yaml(path)
+    path = Path(value).expanduser()
+    if not path.is_file():
+        path = Path(str(find_file(value)))
+    content = load_recipe(path)
     known = {option for parameter in ctx.command.params for option in _names(parameter)}
     defaults = {}
     for key, given in content.items():
@@ -35,11 +38,11 @@ def _read(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
         if name not in known or name == "config":
             allowed = [each.replace("_", "-") for each in known - {"config", "help"}]
             raise RecipeError(f"{path}: unknown key '{key}'. {did_you_mean(str(key), allowed)}")
-        defaults[known_name(ctx, name)] = given
+        defaults[_parameter(ctx, name)] = given
     ctx.default_map = {**defaults, **(ctx.default_map or {})}
 
 
-def known_name(ctx: click.Context, name: str) -> str:
+def _parameter(ctx: click.Context, name: str) -> str:
     """Return the parameter that an option of this name sets."""
     return next(str(p.name) for p in ctx.command.params if name in _names(p))
 

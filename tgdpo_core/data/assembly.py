@@ -111,7 +111,7 @@ def _of_texts(fields: Fields, reading: RowReading, chosen: str, rejected: str) -
         return _of_transcripts(chosen, rejected, fields, by_words=True)
     if is_transcript(chosen, rejected) and not fields.has("prompt"):
         return _of_transcripts(chosen, rejected, fields, by_words=False)
-    if is_chat(fields, reading):
+    if _is_chat(fields, reading):
         prompt = _before_answer(chat_prompt(fields), chosen)
         sides = [
             [Turn({"role": "assistant", "content": text}, fields.column(side))]
@@ -129,7 +129,7 @@ def _of_texts(fields: Fields, reading: RowReading, chosen: str, rejected: str) -
     return Parts(*cut, ("prompt_repeated",)) if cut else Parts(prompt_text, chosen, rejected)
 
 
-def is_chat(fields: Fields, reading: RowReading) -> bool:
+def _is_chat(fields: Fields, reading: RowReading) -> bool:
     """Return whether a row whose responses are text is a chat all the same.
 
     A column that only chats have decides by being there: a row with an empty system text is one of

@@ -18,7 +18,6 @@ from tgdpo_core.data.columns import (
 from tgdpo_core.data.embedded import read_list, read_messages
 from tgdpo_core.data.messages import as_turns, kind_of, messages_of
 from tgdpo_core.data.pairs import PreferencePair, Text
-from tgdpo_core.data.prompt_rows import assemble_prompt, has_responses
 from tgdpo_core.data.report import DataReport, RowProblem
 from tgdpo_core.data.rows import Row
 from tgdpo_core.data.tool_calls import as_tools, require_json
@@ -87,14 +86,13 @@ def _parse(row: Any, where: str, reading: RowReading) -> tuple[PreferencePair, S
         raise RowProblem("not_a_row", f"a row must be a mapping of columns, found {kind_of(row)}")
     fields = sort_columns(_laid_open(row), reading.columns)
     _refuse_media(fields)
-    is_prompt = reading.prompts_suffice and not has_responses(fields)
-    parts = assemble_prompt(fields, reading) if is_prompt else assemble(fields, reading)
+    parts = assemble(fields, reading)
     tools, kwargs = _chat_settings(fields, parts)
     _refuse_unread(fields, parts)
     for name, value in zip(("prompt", "chosen", "rejected"), parts[:3], strict=True):
         _require_unicode(value, name)
     _require_unicode(tools, "tools")
-    notes = [*parts.notes, *(() if is_prompt else _compared(parts))]
+    notes = [*parts.notes, *_compared(parts)]
     pair = PreferencePair(
         parts.prompt, parts.chosen, parts.rejected, where, fields.free, tools, kwargs
     )

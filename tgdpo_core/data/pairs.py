@@ -23,7 +23,7 @@ class PreferencePair:
 
     Attributes:
         prompt: text, or a list of messages (``role``, ``content``).
-        chosen: the preferred response in the same form; empty in a row that is only a prompt.
+        chosen: the preferred response in the same form.
         rejected: the other response.
         where: file and row, for messages.
         columns: the other columns of the row.

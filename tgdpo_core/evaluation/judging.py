@@ -14,7 +14,7 @@ from tgdpo_core.errors import PluginError
 from tgdpo_core.evaluation.generation import Answers, Sampling, answer
 from tgdpo_core.evaluation.likelihood import pair_likelihoods
 from tgdpo_core.models.precision import Precision
-from tgdpo_core.plugin_api.judges import Generation, Judge, PairLikelihood
+from tgdpo_core.plugin_api.judges import Comparison, Generation, Judge, PairLikelihood
 from tgdpo_core.scoring.guard import call_on_batch
 
 _Array = np.ndarray[Any, Any]
@@ -145,7 +145,9 @@ def judged_pairs(judge: tuple[str, Judge], likelihoods: Sequence[PairLikelihood]
     return _ask(judge, judge[1].score_pairs, likelihoods)
 
 
-def checked_scores(who: str, scores: Any, batch: Sequence[Generation | PairLikelihood]) -> _Array:
+def checked_scores(
+    who: str, scores: Any, batch: Sequence[Generation | PairLikelihood | Comparison]
+) -> _Array:
     """Return what a judge said of a batch, [len(batch)] float64.
 
     Args:

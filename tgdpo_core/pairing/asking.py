@@ -46,8 +46,8 @@ def asks(
     kept: KeptVerdicts,
     *,
     together: int,
-    on_start: Callable[[int], None] = lambda _: None,
-    on_batch: Callable[[int], None] = lambda _: None,
+    on_start: Callable[[int], object] = lambda _: None,
+    on_batch: Callable[[int], object] = lambda _: None,
 ) -> AskAll:
     """Return the function that asks a judge about the answers to prompts.
 

@@ -31,11 +31,11 @@ scored by a judge, put together by a rule. {{ licence }}
 ## Columns
 
 `prompt`, `chosen` and `rejected` are what a model is trained on. For each of `chosen` and
-`rejected`: `{{ columns }}` (as in `chosen_score`): the judge's score, the rank among the judged
-answers to the prompt (1 is the best; equal scores share a rank), the model that answered (`given ..`:
-the response of the row itself), the seed of the draw, the number of tokens and whether the answer
-ended by itself. `prompt_id` is a hash of the prompt, `num_answers` how many answers were judged.
-Other columns are those of the prompts' rows.
+`rejected`: `{{ columns }}` (as in `chosen_score`): the judge's score, the rank
+among the judged answers to the prompt (1 is the best; equal scores share a rank), the model that
+answered (`given ..`: the response of the row itself), the seed of the draw, the number of tokens
+and whether the answer ended by itself. `prompt_id` is a hash of the prompt, `num_answers` how many
+answers were judged. Other columns are those of the prompts' rows.
 
 The texts were written by models: read them before you train on them, or publish them.
 """
@@ -48,7 +48,6 @@ class CardFacts:
     Attributes:
         name: of the data set.
         license: as the Hub names it; None: not known.
-        models: that answered.
         settings: how the pairs were made, text or JSON.
         file: name of the file with the rows.
         version: of tgdpo.
@@ -56,7 +55,6 @@ class CardFacts:
 
     name: str
     license: str | None
-    models: Sequence[str]
     settings: Mapping[str, Any]
     file: str
     version: str
@@ -87,18 +85,23 @@ def data_card(facts: CardFacts, made: MadePairs, lines: Sequence[str]) -> str:
         if facts.license
         else "Licence: unknown. It follows from those of the prompts and of the models' answers."
     )
-    return jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(_TEMPLATE).render(
-        metadata=data.to_yaml(),
-        name=_text(facts.name),
-        version=facts.version,
-        licence=_text(licence),
-        settings={
-            _text(key): _text(value if isinstance(value, str) else json.dumps(value))
-            for key, value in facts.settings.items()
-        },
-        lines=[_text(line) for line in lines],
-        columns="`, `".join(OF_SIDES),
-    ) + "\n"
+    return (
+        jinja2.Environment(undefined=jinja2.StrictUndefined)
+        .from_string(_TEMPLATE)
+        .render(
+            metadata=data.to_yaml(),
+            name=_text(facts.name),
+            version=facts.version,
+            licence=_text(licence),
+            settings={
+                _text(key): _text(value if isinstance(value, str) else json.dumps(value))
+                for key, value in facts.settings.items()
+            },
+            lines=[_text(line) for line in lines],
+            columns="`, `".join(OF_SIDES),
+        )
+        + "\n"
+    )
 
 
 def _text(value: str) -> str:
@@ -111,5 +114,10 @@ def _text(value: str) -> str:
 
 def _size(number: int) -> str:
     """Return the size as the Hub has it."""
-    sizes = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")]
+    sizes = [
+        (1_000, "n<1K"),
+        (10_000, "1K<n<10K"),
+        (100_000, "10K<n<100K"),
+        (1_000_000, "100K<n<1M"),
+    ]
     return next((name for limit, name in sizes if number < limit), "n>1M")

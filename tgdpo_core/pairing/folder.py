@@ -46,13 +46,8 @@ class PairsFolder:
     def _record(self) -> Path:
         return self._made / "record.json"
 
-    @property
-    def is_done(self) -> bool:
-        """Whether the data set was written."""
-        return (self.path / "README.md").exists()
-
     def settings(self) -> Mapping[str, Any] | None:
-        """Return what the folder was made with; None where it is not ours."""
+        """Return what its pairs were made with, empty before they are; None: it is not ours."""
         try:
             record = json.loads(self._record.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -61,18 +56,22 @@ class PairsFolder:
         return record["settings"] if is_ours else None
 
     def begin(self, settings: Mapping[str, Any], *, overwrite: bool) -> None:
-        """Note what the data set is made with.
+        """Take the folder for pairs with these settings; what it holds stays until ``write``.
 
         Raises:
             UsageError: the folder holds one that was made with other settings.
         """
         before = self.settings()
-        if before is not None and before != settings and not overwrite:
+        if before and before != settings and not overwrite:
             raise UsageError(
                 f"{self.path} holds pairs that were made with other settings "
                 f"({_differences(before, settings)}). Choose another --output, or give "
                 "--overwrite: kept answers and scores that fit are used again."
             )
+        if before is None:
+            self._note({})
+
+    def _note(self, settings: Mapping[str, Any]) -> None:
         text = json.dumps({"made_by": _MADE_BY, "settings": settings}, indent=1) + "\n"
         self._write("made/record.json", text)
 
@@ -94,10 +93,16 @@ class PairsFolder:
         except OSError as error:
             raise StoreError(f"{self.path}: answers cannot be written: {error}") from error
 
-    def write(self, rows: Sequence[Mapping[str, Any]], card: str, form: FileForm) -> Path:
+    def write(
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        card: str,
+        form: FileForm,
+        settings: Mapping[str, Any],
+    ) -> Path:
         """Write rows and card in one step each, and return the file of the rows."""
         target = self.path / f"train.{form}"
-        (self.path / "README.md").unlink(missing_ok=True)  # the mark of a whole data set
+        self._note({})  # until all of it is there
         if form == "jsonl":
             lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
             self._write(target.name, "".join(lines))
@@ -107,6 +112,7 @@ class PairsFolder:
             if other != form:
                 (self.path / f"train.{other}").unlink(missing_ok=True)
         self._write("README.md", card)
+        self._note(settings)
         return target
 
     def _write_parquet(self, target: Path, rows: Sequence[Mapping[str, Any]]) -> None:

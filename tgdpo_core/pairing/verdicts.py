@@ -78,7 +78,7 @@ def verdicts(
     kept: KeptVerdicts,
     *,
     together: int,
-    on_batch: Callable[[int], None] = lambda _: None,
+    on_batch: Callable[[int], object] = lambda _: None,
 ) -> list[Verdict]:
     """Return what a judge says of answers, or of comparisons, in their order.
 

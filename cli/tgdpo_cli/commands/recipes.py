@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from tgdpo_cli.output import echo, table
-from tgdpo_cli.shipped_recipes import find_file, is_ablation, launch_files, shipped_recipes
+from tgdpo_cli.shipped_recipes import find_file, further_files, is_ablation, shipped_recipes
 
 
 @click.group("recipes", invoke_without_command=True)
@@ -21,7 +21,7 @@ def command(ctx: click.Context) -> None:
 def list_recipes() -> None:
     """List the recipes; the first comment line of each says what it is."""
     rows = []
-    for name, file in {**shipped_recipes(), **launch_files()}.items():
+    for name, file in {**shipped_recipes(), **further_files()}.items():
         lines = file.read_text(encoding="utf-8").splitlines()
         first = next(line for line in lines if not line.startswith("#!"))
         rows.append((name, _command_of(name, file), first.lstrip("# ")))

@@ -7,7 +7,7 @@ from tgdpo_plugins.mood.valence import require_vader, words
 
 
 class MoodOracle(TokenReward):
-    """VADER's valence of every word in its context, spread over the tokens of the word; 0 elsewhere.
+    """VADER's valence of every word in its context, spread over the word's tokens; 0 elsewhere.
 
     Exact: the rewards of a response sum to what the judge ``mood`` divides by the number of words,
     and to what VADER squashes to its compound score (but for the bonus of exclamation marks). Few

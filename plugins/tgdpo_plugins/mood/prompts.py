@@ -123,7 +123,7 @@ _ORDER = 20  # of the shuffle: the first rows are of many topics and all forms
 
 
 class MoodPrompts(NamedDataset):
-    """Prompts of the world ``mood``: 360 of 72 topics in ``train``, 120 of 24 others in ``test``."""
+    """Prompts of the world mood: 360 on 72 topics in ``train``, 120 on 24 others in ``test``."""
 
     def rows(self, split: str) -> Iterator[Mapping[str, Any]]:
         """Yield prompts of one user message each, in one order for all.

@@ -83,7 +83,7 @@ def _analyzer() -> Any:
     except ImportError as error:
         raise ValueError(MISSING) from error
 
-    class Keeping(SentimentIntensityAnalyzer):  # type: ignore[misc] # no type information
+    class Keeping(SentimentIntensityAnalyzer):
         def score_valence(self, sentiments: list[float], text: str) -> Any:
             self.sentiments = sentiments
             return super().score_valence(sentiments, text)
@@ -107,9 +107,7 @@ def _without_emojis(text: str) -> tuple[str, list[tuple[int, int]]]:
     return "".join(parts), origins
 
 
-def _inner(
-    text: str, start: int, end: int, origins: Sequence[tuple[int, int]]
-) -> tuple[int, int]:
+def _inner(text: str, start: int, end: int, origins: Sequence[tuple[int, int]]) -> tuple[int, int]:
     """Return the range of a word in the original text, without the punctuation around it."""
     import string
 
