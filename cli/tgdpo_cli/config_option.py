@@ -39,7 +39,7 @@ def _read(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
             allowed = [each.replace("_", "-") for each in known - {"config", "help"}]
             raise RecipeError(f"{path}: unknown key '{key}'. {did_you_mean(str(key), allowed)}")
         defaults[_parameter(ctx, name)] = given
-    ctx.default_map = {**defaults, **(ctx.default_map or {})}
+    ctx.default_map = {**(ctx.default_map or {}), **defaults}
 
 
 def _parameter(ctx: click.Context, name: str) -> str:

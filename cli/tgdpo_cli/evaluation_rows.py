@@ -1,7 +1,7 @@
 """How ``tgdpo evaluate`` reads rows: options that say what a recipe's ``data`` says."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -80,6 +80,10 @@ class EvaluationRows:
     reading: "RowReading"
     rules: "TextRules"
     settings: Mapping[str, Any]
+
+    def of_prompts(self) -> "EvaluationRows":
+        """Return the rows as prompts: they need no responses."""
+        return replace(self, reading=replace(self.reading, prompts_suffice=True))
 
     def read(self, split: str, limit: int | None, on_bad_row: "OnBadRow") -> list[Any]:
         """Return the pairs of a split, the first ``limit`` of them; say which rows are left out.

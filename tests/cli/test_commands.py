@@ -192,4 +192,4 @@ def test_models_are_evaluated_on_the_playground(tgdpo: Tgdpo) -> None:
     command += ["--limit", "20", "--max-new-tokens", "32", "--json"]
     (row,) = json.loads(tgdpo(*command))
     assert row["num_prompts"] == 20
-    assert 0 < row["greedy"]["mean"] < 1
+    assert 0 < row["sampled"]["mean"] < 1

@@ -7,7 +7,7 @@ are kept for plugins. docs/data.md lists the formats.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from tgdpo_core.data.assembly import Parts, assemble
+from tgdpo_core.data.assembly import assemble
 from tgdpo_core.data.columns import (
     Fields,
     RowReading,
@@ -18,6 +18,7 @@ from tgdpo_core.data.columns import (
 from tgdpo_core.data.embedded import read_list, read_messages
 from tgdpo_core.data.messages import as_turns, kind_of, messages_of
 from tgdpo_core.data.pairs import PreferencePair, Text
+from tgdpo_core.data.parts import Parts
 from tgdpo_core.data.report import DataReport, RowProblem
 from tgdpo_core.data.rows import Row
 from tgdpo_core.data.tool_calls import as_tools, require_json
@@ -208,6 +209,8 @@ def _strings(value: Any, column: str) -> Iterator[str]:
 
 def _compared(parts: Parts) -> list[str]:
     """Return what is to be counted of two responses; equal ones are refused."""
+    if not parts.chosen and not parts.rejected:
+        return []
     chosen, rejected = _words(parts.chosen), _words(parts.rejected)
     if _stripped(parts.chosen) == _stripped(parts.rejected):
         exactly = parts.chosen == parts.rejected

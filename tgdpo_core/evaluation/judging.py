@@ -2,17 +2,18 @@
 
 import copy
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from tgdpo_core.data.pairs import PreferencePair, TokenizedPair
+from tgdpo_core.data.pairs import TokenizedPair
 from tgdpo_core.errors import PluginError
-from tgdpo_core.evaluation.generation import Answers, Sampling, answer
+from tgdpo_core.evaluation.endings import Unfinished, endings, random_or_all
 from tgdpo_core.evaluation.likelihood import pair_likelihoods
+from tgdpo_core.generation.answers import Answer, AnsweredPrompt
 from tgdpo_core.models.precision import Precision
 from tgdpo_core.plugin_api.judges import Comparison, Generation, Judge, PairLikelihood
 from tgdpo_core.scoring.guard import call_on_batch
@@ -23,10 +24,17 @@ _NUM_TEXT = 40  # characters of a prompt in messages
 
 @dataclass(frozen=True)
 class Score:
-    """A mean over prompts or pairs with its standard error."""
+    """A mean over prompts or pairs with its standard error.
+
+    Attributes:
+        mean: over those that have a score.
+        standard_error: of it.
+        num_left_out: prompts without a score.
+    """
 
     mean: float
     standard_error: float
+    num_left_out: int = 0
 
 
 @dataclass(frozen=True)
@@ -36,16 +44,19 @@ class Evaluation:
     Attributes:
         model: its name.
         unit: what was judged: the answers to prompts, or pairs.
-        scores: of answers ``greedy`` and ``sampled`` (mean over samples, then over prompts), of
-            pairs ``score``.
+        scores: of answers ``greedy`` and ``sampled`` (mean over samples, then over prompts), those
+            of them that were asked for; of pairs ``score``.
         outputs: what belongs to each prompt or pair, as JSON: the answers, or the score and the
             log-probs of both responses (nats).
+        facts: further JSON: how the answers ended (``finished``: share; ``tokens``: mean length),
+            ``kl`` (nats).
     """
 
     model: str
     unit: Literal["prompts", "pairs"]
     scores: Mapping[str, Score]
     outputs: Sequence[Mapping[str, Any]]
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     def summary(self) -> dict[str, Any]:
         """Return JSON without the outputs."""
@@ -53,38 +64,47 @@ class Evaluation:
             "model": self.model,
             f"num_{self.unit}": len(self.outputs),
             **{name: asdict(score) for name, score in self.scores.items()},
+            **self.facts,
         }
 
 
 def evaluate(
     name: str,
-    load: Callable[[], tuple[Any, Any]],
-    pairs: Sequence[PreferencePair],
+    answered: Sequence[AnsweredPrompt],
     judge: tuple[str, Judge],
-    sampling: Sampling,
+    *,
+    unfinished: Unfinished = "score",
+    kl: Sequence[Sequence[float]] | None = None,
 ) -> Evaluation:
     """Return the evaluation of one model by its answers.
 
     Args:
         name: how tables call it.
-        load: returns model and tokenizer.
-        pairs: whose prompts are answered; their columns go to the judge.
+        answered: prompts with its answers; their columns go to the judge.
         judge: a judge that is set up, with its name.
-        sampling: how answers are drawn.
+        unfinished: what an answer scores that was cut at the most tokens.
+        kl: to a reference, of every random answer to each prompt, nats; None: not measured.
 
     Raises:
         PluginError: the judge failed, or returned something else than one number per answer.
     """
-    model, tokenizer = load()
-    answers = answer(model, tokenizer, pairs, sampling, label=name)
-    greedy, sampled = judged(judge, pairs, answers)
-    outputs = [{"prompt": p.prompt, **asdict(a)} for p, a in zip(pairs, answers, strict=True)]
-    scores = {"greedy": _score(greedy), "sampled": _score(sampled)}
-    return Evaluation(name, "prompts", scores, outputs)
+    values = judged(judge, answered, unfinished)
+    ends = endings(each for item in answered for each in random_or_all(item.answers))
+    facts: dict[str, Any] = {**asdict(ends), "unfinished": unfinished}
+    if kl is not None:
+        facts["kl"] = asdict(_score(np.array([np.mean(each) for each in kl])))
+    outputs = [asdict(item) for item in answered]
+    scores = {kind: _score(each) for kind, each in values.items()}
+    return Evaluation(name, "prompts", scores, outputs, facts)
 
 
 def evaluate_pairs(
-    name: str, model: Any, pairs: Sequence[TokenizedPair], judge: tuple[str, Judge]
+    name: str,
+    model: Any,
+    pairs: Sequence[TokenizedPair],
+    judge: tuple[str, Judge],
+    *,
+    precision: Precision,
 ) -> Evaluation:
     """Return the evaluation of one model by the likelihoods of pairs; nothing is generated.
 
@@ -93,11 +113,12 @@ def evaluate_pairs(
         model: a causal language model on its device.
         pairs: in the ids of its tokenizer.
         judge: a judge of pairs that is set up, with its name.
+        precision: mixed precision or none.
 
     Raises:
         PluginError: the judge failed, or returned something else than one number per pair.
     """
-    likelihoods = pair_likelihoods(model, pairs, Precision(), label=name)
+    likelihoods = pair_likelihoods(model, pairs, precision, label=name)
     scores = judged_pairs(judge, likelihoods)
     outputs = [
         {
@@ -111,29 +132,60 @@ def evaluate_pairs(
 
 
 def judged(
-    judge: tuple[str, Judge], pairs: Sequence[PreferencePair], answers: Sequence[Answers]
-) -> tuple[_Array, _Array]:
-    """Return the scores of the greedy and of the random answers, one per prompt each.
+    judge: tuple[str, Judge],
+    answered: Sequence[AnsweredPrompt],
+    unfinished: Unfinished = "score",
+) -> dict[str, _Array]:
+    """Return the scores of the ``greedy`` and of the ``sampled`` answers, one per prompt each.
 
-    Random answers to a prompt are averaged; without any, their scores are NaN.
+    Random answers to a prompt are averaged. A prompt without an answer that has a score is NaN. Of
+    these two kinds those are there that the prompts have answers of.
 
     Raises:
         PluginError: the judge failed, or returned something else than one number per answer.
     """
-
-    def ask(texts: Sequence[str]) -> _Array:
-        batch = [generation(pair, text) for pair, text in zip(pairs, texts, strict=True)]
-        return _ask(judge, judge[1].score, batch)
-
-    greedy = ask([a.greedy for a in answers])
-    num_samples = len(answers[0].sampled) if answers else 0
-    draws = [ask([a.sampled[i] for a in answers]) for i in range(num_samples)]
-    return greedy, np.mean(draws, axis=0) if draws else np.full(len(pairs), np.nan)
+    kinds = [("sampled" if a.seed is not None else "greedy") for a in _first(answered).answers]
+    found: dict[str, list[_Array]] = {}
+    for place, kind in enumerate(kinds):
+        batch = [(item, item.answers[place]) for item in answered]
+        found.setdefault(kind, []).append(_scores(judge, batch, unfinished))
+    return {kind: _mean(draws) for kind, draws in found.items()}
 
 
-def generation(pair: PreferencePair, text: str) -> Generation:
-    """Return an answer to a pair's prompt as judges see it; it is theirs to change."""
-    return Generation(copy.deepcopy(pair.prompt), text, copy.deepcopy(dict(pair.columns)))
+def _first(answered: Sequence[AnsweredPrompt]) -> AnsweredPrompt:
+    return answered[0] if answered else AnsweredPrompt("", ())
+
+
+def _scores(
+    judge: tuple[str, Judge],
+    batch: Sequence[tuple[AnsweredPrompt, Answer]],
+    unfinished: Unfinished,
+) -> _Array:
+    """Return the score of one answer to each prompt; NaN: left out."""
+    values = np.full(len(batch), 0.0 if unfinished == "zero" else np.nan)
+    asked = [i for i, (_, a) in enumerate(batch) if a.finished or unfinished == "score"]
+    if asked:
+        values[asked] = _ask(judge, judge[1].score, [generation(*batch[i]) for i in asked])
+    return values
+
+
+def _mean(draws: Iterable[_Array]) -> _Array:
+    """Return the mean of each prompt's scores that are there."""
+    stacked = np.stack(list(draws))
+    there = ~np.isnan(stacked)
+    with np.errstate(invalid="ignore"):
+        return np.where(there, stacked, 0.0).sum(0) / there.sum(0)
+
+
+def generation(item: AnsweredPrompt, answer: Answer) -> Generation:
+    """Return an answer to a prompt as judges see it; it is theirs to change."""
+    return Generation(
+        copy.deepcopy(item.prompt),
+        answer.text,
+        copy.deepcopy(dict(item.columns)),
+        answer.finished,
+        answer.num_tokens,
+    )
 
 
 def judged_pairs(judge: tuple[str, Judge], likelihoods: Sequence[PairLikelihood]) -> _Array:
@@ -192,5 +244,8 @@ def _ask(
 
 
 def _score(values: _Array) -> Score:
-    error = values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else float("nan")
-    return Score(float(values.mean()), float(error))
+    there = values[~np.isnan(values)]
+    if not len(there):
+        return Score(float("nan"), float("nan"), len(values))
+    error = there.std(ddof=1) / len(there) ** 0.5 if len(there) > 1 else float("nan")
+    return Score(float(there.mean()), float(error), len(values) - len(there))

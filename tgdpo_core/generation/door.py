@@ -31,6 +31,32 @@ class Answers:
     num_kept: int
 
 
+def answer_all(
+    engine: Engine, prompts: Sequence[PreferencePair], sampling: Sampling, *, label: str
+) -> Answers:
+    """Return the answers of an engine to prompts, every one of them drawn anew.
+
+    For a model that changes, and for one whose processes must draw equally many.
+
+    Args:
+        engine: what answers.
+        prompts: rows; of pairs only the prompts are read. Their columns go along.
+        sampling: how answers are drawn.
+        label: what the progress bar says.
+    """
+    sent = engine.lay_out(prompts, sampling)
+    wanted = [_requests(row, each, sampling) for row, each in zip(prompts, sent, strict=True)]
+    flat = [each for requests in wanted for each in requests]
+    found: dict[int, Drawn] = {}
+    with tqdm(total=len(flat), desc=label, unit="answer", leave=None) as bar:
+        for number, answer in engine.draw(flat, sampling):
+            found[number] = answer
+            bar.update()
+    in_order = iter(range(len(flat)))
+    drawn = [tuple(found[next(in_order)] for _ in requests) for requests in wanted]
+    return Answers(_answered(prompts, drawn), drawn, sent, 0)
+
+
 def generate(
     engine: Engine,
     prompts: Sequence[PreferencePair],
@@ -64,17 +90,22 @@ def generate(
         try:
             for names in kept.work(_in_order(engine, named), engine.together):
                 batch = [named[name] for name in names]
-                for number, drawn in engine.draw(batch, sampling):
-                    kept.add(names[number], drawn)
+                for number, answer in engine.draw(batch, sampling):
+                    kept.add(names[number], answer)
                     bar.update()
         finally:
             kept.close()
     drawn = [tuple(kept[entry_name(each)] for each in requests) for requests in wanted]
-    answered = [
+    return Answers(_answered(prompts, drawn), drawn, sent, num_kept)
+
+
+def _answered(
+    prompts: Sequence[PreferencePair], drawn: Sequence[Sequence[Drawn]]
+) -> list[AnsweredPrompt]:
+    return [
         AnsweredPrompt(row.prompt, tuple(each.answer for each in answers), dict(row.columns))
         for row, answers in zip(prompts, drawn, strict=True)
     ]
-    return Answers(answered, drawn, sent, num_kept)
 
 
 def _requests(row: PreferencePair, sent: Any, sampling: Sampling) -> list[Request]:

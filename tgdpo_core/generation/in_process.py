@@ -7,7 +7,6 @@ ids that end an answer are taken from there, see ``stop_ids``.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -40,6 +39,9 @@ class InProcess(Engine):
         precision: the number formats it is called in.
         batch_size: answers drawn together.
         identity: JSON that names the model's weights; None: a hash of its tensors.
+
+    Attributes:
+        stops: the ids that end an answer.
     """
 
     name = "transformers"
@@ -57,6 +59,7 @@ class InProcess(Engine):
         self.model = model
         self.tokenizer = tokenizer
         self.precision = precision
+        self.stops = stop_ids(model, tokenizer)
         self._identity = identity
 
     def document(self) -> Mapping[str, Any]:
@@ -69,11 +72,6 @@ class InProcess(Engine):
             "precision": self.precision.document(),
             "device": self.model.device.type,
         }
-
-    @cached_property
-    def stops(self) -> tuple[int, ...]:
-        """The ids that end an answer."""
-        return stop_ids(self.model, self.tokenizer)
 
     def lay_out(self, prompts: Sequence[PreferencePair], sampling: Sampling) -> list[Any]:
         """Return the token ids of prompts, as in training.

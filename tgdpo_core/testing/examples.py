@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import torch
 
     from tgdpo_core.data.pairs import PreferencePair, TokenizedPair
+    from tgdpo_core.generation.answers import Answer
     from tgdpo_core.plugin_api.judges import Generation, PairLikelihood
     from tgdpo_core.plugin_api.rewards import Example, Side
 
@@ -97,9 +98,12 @@ def make_generations(rows: Sequence[Row] | None = None) -> "list[Generation]":
     """
     from tgdpo_core.data.pairs import SIDES
     from tgdpo_core.evaluation.judging import generation
+    from tgdpo_core.generation.answers import AnsweredPrompt
 
     return [
-        generation(pair, _text(pair.response(side))) for pair in make_pairs(rows) for side in SIDES
+        generation(AnsweredPrompt(pair.prompt, (), pair.columns), _answer(pair.response(side)))
+        for pair in make_pairs(rows)
+        for side in SIDES
     ]
 
 
@@ -180,9 +184,12 @@ def _column(pair: "PreferencePair", name: str) -> Any:
     return pair.columns[name]
 
 
-def _text(response: "str | Sequence[Row]") -> str:
-    """Return a response as text: what the last message says."""
-    return response if isinstance(response, str) else str(response[-1]["content"])
+def _answer(response: "str | Sequence[Row]") -> "Answer":
+    """Return a response as an answer of a model: what the last message says, a token a word."""
+    from tgdpo_core.generation.answers import Answer
+
+    text = response if isinstance(response, str) else str(response[-1]["content"])
+    return Answer(text, finished=True, num_tokens=len(text.split()) + 1)
 
 
 def _logps(pair: "TokenizedPair", side: "Side", name: str) -> "torch.Tensor":

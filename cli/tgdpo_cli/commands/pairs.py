@@ -9,6 +9,7 @@ import click
 
 from tgdpo_cli.config_option import config_option
 from tgdpo_cli.evaluation_rows import evaluation_rows, row_options
+from tgdpo_cli.generation_options import NAMES, Generating, generation, generation_options
 from tgdpo_cli.main import Session
 from tgdpo_cli.model_names import short_names
 from tgdpo_cli.output import echo, print_json, quiet_libraries
@@ -17,16 +18,13 @@ from tgdpo_cli.recipe_options import key_value
 if TYPE_CHECKING:
     from tgdpo_core.data.pairs import PreferencePair
     from tgdpo_core.generation.answers import AnsweredPrompt
-    from tgdpo_core.generation.sampling import Sampling
     from tgdpo_core.pairing.folder import PairsFolder
     from tgdpo_core.pairing.gathering import Gathered
     from tgdpo_core.pairing.making import MadePairs
     from tgdpo_core.pairing.rules import Rule
 
-_OF_MODELS = ("samples", "temperature", "top_p", "max_new_tokens", "system", "form", "dtype")
 
-
-@click.command("pairs")
+@click.command("pairs", context_settings={"default_map": {"samples": 4}})
 @config_option
 @click.option("--dataset", help="Prompts: Hub id, file, folder, or registered name.")
 @click.option("--split", help="Split of the data set (default: train; all rows of a file).")
@@ -39,27 +37,7 @@ _OF_MODELS = ("samples", "temperature", "top_p", "max_new_tokens", "system", "fo
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Answers that are there already, in place of --model. Repeatable: several models.",
 )
-@click.option("--samples", type=click.IntRange(min=1), default=4, show_default=True)
-@click.option("--temperature", type=float, default=1.0, show_default=True)
-@click.option("--top-p", type=float, default=1.0, show_default=True)
-@click.option("--max-new-tokens", type=click.IntRange(min=1), default=256, show_default=True)
-@click.option("--system", help="System message in front of every prompt.")
-@click.option(
-    "--form",
-    type=click.Choice(("auto", "chat", "raw")),
-    default="auto",
-    show_default=True,
-    help="chat: a text prompt is a user's message; raw: it is gone on from as it stands.",
-)
-@click.option(
-    "--dtype",
-    type=click.Choice(("float32", "bfloat16", "float16")),
-    default="float32",
-    show_default=True,
-    help="Of the models' weights.",
-)
-@click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True, help="Of answers and of the rule.")
+@generation_options
 @click.option("--judge", required=True, help="Registered judge: tgdpo plugins list.")
 @click.option(
     "--judge-arg", "judge_args", multiple=True, metavar="KEY=VALUE", help="Option of the judge."
@@ -136,6 +114,7 @@ def command(session: Session, /, **options: Any) -> None:
         seed=options["seed"],
     )
     judge = _judge(session, options)
+    options["generating"] = _generating(options)
     folder = PairsFolder(options["output"])
     settings = _settings(options, judge.document)
     folder.begin(settings, overwrite=options["overwrite"])
@@ -166,7 +145,7 @@ def _check(options: Mapping[str, Any]) -> None:
         raise click.UsageError("--with-given needs --dataset: the rows whose responses are meant.")
     if options["answer_files"]:
         prompts = () if options["with_given"] else ("dataset", "split", "limit")
-        _refuse((*prompts, *_OF_MODELS), "--answers are there already, with their prompts")
+        _refuse((*prompts, *NAMES, "dtype"), "--answers are there already, with their prompts")
 
 
 def _refuse(names: Sequence[str], because: str) -> None:
@@ -204,14 +183,13 @@ def _settings(options: Mapping[str, Any], judge: Mapping[str, Any]) -> dict[str,
     kept = ["dataset", "split", "limit", "models", "rule", "min_gap", "threshold", "max_pairs"]
     kept += ["keep_unfinished", "with_given", "seed", "file_form", "columns", "row_format"]
     kept += ["template_kwargs", "special_tokens", "on_bad_row", "name", "license_"]
-    if options["models"]:
-        kept += _OF_MODELS
     found = {name.strip("_"): options[name] for name in kept}
     answers = [str(path) for path in options["answer_files"]]
     listed = {
         key: list(value) if isinstance(value, tuple) else value for key, value in found.items()
     }
-    return {**listed, "answers": answers, "judge": dict(judge)}
+    drawn = {"generation": dict(options["generating"].document)} if options["models"] else {}
+    return {**listed, **drawn, "answers": answers, "judge": dict(judge)}
 
 
 # -- answers --------------------------------------------------------------------------------------
@@ -228,7 +206,7 @@ def _gather(session: Session, options: Mapping[str, Any], folder: "PairsFolder")
     for name, path in zip(short_names([str(path) for path in files]), files, strict=True):
         gathered.add_model(name.removesuffix(".jsonl"), read_answers(path))
     for name, model in zip(short_names(options["models"]), options["models"], strict=True):
-        answered = _answers(session, options, name, model, rows)
+        answered = _answers(session, options["generating"], name, model, rows)
         folder.write_answers(name, answered)
         gathered.add_model(name, answered)
     if options["with_given"]:
@@ -251,42 +229,31 @@ def _rows(session: Session, options: Mapping[str, Any]) -> "list[PreferencePair]
         special_tokens=options["special_tokens"],
     )
     if not options["with_given"]:
-        source = source.with_prompts()
+        source = source.of_prompts()
     split = options["split"] or default_split(options["dataset"], session.plugins, "train")
     rows = source.read(split, options["limit"], options["on_bad_row"])
-    return [with_chat_settings(row) for row in formed(rows, _sampling(options))]
+    sampling = options["generating"].sampling
+    return [with_chat_settings(row) for row in formed(rows, sampling)]
 
 
-def _sampling(options: Mapping[str, Any]) -> "Sampling":
-    from tgdpo_core.generation.sampling import Sampling
+def _generating(options: Mapping[str, Any]) -> Generating:
+    from tgdpo_core.models.loading import Trust
 
-    names = ("samples", "temperature", "top_p", "max_new_tokens", "seed", "system", "form")
-    return Sampling(**{name: options[name] for name in names})
+    trust = Trust(options["trust_remote_code"], options["allow_pickle"])
+    return generation(options, options["models"], trust)
 
 
 def _answers(
-    session: Session, options: Mapping[str, Any], name: str, model: str, rows: Sequence[Any]
+    session: Session, generating: Generating, name: str, model: str, rows: Sequence[Any]
 ) -> "Sequence[AnsweredPrompt]":
     """Return what a model answers; the store holds what it answered before."""
-    import torch
-
-    from tgdpo_core.generation.door import generate
-    from tgdpo_core.generation.engines import EngineSettings, open_engine
-    from tgdpo_core.models.loading import Trust
-    from tgdpo_core.models.precision import Precision
+    from tgdpo_core.generation.engines import open_engine
     from tgdpo_core.preparation.plan import registered_model
-    from tgdpo_core.store.folder import default_store_path
 
-    engine = open_engine(
-        registered_model(model, session.plugins) or model,
-        EngineSettings(
-            batch_size=options["batch_size"],
-            precision=Precision(dtype=getattr(torch, options["dtype"])),
-            trust=Trust(options["trust_remote_code"], options["allow_pickle"]),
-        ),
-    )
-    how = replace(_sampling(options), system=None, form="auto")  # the rows have their form
-    return generate(engine, rows, how, store=default_store_path(), label=name).answered
+    engine = open_engine(registered_model(model, session.plugins) or model, generating.engine)
+    # The rows have their form already.
+    sampling = replace(generating.sampling, system=None, form="auto")
+    return replace(generating, sampling=sampling).answers(engine, rows, name).answered
 
 
 # -- pairs ----------------------------------------------------------------------------------------

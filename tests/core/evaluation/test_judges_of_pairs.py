@@ -17,9 +17,9 @@ from tgdpo_core.data.pairs import TokenizedPair
 from tgdpo_core.data.report import DataReport
 from tgdpo_core.data.tokenization import LengthLimits, tokenize_pairs
 from tgdpo_core.errors import PluginError
-from tgdpo_core.evaluation.generation import Answers
 from tgdpo_core.evaluation.judging import evaluate_pairs, judged, judged_pairs, write_evaluation
 from tgdpo_core.evaluation.likelihood import pair_likelihoods
+from tgdpo_core.generation.answers import Answer, AnsweredPrompt
 from tgdpo_core.models.precision import Precision
 from tgdpo_core.plugin_api.manager import PluginManager
 
@@ -103,7 +103,7 @@ def test_an_evaluation_is_the_mean_over_pairs_with_its_standard_error(
     ]
     margins = np.array([chosen - rejected for chosen, rejected in sums])
 
-    found = evaluate_pairs("tiny", model, pairs, ("margin", Margin()))
+    found = evaluate_pairs("tiny", model, pairs, ("margin", Margin()), precision=Precision())
     summary = found.summary()
     assert (summary["model"], summary["num_pairs"]) == ("tiny", 12)
     assert summary["score"]["mean"] == pytest.approx(margins.mean(), abs=1e-3)
@@ -165,9 +165,12 @@ def test_a_judge_of_answers_is_held_to_the_same(small_rows: list[dict[str, Any]]
         def score(self, batch: Sequence[Generation]) -> list[float]:
             return [float("nan") if item.response == "b" else 1.0 for item in batch]
 
-    pairs = parse_rows([(str(i), row) for i, row in enumerate(small_rows[:2])], DataReport("test"))
+    answered = [
+        AnsweredPrompt(row["prompt"], (Answer(text, finished=True, num_tokens=2),))
+        for text, row in zip("ab", small_rows, strict=False)
+    ]
     with pytest.raises(PluginError, match=r"judge 'gap'.*got nan for the prompt 'Question 1"):
-        judged(("gap", Gap()), pairs, [Answers("a", []), Answers("b", [])])
+        judged(("gap", Gap()), answered)
 
 
 def test_a_judge_does_not_move_the_random_state_of_the_run() -> None:

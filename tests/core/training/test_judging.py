@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from tgdpo_core import Generation, Judge, PairLikelihood
 from tgdpo_core.data.pairs import PreferencePair
 from tgdpo_core.errors import DataError, PluginError, UsageError
-from tgdpo_core.evaluation.generation import Sampling
+from tgdpo_core.generation.sampling import Sampling
 from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.preparation.plan import make_plan
 from tgdpo_core.recipe import resolve_recipe
@@ -116,7 +116,7 @@ def test_answers_are_judged_before_training_and_at_epoch_ends(
 ) -> None:
     rows = [
         row
-        for row in log(train(recipe, plugins, "judged", samples=2, kl=True))
+        for row in log(train(recipe, plugins, "judged", samples=2, greedy=True, kl=True))
         if "judge/greedy" in row
     ]
     assert [row["epoch"] for row in rows] == [0, 1, 2]
@@ -143,7 +143,7 @@ def test_an_untrained_policy_has_no_kl_in_any_precision(
 
 
 def test_epochs_between_judgements_are_kept(recipe: dict[str, Any], plugins: PluginManager) -> None:
-    folder = train(recipe, plugins, "judged", every_epochs=2, samples=0, num_prompts=3)
+    folder = train(recipe, plugins, "judged", every_epochs=2, samples=0, greedy=True, num_prompts=3)
     rows = [row for row in log(folder) if "judge/greedy" in row]
     assert [row["epoch"] for row in rows] == [0, 2]
     assert all("judge/sampled" not in row and "judge/kl" not in row for row in rows)
