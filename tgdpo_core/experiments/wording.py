@@ -191,7 +191,7 @@ def _against_best(best: BestBaseline, metric: MainMetric, moment: _Moment) -> st
 
 
 AT_EQUAL_KL = (
-    "The best-tuned baseline at a KL is, of the baseline's cells that the most seeds reach the level "
+    "The best-tuned baseline at a KL is, of its cells that the most seeds reach the level "
     "with, the one with the best mean there; chosen on the same evaluations, it is slightly "
     "optimistic."
 )
