@@ -5,7 +5,7 @@ A topic of the test split never occurs in the training split, in whatever form.
 
 import random
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from tgdpo_core import NamedDataset
 
@@ -124,6 +124,8 @@ _ORDER = 20  # of the shuffle: the first rows are of many topics and all forms
 
 class MoodPrompts(NamedDataset):
     """Prompts of the world mood: 360 on 72 topics in ``train``, 120 on 24 others in ``test``."""
+
+    only_prompts: ClassVar[bool] = True
 
     def rows(self, split: str) -> Iterator[Mapping[str, Any]]:
         """Yield prompts of one user message each, in one order for all.
