@@ -15,7 +15,7 @@ class NamedDataset:
     """Name of a judge that knows where the errors of its responses are (``error_spans``)."""
 
     only_prompts: ClassVar[bool] = False
-    """Whether its rows hold prompts and no responses: for ``judging.prompts`` and ``tgdpo pairs``."""
+    """Whether its rows are prompts without responses, for models to answer."""
 
     def rows(self, split: str) -> Iterable[Mapping[str, Any]]:
         """Return the rows of a split (``train``, ``test``) in one of the known formats.

@@ -116,7 +116,7 @@ def command(session: Session, /, **options: Any) -> None:
     judge = _judge(session, options)
     options["generating"] = _generating(options)
     folder = PairsFolder(options["output"])
-    settings = _settings(options, judge.document)
+    settings = _settings(options, {k: v for k, v in judge.document.items() if k != "files"})
     folder.begin(settings, overwrite=options["overwrite"])
     gathered = _gather(session, options, folder)
     made = _made(judge, gathered, folder, rule, options)

@@ -29,9 +29,8 @@ class TestMoodOracle(TokenRewardContract):
 
 def make_example(response: str, *, raw: object) -> Example:
     """Return a response of one token."""
-    return Example(
-        "4f1c", "chosen", "p", response, [0], [1], [(0, len(response))], raw_response=raw
-    )
+    offsets = [(0, len(response))]
+    return Example("4f1c", "chosen", "p", response, [0], [1], offsets, raw_response=raw)
 
 
 def score(judge: Mood, response: str, *, finished: bool | None = True) -> float:
@@ -74,13 +73,12 @@ def test_the_closing_marks_of_a_template_are_no_words() -> None:
 def test_topics_of_the_splits_are_disjoint_and_there_are_no_others() -> None:
     assert not set(TRAIN_TOPICS) & set(TEST_TOPICS)
     plugins = PluginManager()
-    rows = {
-        split: [
-            row["prompt"][0]["content"]
-            for _, row in load_rows("mood-prompts", split=split, plugins=plugins)
-        ]
-        for split in ("train", "test")
-    }
+
+    def texts_of(split: str) -> list[str]:
+        rows = load_rows("mood-prompts", split=split, plugins=plugins)
+        return [row["prompt"][0]["content"] for _, row in rows]
+
+    rows = {split: texts_of(split) for split in ("train", "test")}
     assert {split: len(set(texts)) for split, texts in rows.items()} == {"train": 360, "test": 120}
     assert not any(topic in text for topic in TEST_TOPICS for text in rows["train"])
     with pytest.raises(DataError, match="only train and test"):
