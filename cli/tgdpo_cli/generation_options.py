@@ -149,6 +149,8 @@ def generation(values: Mapping[str, Any], models: Sequence[str], trust: "Trust")
         system=values["system"],
         form=values["prompt_form"],
     )
+    if values["engine"] == "openai" and values["dtype"] != "auto":
+        raise click.UsageError("--dtype: a server has its own number formats. Leave it out.")
     precision = precision_of(values["dtype"], models)
     settings = EngineSettings(values["engine"], values["batch_size"], precision, trust, args)
     document = {

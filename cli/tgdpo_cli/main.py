@@ -30,6 +30,7 @@ COMMANDS = {
     "score": "Fill the store of per-token values, without training.",
     "inspect": "Show tokens coloured by reward and by weight.",
     "pairs": "Make preference pairs of a model's own answers, ranked by a judge.",
+    "generate": "Write a model's answers to prompts, kept and never drawn twice.",
     "evaluate": "Generate answers with models or runs and judge them.",
     "ablate": "Compare token rewards over a grid and several seeds; one report.",
     "bench": "Judge token rewards by marked errors, before any training.",

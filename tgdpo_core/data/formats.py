@@ -17,7 +17,8 @@ from tgdpo_core.data.columns import (
 )
 from tgdpo_core.data.embedded import read_list, read_messages
 from tgdpo_core.data.messages import as_turns, kind_of, messages_of
-from tgdpo_core.data.pairs import PreferencePair, Text
+from tgdpo_core.data.open_ends import read_finished
+from tgdpo_core.data.pairs import SIDES, PreferencePair, Text
 from tgdpo_core.data.parts import Parts
 from tgdpo_core.data.report import DataReport, RowProblem
 from tgdpo_core.data.rows import Row
@@ -89,13 +90,22 @@ def _parse(row: Any, where: str, reading: RowReading) -> tuple[PreferencePair, S
     _refuse_media(fields)
     parts = assemble(fields, reading)
     tools, kwargs = _chat_settings(fields, parts)
+    ends = [read_finished(fields, f"{side}_finished") for side in SIDES]
     _refuse_unread(fields, parts)
     for name, value in zip(("prompt", "chosen", "rejected"), parts[:3], strict=True):
         _require_unicode(value, name)
     _require_unicode(tools, "tools")
     notes = [*parts.notes, *_compared(parts)]
     pair = PreferencePair(
-        parts.prompt, parts.chosen, parts.rejected, where, fields.free, tools, kwargs
+        parts.prompt,
+        parts.chosen,
+        parts.rejected,
+        where,
+        fields.free,
+        tools,
+        kwargs,
+        chosen_finished=ends[0],
+        rejected_finished=ends[1],
     )
     return pair, notes
 

@@ -19,7 +19,7 @@ from tgdpo_core.generation.answers import Answer
 from tgdpo_core.generation.choosing import SeededChoice
 from tgdpo_core.generation.engine import Drawn, Engine, Request
 from tgdpo_core.generation.own_settings import own_settings_unused
-from tgdpo_core.generation.prefill import Prefilled, prefill
+from tgdpo_core.generation.prefill import Prefilled, is_sharded, prefill
 from tgdpo_core.generation.prompts import formed
 from tgdpo_core.generation.sampling import Sampling
 from tgdpo_core.generation.stopping import is_stop, stop_ids, until_stop
@@ -197,10 +197,3 @@ def require_room(
             f"{sampling.max_new_tokens} for the answer, leave {room}. Take them out, or ask for "
             "shorter answers (max_new_tokens)."
         )
-
-
-def is_sharded(model: Any) -> bool:
-    """Return whether the weights of a model lie in several processes (FSDP)."""
-    from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel
-
-    return isinstance(model, FSDPModule | FullyShardedDataParallel)

@@ -56,6 +56,8 @@ def prefill(model: Any, tokenizer: Any, prompts: Sequence[Sequence[int]]) -> Pre
 
 def _read(model: Any, ids: torch.Tensor, mask: torch.Tensor) -> Any:
     """Return the cache of some tokens; None where there are none, or it cannot be repeated."""
+    if is_sharded(model):  # processes meet in every forward: each must have as many
+        return None
     whole = model.get_base_model() if hasattr(model, "get_base_model") else model  # peft
     parameters = inspect.signature(type(whole).forward).parameters
     if not ids.shape[1] or not {"past_key_values", "position_ids"} <= set(parameters):
@@ -76,3 +78,10 @@ def _read(model: Any, ids: torch.Tensor, mask: torch.Tensor) -> Any:
         **last_only,
     )
     return cache
+
+
+def is_sharded(model: Any) -> bool:
+    """Return whether the weights of a model lie in several processes (FSDP)."""
+    from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel
+
+    return isinstance(model, FSDPModule | FullyShardedDataParallel)

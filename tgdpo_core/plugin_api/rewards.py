@@ -62,6 +62,7 @@ class Example:
         template_kwargs: further variables that the chat template was given.
         special_tokens: what special tokens written in the row's own text are (the recipe's
             ``data.special_tokens``).
+        finished: whether the response ends; False: the row says that it goes on, and it has no EOS.
         columns: the data-set columns that the plugin asked for with ``column:NAME``.
         shared: per-token values that the core computed because the plugin asked for them;
             ``shared["reference_logps"][t]`` belongs to ``response_ids[t]``; a ``dynamic`` source
@@ -80,6 +81,7 @@ class Example:
     tools: Sequence[Any] | None = None
     template_kwargs: Mapping[str, Any] = field(default_factory=dict)
     special_tokens: SpecialTokensInText = "auto"
+    finished: bool = True
     columns: Mapping[str, Any] = field(default_factory=dict)
     shared: "Mapping[str, torch.Tensor]" = field(default_factory=dict)
 

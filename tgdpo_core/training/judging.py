@@ -1,12 +1,12 @@
 """Judgement during training: answers to held-out prompts, or held-out pairs, now and then."""
 
 import contextlib
-import math
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate.utils import gather_object
 from transformers import TrainerCallback
@@ -20,7 +20,8 @@ from tgdpo_core.evaluation.endings import Unfinished, random_or_all
 from tgdpo_core.evaluation.judging import judged, judged_pairs
 from tgdpo_core.evaluation.likelihood import pair_likelihoods
 from tgdpo_core.generation.door import answer_all
-from tgdpo_core.generation.in_process import InProcess, is_sharded
+from tgdpo_core.generation.in_process import InProcess
+from tgdpo_core.generation.prefill import is_sharded
 from tgdpo_core.generation.sampling import Sampling
 from tgdpo_core.models.precision import Precision
 from tgdpo_core.plugin_api.judges import Judge
@@ -160,6 +161,15 @@ class JudgePolicy(TrainerCallback):
         scores = judged_pairs((self._judging.name, self._judging.judge), likelihoods)
         return {"judge/pairs": scores.tolist()}
 
+    @property
+    def _kinds(self) -> list[str]:
+        """The kinds of answers that are drawn."""
+        sampling = self._judging.sampling
+        return [
+            *(["greedy"] if sampling.greedy else []),
+            *(["sampled"] if sampling.samples else []),
+        ]
+
     def _of_answers(self, args: Any, policy: Any, label: str) -> dict[str, list[float]]:
         """Return the scores of the answers to this process's prompts, and their KL."""
         share = list(self._judging.pairs[args.process_index :: args.world_size])
@@ -176,12 +186,11 @@ class JudgePolicy(TrainerCallback):
         )
         answers = answer_all(engine, share, self._judging.sampling, label=label)
         own = answers.answered[:number]
-        rows = {
-            f"judge/{kind}": [value for value in values.tolist() if not math.isnan(value)]
-            for kind, values in judged(
-                (self._judging.name, self._judging.judge), own, self._judging.unfinished
-            ).items()
-        }
+        # A process without a prompt has the same rows, empty: all of them gather each.
+        rows: dict[str, list[float]] = {f"judge/{kind}": [] for kind in self._kinds}
+        judge = (self._judging.name, self._judging.judge)
+        for kind, values in judged(judge, own, self._judging.unfinished).items():
+            rows[f"judge/{kind}"] = values[~np.isnan(values)].tolist()
         ended = [each for item in own for each in random_or_all(item.answers)]
         rows["judge/finished"] = [float(each.finished) for each in ended]
         rows["judge/tokens"] = [float(each.num_tokens) for each in ended]

@@ -203,7 +203,8 @@ def _refuse_unused(options: Sequence[str], who: str, reads: str) -> None:
     from click.core import ParameterSource
 
     context = click.get_current_context()
+    flags = {each.name: each.opts[0] for each in context.command.params}
     for name in options:
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            flag = f"--{name.replace('_', '-')}"
+            flag = flags[name]
             raise click.UsageError(f"{flag}: {who} reads {reads} and has no use for it.")
