@@ -16,6 +16,7 @@ from tgdpo_core.store.folder import canonical_hash, write_whole
 FileForm = Literal["jsonl", "parquet"]
 
 _MADE_BY = "tgdpo pairs"
+_LOG = "output.txt"  # tgdpo ablate writes there what a preparation prints
 
 
 class PairsFolder:
@@ -33,8 +34,7 @@ class PairsFolder:
         self.path = path
         self._made = path / "made"
         try:
-            is_free = not path.exists() or (path.is_dir() and not any(path.iterdir()))
-            if not is_free and self.settings() is None:
+            if not _is_free(path) and self.settings() is None:
                 raise UsageError(
                     f"{path} is there and was not made by tgdpo pairs. Choose another --output."
                 )
@@ -135,6 +135,13 @@ class PairsFolder:
             write_whole(self.path / name, text)
         except OSError as error:
             raise StoreError(f"{self.path / name} cannot be written: {error}") from error
+
+
+def _is_free(path: Path) -> bool:
+    """Return whether nothing is there, or a folder with nothing but a log."""
+    if not path.is_dir():
+        return not path.exists()
+    return all(each.name == _LOG for each in path.iterdir())
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -84,3 +84,9 @@ def test_the_record_says_what_the_pairs_were_made_with(tmp_path: Path) -> None:
     assert folder.settings() == {"seed": 1}
     record = json.loads((tmp_path / "d" / "made" / "record.json").read_text())
     assert record == {"made_by": "tgdpo pairs", "settings": {"seed": 1}}
+
+
+def test_the_log_of_a_preparation_is_not_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "output.txt").write_text("judge mood: 3 answers")
+    assert made(tmp_path / "d").settings() == {}
