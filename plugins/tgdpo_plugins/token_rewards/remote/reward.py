@@ -109,7 +109,7 @@ class Remote(TokenReward):
 
     async def setup(self, context: ScoringContext) -> None:
         """Make the connections."""
-        from tgdpo_plugins.token_rewards.remote.transport import Manners, Transport
+        from tgdpo_core.http_calls import Manners, Transport
 
         self._asking = Asking(
             protocol=self.protocol,
