@@ -28,7 +28,17 @@ _SECONDS_BETWEEN_WORDS = 30.0
 
 
 class ServerError(Exception):
-    """A server refused, failed for too long, or said something else than JSON."""
+    """A server refused, failed for too long, or said something else than JSON.
+
+    Attributes:
+        status: of its answer; None where there was none.
+        said: the beginning of its answer.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None, said: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.said = said
 
 
 class _TryLater(ServerError):
@@ -83,15 +93,19 @@ class Transport:
         )
         self._num_repeated, self._told = 0, 0.0
 
-    async def post(self, body: Any) -> Any:
+    async def post(self, body: Any, *, patience: float | None = None) -> Any:
         """Return the JSON that the server answers to a body.
+
+        Args:
+            body: JSON.
+            patience: in place of that of the manners.
 
         Raises:
             ServerError: it refused, or failed for longer than the patience.
         """
         attempts = AsyncRetrying(
             retry=retry_if_exception_type(_TryLater),
-            stop=stop_after_delay(self._patience),
+            stop=stop_after_delay(self._patience if patience is None else patience),
             wait=_pause,
             before_sleep=self._note,
             reraise=True,
@@ -122,13 +136,18 @@ class Transport:
 
     def _read(self, response: httpx2.Response) -> Any:
         status = response.status_code
-        said = response.text[:200].strip()
+        text = response.text
+        said = text[:200].strip()
         if status in _LATER:
             pause = _seconds(response.headers.get("retry-after"))
             raise _TryLater(f"{status} from {self._url}: {said}", pause)
         if status != 200:
             meaning = _MEANINGS.get(status, response.reason_phrase)
-            raise ServerError(f"{status} from {self._url}: {meaning}. It said: {said!r}")
+            raise ServerError(
+                f"{status} from {self._url}: {meaning}. It said: {said!r}",
+                status=status,
+                said=text[:2000],
+            )
         try:
             return response.json()
         except ValueError:

@@ -37,6 +37,13 @@ class Asked:
         """The number formats of all models."""
         return self.drawing.engine.precision
 
+    @property
+    def chosen_by(self) -> str:
+        """Which score the best of a group is chosen by."""
+        if self.judge[1].reads == "pairs":
+            return "score"
+        return "sampled" if self.drawing.sampling.samples else "greedy"
+
     def document(self) -> dict[str, Any]:
         """Return JSON that says how models are judged."""
         if self.judge[1].reads == "pairs":

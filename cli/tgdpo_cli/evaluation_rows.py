@@ -10,6 +10,7 @@ from tgdpo_cli.output import echo
 from tgdpo_cli.recipe_options import key_value
 
 if TYPE_CHECKING:
+    from tgdpo_cli.main import Session
     from tgdpo_core.data.columns import RowReading
     from tgdpo_core.data.report import OnBadRow
     from tgdpo_core.data.text_rules import TextRules
@@ -146,6 +147,18 @@ def evaluation_rows(
             "chat_template_kwargs": {key: str(value) for key, value in variables.items()},
             "special_tokens": special_tokens,
         },
+    )
+
+
+def rows_of(session: "Session", values: Mapping[str, Any], dataset: str) -> EvaluationRows:
+    """Return the rows that the parameters of a command mean."""
+    return evaluation_rows(
+        dataset,
+        session.plugins,
+        columns=values["columns"],
+        row_format=values["row_format"],
+        template_kwargs=values["template_kwargs"],
+        special_tokens=values["special_tokens"],
     )
 
 

@@ -74,6 +74,9 @@ def _show_endings(rows: Sequence[Mapping[str, Any]]) -> None:
         for kind in ("greedy", "sampled"):
             if kind in row and (count := row[kind]["num_left_out"]):
                 echo(f"{row['model']}: {count} prompts without a {kind} score.")
+        if reasons := row["unjudged"]:
+            listed = ", ".join(f"{reason} ({count})" for reason, count in reasons.items())
+            echo(f"{row['model']}: {sum(reasons.values())} answers unjudged: {listed}.")
 
 
 def _show_choice(

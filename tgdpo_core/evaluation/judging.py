@@ -2,7 +2,8 @@
 
 import copy
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -10,16 +11,22 @@ from typing import Any, Literal
 import numpy as np
 
 from tgdpo_core.data.pairs import TokenizedPair
-from tgdpo_core.errors import PluginError
 from tgdpo_core.evaluation.endings import Unfinished, endings, random_or_all
 from tgdpo_core.evaluation.likelihood import pair_likelihoods
+from tgdpo_core.evaluation.verdict_checks import checked_verdicts, question
 from tgdpo_core.generation.answers import Answer, AnsweredPrompt
 from tgdpo_core.models.precision import Precision
-from tgdpo_core.plugin_api.judges import Comparison, Generation, Judge, PairLikelihood
+from tgdpo_core.plugin_api.judges import (
+    Comparison,
+    Generation,
+    Judge,
+    PairLikelihood,
+    Unjudged,
+    Verdict,
+)
 from tgdpo_core.scoring.guard import call_on_batch
 
 _Array = np.ndarray[Any, Any]
-_NUM_TEXT = 40  # characters of a prompt in messages
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,7 @@ class Evaluation:
         outputs: what belongs to each prompt or pair, as JSON: the answers, or the score and the
             log-probs of both responses (nats).
         facts: further JSON: how the answers ended (``finished``: share; ``tokens``: mean length),
-            ``kl`` (nats).
+            ``kl`` (nats), ``unjudged``: answers that the judge has no score for, by reason.
     """
 
     model: str
@@ -88,13 +95,14 @@ def evaluate(
     Raises:
         PluginError: the judge failed, or returned something else than one number per answer.
     """
-    values = judged(judge, answered, unfinished)
+    found = judged(judge, answered, unfinished)
     ends = endings(each for item in answered for each in random_or_all(item.answers))
     facts: dict[str, Any] = {**asdict(ends), "unfinished": unfinished}
     if kl is not None:
         facts["kl"] = asdict(_score(np.array([np.mean(each) for each in kl])))
     outputs = [asdict(item) for item in answered]
-    scores = {kind: _score(each) for kind, each in values.items()}
+    facts["unjudged"] = dict(sorted(found.unjudged.items()))
+    scores = {kind: _score(each) for kind, each in found.scores.items()}
     return Evaluation(name, "prompts", scores, outputs, facts)
 
 
@@ -131,25 +139,39 @@ def evaluate_pairs(
     return Evaluation(name, "pairs", {"score": _score(scores)}, outputs)
 
 
+@dataclass(frozen=True)
+class Judged:
+    """What a judge says of answers.
+
+    Attributes:
+        scores: of the ``greedy`` and of the ``sampled`` answers, [P] each; NaN: no answer of the
+            prompt has one. Of these two kinds those are there that the prompts have answers of.
+        unjudged: answers that it has no score for, by reason.
+    """
+
+    scores: Mapping[str, _Array]
+    unjudged: Mapping[str, int]
+
+
 def judged(
     judge: tuple[str, Judge],
     answered: Sequence[AnsweredPrompt],
     unfinished: Unfinished = "score",
-) -> dict[str, _Array]:
-    """Return the scores of the ``greedy`` and of the ``sampled`` answers, one per prompt each.
-
-    Random answers to a prompt are averaged. A prompt without an answer that has a score is NaN. Of
-    these two kinds those are there that the prompts have answers of.
+) -> Judged:
+    """Return the scores of answers; random answers to a prompt are averaged.
 
     Raises:
-        PluginError: the judge failed, or returned something else than one number per answer.
+        PluginError: the judge failed, or returned neither a number nor ``Unjudged`` for an answer.
     """
     kinds = [("sampled" if a.seed is not None else "greedy") for a in _first(answered).answers]
     found: dict[str, list[_Array]] = {}
+    unjudged: Counter[str] = Counter()
     for place, kind in enumerate(kinds):
         batch = [(item, item.answers[place]) for item in answered]
-        found.setdefault(kind, []).append(_scores(judge, batch, unfinished))
-    return {kind: _mean(draws) for kind, draws in found.items()}
+        values, reasons = _scores(judge, batch, unfinished)
+        found.setdefault(kind, []).append(values)
+        unjudged.update(reasons)
+    return Judged({kind: _mean(draws) for kind, draws in found.items()}, unjudged)
 
 
 def _first(answered: Sequence[AnsweredPrompt]) -> AnsweredPrompt:
@@ -160,13 +182,15 @@ def _scores(
     judge: tuple[str, Judge],
     batch: Sequence[tuple[AnsweredPrompt, Answer]],
     unfinished: Unfinished,
-) -> _Array:
-    """Return the score of one answer to each prompt; NaN: left out."""
+) -> tuple[_Array, list[str]]:
+    """Return the score of one answer to each prompt, NaN: left out; and why some have none."""
     values = np.full(len(batch), 0.0 if unfinished == "zero" else np.nan)
     asked = [i for i, (_, a) in enumerate(batch) if a.finished or unfinished == "score"]
-    if asked:
-        values[asked] = _ask(judge, judge[1].score, [generation(*batch[i]) for i in asked])
-    return values
+    if not asked:
+        return values, []
+    said = _ask(judge, [generation(*batch[i]) for i in asked])
+    values[asked] = _numbers(said)
+    return values, [each.reason for each in said if isinstance(each, Unjudged)]
 
 
 def _mean(draws: Iterable[_Array]) -> _Array:
@@ -194,13 +218,13 @@ def judged_pairs(judge: tuple[str, Judge], likelihoods: Sequence[PairLikelihood]
     Raises:
         PluginError: the judge failed, or returned something else than one number per pair.
     """
-    return _ask(judge, judge[1].score_pairs, likelihoods)
+    return _numbers(_ask(judge, likelihoods))
 
 
 def checked_scores(
     who: str, scores: Any, batch: Sequence[Generation | PairLikelihood | Comparison]
 ) -> _Array:
-    """Return what a judge said of a batch, [len(batch)] float64.
+    """Return what a judge said of a batch, [len(batch)] float64; NaN: unjudged.
 
     Args:
         who: how messages name the judge.
@@ -208,19 +232,9 @@ def checked_scores(
         batch: what it was asked about.
 
     Raises:
-        PluginError: that is not one finite number each.
+        PluginError: that is neither a finite number nor ``Unjudged`` each.
     """
-    expected = f"{who} must return {len(batch)} finite numbers, got"
-    try:
-        values = np.asarray(scores, dtype=float)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise PluginError(f"{expected} {type(scores).__name__}: {error}") from error
-    if values.shape != (len(batch),):
-        raise PluginError(f"{expected} shape {values.shape}.")
-    for item, value in zip(batch, values, strict=True):
-        if not np.isfinite(value):
-            raise PluginError(f"{expected} {value} for the prompt {str(item.prompt)[:_NUM_TEXT]!r}")
-    return values
+    return _numbers(checked_verdicts(who, scores, batch, "answers"))
 
 
 def write_evaluation(folder: Path, evaluation: Evaluation, settings: Mapping[str, Any]) -> None:
@@ -232,15 +246,16 @@ def write_evaluation(folder: Path, evaluation: Evaluation, settings: Mapping[str
         file.writelines(json.dumps(output) + "\n" for output in evaluation.outputs)
 
 
-def _ask(
-    judge: tuple[str, Judge],
-    function: Callable[[Any], Any],
-    batch: Sequence[Generation | PairLikelihood],
-) -> _Array:
-    who = f"judge '{judge[0]}'"
+def _ask(judge: tuple[str, Judge], batch: Sequence[Generation | PairLikelihood]) -> list[Verdict]:
+    who, reads = f"judge '{judge[0]}'", judge[1].reads
     copies = copy.deepcopy(list(batch))  # what is written afterwards is what was judged
-    scores = call_on_batch(who, f"{len(batch)} {judge[1].reads}", function, copies)
-    return checked_scores(who, scores, batch)
+    said = call_on_batch(who, f"{len(batch)} {reads}", question(judge[1]), copies)
+    return checked_verdicts(who, said, batch, reads)
+
+
+def _numbers(verdicts: Sequence[Verdict]) -> _Array:
+    """Return [n] float64; NaN: unjudged."""
+    return np.array([np.nan if isinstance(each, Unjudged) else each for each in verdicts])
 
 
 def _score(values: _Array) -> Score:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from tgdpo_core.plugin_api.contents import content_in
 from tgdpo_core.plugin_api.options import Options
 
 if TYPE_CHECKING:
@@ -84,6 +85,21 @@ class Example:
     finished: bool = True
     columns: Mapping[str, Any] = field(default_factory=dict)
     shared: "Mapping[str, torch.Tensor]" = field(default_factory=dict)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the response was truncated."""
+        return len(self.response_ids) < self.num_untruncated
+
+    def content(self) -> tuple[int, str]:
+        """Return where the content begins in ``response``, and all of it, also what was cut.
+
+        The content is what the data set has, without the marks that a chat template adds.
+
+        Raises:
+            ValueError: the response is not one text, or a chat template rewrote it.
+        """
+        return content_in(self.response, self.raw_response, is_cut=self.is_cut)
 
 
 @dataclass(frozen=True)

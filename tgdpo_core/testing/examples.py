@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from tgdpo_core.data.pairs import PreferencePair, TokenizedPair
     from tgdpo_core.generation.answers import Answer
-    from tgdpo_core.plugin_api.judges import Generation, PairLikelihood
+    from tgdpo_core.plugin_api.judges import Comparison, Generation, PairLikelihood
     from tgdpo_core.plugin_api.rewards import Example, Side
 
 Row = Mapping[str, Any]
@@ -105,6 +105,23 @@ def make_generations(rows: Sequence[Row] | None = None) -> "list[Generation]":
         for pair in make_pairs(rows)
         for side in SIDES
     ]
+
+
+def make_comparisons(rows: Sequence[Row] | None = None) -> "list[Comparison]":
+    """Return the two responses of some pairs (see ``make_examples``), in both orders.
+
+    Args:
+        rows: preference pairs in one of the known formats (default: the kit's own).
+
+    Raises:
+        DataError: a row that cannot be trained on.
+    """
+    from tgdpo_core.evaluation.both_orders import in_both_orders
+    from tgdpo_core.plugin_api.judges import Comparison
+
+    answers = make_generations(rows)
+    pairs = zip(answers[::2], answers[1::2], strict=True)
+    return in_both_orders([Comparison(first, second) for first, second in pairs])
 
 
 def make_likelihoods(rows: Sequence[Row] | None = None) -> "list[PairLikelihood]":

@@ -29,6 +29,8 @@ from tgdpo_core.scoring.guard import call_plugin
 from tgdpo_core.training.durability.agreement import gathered
 from tgdpo_core.training.durability.signals import stop_signals
 
+UNJUDGED = "judge/unjudged"
+
 
 @dataclass(frozen=True)
 class Judging:
@@ -62,6 +64,12 @@ class Judging:
         """Refuse settings that contradict each other."""
         if not self.pairs:
             raise UsageError("judging needs evaluation prompts: give data.eval_path.")
+        if self.judge.reads == "comparisons":
+            raise UsageError(
+                f"judging: judge '{self.name}' compares the answers of two models, and in training "
+                "there is one. Judge answers or pairs here, and compare finished runs with tgdpo "
+                "evaluate."
+            )
         if self.kl and not self.sampling.samples:
             raise UsageError("judging.kl is measured on random answers: set judging.samples.")
         if self.kl and self.judge.reads == "pairs":
@@ -76,7 +84,8 @@ class JudgePolicy(TrainerCallback):
 
     Of answers: ``judge/greedy``, ``judge/sampled`` (means over prompts), ``judge/finished`` (share
     that the policy ended itself), ``judge/tokens`` (mean length) and ``judge/kl`` (nats); of pairs:
-    ``judge/pairs`` (mean over pairs).
+    ``judge/pairs`` (mean over pairs). ``judge/unjudged`` counts the answers that the judge had no
+    score for, where there were any; they count in no mean.
 
     Args:
         judging: what is asked.
@@ -139,7 +148,13 @@ class JudgePolicy(TrainerCallback):
             rows = judge(args, policy, label)
         if args.world_size > 1:
             rows = {name: gather_object(values) for name, values in rows.items()}
-        self._log({name: statistics.fmean(values) for name, values in rows.items() if values})
+        self._log(
+            {
+                name: (sum if name == UNJUDGED else statistics.fmean)(values)
+                for name, values in rows.items()
+                if values
+            }
+        )
 
     @staticmethod
     @contextlib.contextmanager
@@ -186,11 +201,12 @@ class JudgePolicy(TrainerCallback):
         )
         answers = answer_all(engine, share, self._judging.sampling, label=label)
         own = answers.answered[:number]
+        found = judged((self._judging.name, self._judging.judge), own, self._judging.unfinished)
         # A process without a prompt has the same rows, empty: all of them gather each.
         rows: dict[str, list[float]] = {f"judge/{kind}": [] for kind in self._kinds}
-        judge = (self._judging.name, self._judging.judge)
-        for kind, values in judged(judge, own, self._judging.unfinished).items():
+        for kind, values in found.scores.items():
             rows[f"judge/{kind}"] = values[~np.isnan(values)].tolist()
+        rows[UNJUDGED] = [float(count) for count in found.unjudged.values()]
         ended = [each for item in own for each in random_or_all(item.answers)]
         rows["judge/finished"] = [float(each.finished) for each in ended]
         rows["judge/tokens"] = [float(each.num_tokens) for each in ended]

@@ -142,12 +142,12 @@ class Says(Judge):
 @pytest.mark.parametrize(
     ("result", "message"),
     [
-        ([1.0, 0.0], r"judge 'says' must return 3 finite numbers, got shape \(2,\)"),
-        ([1.0, float("nan"), 0.0], r"3 finite numbers, got nan for the prompt 'prompt 1'"),
-        ([0.0, 0.0, float("inf")], r"3 finite numbers, got inf for the prompt 'prompt 2'"),
-        (["high", "low", "low"], r"3 finite numbers, got list: could not convert"),
-        (None, r"3 finite numbers, got shape \(\)"),
-        ([[1.0], [0.0], [1.0]], r"got shape \(3, 1\)"),
+        ([1.0, 0.0], r"judge 'says' must return 3 finite numbers or Unjudged\(reason\), got 2"),
+        ([1.0, float("nan"), 0.0], r"the prompt 'prompt 1': .* a finite number .*, got nan"),
+        ([0.0, 0.0, float("inf")], r"the prompt 'prompt 2': .* a finite number .*, got inf"),
+        (["high", "low", "low"], r"the prompt 'prompt 0': .*got 'high'"),
+        (None, r"must return 3 finite numbers .*, got NoneType"),
+        ([[1.0], [0.0], [1.0]], r"the prompt 'prompt 0': .*got \[1\.0\]"),
         (RuntimeError("no idea"), r"judge 'says' failed on 3 pairs: RuntimeError: no idea"),
     ],
 )
@@ -169,7 +169,7 @@ def test_a_judge_of_answers_is_held_to_the_same(small_rows: list[dict[str, Any]]
         AnsweredPrompt(row["prompt"], (Answer(text, finished=True, num_tokens=2),))
         for text, row in zip("ab", small_rows, strict=False)
     ]
-    with pytest.raises(PluginError, match=r"judge 'gap'.*got nan for the prompt 'Question 1"):
+    with pytest.raises(PluginError, match=r"judge 'gap', the prompt 'Question 1.*got nan"):
         judged(("gap", Gap()), answered)
 
 

@@ -1,12 +1,13 @@
 """What cut answers score, and what is said of how answers ended."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tgdpo_core import Generation, Judge
+from tgdpo_core import Generation, Judge, Unjudged
 from tgdpo_core.evaluation.endings import Unfinished
 from tgdpo_core.evaluation.judging import evaluate, judged
 from tgdpo_core.generation.answers import Answer, AnsweredPrompt
@@ -43,7 +44,7 @@ PROMPTS = [
 def test_cut_answers_score_what_the_rule_says(
     rule: Unfinished, expected: list[float], left_out: int
 ) -> None:
-    found = judged(("length", Length()), PROMPTS, rule)
+    found = judged(("length", Length()), PROMPTS, rule).scores
     np.testing.assert_equal(found["sampled"], expected)
     np.testing.assert_equal(found["greedy"], [4.0, 4.0])
     score = evaluate("m", PROMPTS, ("length", Length()), unfinished=rule).scores["sampled"]
@@ -85,3 +86,22 @@ def test_no_score_at_all_is_no_zero() -> None:
     score = evaluate("m", only_cut, ("length", Length()), unfinished="skip").scores["sampled"]
     assert np.isnan(score.mean)
     assert score.num_left_out == 1
+
+
+class Picky(Judge):
+    """Has no score for answers of b."""
+
+    def score(self, batch: Sequence[Generation]) -> list[float | Unjudged]:
+        return [Unjudged("b") if "b" in item.response else 1.0 for item in batch]
+
+
+def test_an_answer_without_a_score_is_counted_and_no_zero() -> None:
+    found = evaluate("m", PROMPTS, ("picky", Picky()))
+    assert (found.scores["sampled"].mean, found.scores["sampled"].num_left_out) == (1.0, 0)
+    assert found.summary()["unjudged"] == {"b": 1}
+
+
+def test_a_prompt_without_any_score_is_left_out() -> None:
+    only = [replace(item, answers=item.answers[2:]) for item in PROMPTS]
+    found = evaluate("m", only, ("picky", Picky()))
+    assert (found.scores["sampled"].mean, found.scores["sampled"].num_left_out) == (1.0, 1)
