@@ -26,7 +26,6 @@ PIECES = [
     "no",
     "GREAT",
     "happy",
-    "!",
     "(sad)",
     ":)",
     "😀",
