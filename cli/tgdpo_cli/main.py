@@ -30,6 +30,7 @@ COMMANDS = {
     "train": "Train a model on preference pairs, with token rewards from a plugin.",
     "score": "Fill the store of per-token values, without training.",
     "inspect": "Show tokens coloured by reward and by weight.",
+    "pairs": "Make preference pairs of a model's own answers, ranked by a judge.",
     "generate": "Write a model's answers to prompts, kept and never drawn twice.",
     "evaluate": "Generate answers with models or runs and judge them.",
     "export": "Write answers as the files that public benchmarks judge.",

@@ -1,4 +1,4 @@
-"""The recipes that come along with the package, and the files that start them on many GPUs."""
+"""The recipes that come along with the package, and files of other commands and programs."""
 
 import importlib.resources
 from importlib.resources.abc import Traversable
@@ -8,7 +8,7 @@ from tgdpo_core.errors import UsageError, did_you_mean
 
 ABLATIONS = "ablations"
 EVALUATE = "evaluate"
-_LAUNCH = {"accelerate": ".yaml", "slurm": ".sbatch"}
+_FURTHER = {"pairs": ".yaml", "accelerate": ".yaml", "slurm": ".sbatch"}
 
 
 def shipped_recipes() -> dict[str, Traversable]:
@@ -17,12 +17,15 @@ def shipped_recipes() -> dict[str, Traversable]:
     return {**_files(folder), **_files(folder / ABLATIONS)}
 
 
-def launch_files() -> dict[str, Traversable]:
-    """Return accelerate configs and job scripts by name: ``accelerate/ddp``, ``slurm/train``."""
+def further_files() -> dict[str, Traversable]:
+    """Return recipes of ``tgdpo pairs``, accelerate configs and job scripts by name.
+
+    Such as ``pairs/paper``, ``accelerate/ddp``, ``slurm/train``.
+    """
     root = importlib.resources.files("tgdpo_cli") / "recipes"
     return {
         f"{folder}/{name}": file
-        for folder, suffix in _LAUNCH.items()
+        for folder, suffix in _FURTHER.items()
         for name, file in _files(root / folder, suffix).items()
     }
 
@@ -67,9 +70,9 @@ def find_recipe(name: str) -> Traversable:
 
 
 def find_file(name: str) -> Traversable:
-    """Return a shipped recipe or launch file; ``UsageError`` where there is none of this name."""
+    """Return a shipped file by name; ``UsageError`` where there is none."""
     bare = name.removesuffix(".yaml").removesuffix(".sbatch")
-    files = {**shipped_recipes(), **evaluation_files(), **launch_files()}
+    files = {**shipped_recipes(), **evaluation_files(), **further_files()}
     if bare not in files:
         raise UsageError(f"Unknown recipe '{name}'. {did_you_mean(bare, files)}")
     return files[bare]
@@ -80,7 +83,7 @@ def accelerate_config(name: str) -> Path:
     path = Path(name).expanduser()
     if path.is_file():
         return path
-    configs = {n: f for n, f in launch_files().items() if n.startswith("accelerate/")}
+    configs = {n: f for n, f in further_files().items() if n.startswith("accelerate/")}
     bare = name.removesuffix(".yaml")
     if bare not in configs:
         raise UsageError(f"--accelerate-config {name}: no such file. {did_you_mean(bare, configs)}")

@@ -56,8 +56,10 @@ EXPECTED = {
 }
 
 
-def test_every_shipped_ablation_has_bands() -> None:
-    assert set(EXPECTED) == {name for name, file in shipped_recipes().items() if is_ablation(file)}
+def test_every_shipped_ablation_of_the_playground_has_bands() -> None:
+    """Those of a real model, smol-*, find nothing on a random one: test_smol_recipes.py."""
+    names = {name for name, file in shipped_recipes().items() if is_ablation(file)}
+    assert set(EXPECTED) == {name for name in names if not name.startswith("smol-")}
 
 
 @pytest.mark.parametrize("name", EXPECTED)

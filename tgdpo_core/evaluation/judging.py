@@ -16,7 +16,14 @@ from tgdpo_core.evaluation.likelihood import pair_likelihoods
 from tgdpo_core.evaluation.verdict_checks import checked_verdicts, question
 from tgdpo_core.generation.answers import Answer, AnsweredPrompt
 from tgdpo_core.models.precision import Precision
-from tgdpo_core.plugin_api.judges import Generation, Judge, PairLikelihood, Unjudged, Verdict
+from tgdpo_core.plugin_api.judges import (
+    Comparison,
+    Generation,
+    Judge,
+    PairLikelihood,
+    Unjudged,
+    Verdict,
+)
 from tgdpo_core.scoring.guard import call_on_batch
 
 _Array = np.ndarray[Any, Any]
@@ -214,7 +221,9 @@ def judged_pairs(judge: tuple[str, Judge], likelihoods: Sequence[PairLikelihood]
     return _numbers(_ask(judge, likelihoods))
 
 
-def checked_scores(who: str, scores: Any, batch: Sequence[Generation | PairLikelihood]) -> _Array:
+def checked_scores(
+    who: str, scores: Any, batch: Sequence[Generation | PairLikelihood | Comparison]
+) -> _Array:
     """Return what a judge said of a batch, [len(batch)] float64; NaN: unjudged.
 
     Args:

@@ -86,7 +86,7 @@ def grid_cells(grid: Grid) -> list[GridCell]:
     cells = [
         cell for name, variant in grid.variants.items() for cell in _of_variant(grid, name, variant)
     ]
-    central = _plain(GridCell("", "", _base(grid)))
+    central = _plain(GridCell("", "", base_content(grid)))
     by_recipe = {_identity(cell): cell.name for cell in cells}
     free = "plain-dpo" if _BASELINE in grid.variants else _BASELINE
     dpo = next((cell.variant for cell in cells if cell.is_plain and not cell.changes), free)
@@ -165,7 +165,8 @@ def _with_options(name: str, options: Mapping[str, Any]) -> str:
     return "+".join([name, *(f"{key}={_text(value)}" for key, value in options.items())])
 
 
-def _base(grid: Grid) -> dict[str, Any]:
+def base_content(grid: Grid) -> dict[str, Any]:
+    """Return the unchecked recipe that all cells share."""
     content = copy.deepcopy(grid.recipe)
     for key, value in grid.set.items():
         put_value(content, key, copy.deepcopy(value))
@@ -179,7 +180,7 @@ def _content(
     control: TransformEntry | None = None,
 ) -> dict[str, Any]:
     """Return the recipe of one combination."""
-    content = _base(grid)
+    content = base_content(grid)
     for key, value in variant.set.items():
         put_value(content, key, copy.deepcopy(value))
     chain = [*point["transforms"], *([control] if control else [])]

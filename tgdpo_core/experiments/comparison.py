@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tgdpo_core.experiments.collection import Collection, Unfinished
+from tgdpo_core.experiments.equal_kl import BestAtKL, best_at_equal_kl
 from tgdpo_core.experiments.main_metric import MainMetric, main_metric
 from tgdpo_core.experiments.summary import (
     BestBaseline,
@@ -15,6 +16,7 @@ from tgdpo_core.experiments.summary import (
 )
 from tgdpo_core.experiments.tables import (
     Table,
+    best_at_kl_table,
     best_baseline_table,
     diagnostics_table,
     main_table,
@@ -22,7 +24,7 @@ from tgdpo_core.experiments.tables import (
     matched_kl_table,
     unfinished_table,
 )
-from tgdpo_core.experiments.wording import findings, notes
+from tgdpo_core.experiments.wording import AT_EQUAL_KL, at_equal_kl, findings, notes
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Results:
         metric: the main metric; None where nothing was evaluated.
         summaries: one per cell with a finished run, in the order of the grid.
         best: against the baseline's best cells; None where the baseline has one cell.
+        best_at_kl: against the baseline's best cell at each KL; empty as ``best`` and ``matched``.
         matched: at equal KL; empty where no KL was logged.
         unfinished: runs that failed, or were not run to the end.
         versions: what the finished runs ran with.
@@ -41,6 +44,7 @@ class Results:
     metric: MainMetric | None
     summaries: Sequence[CellSummary]
     best: BestBaseline | None
+    best_at_kl: Sequence[BestAtKL]
     matched: Sequence[MatchedKL]
     unfinished: Sequence[Unfinished]
     versions: Sequence[str]
@@ -53,19 +57,22 @@ class Results:
     @property
     def findings(self) -> list[str]:
         """Sentences, the headline first."""
-        return findings(self.summaries, self.metric, self.best, len(self.unfinished))
+        found = findings(self.summaries, self.metric, self.best, len(self.unfinished))
+        return [*found, *(at_equal_kl(self.best_at_kl, self.metric) if self.metric else [])]
 
     @property
     def notes(self) -> list[str]:
         """How the numbers were made."""
         compared = sum(1 for s in self.summaries if s.peak and s.peak.difference)
-        return notes(self.metric, compared)
+        return [*notes(self.metric, compared), *([AT_EQUAL_KL] if self.best_at_kl else [])]
 
     def further_tables(self) -> list[Table]:
         """Return the tables below the main one."""
         tables = []
         if self.best and self.best.rivals:
             tables.append(best_baseline_table(self.best))
+        if self.best_at_kl and self.metric:
+            tables.append(best_at_kl_table(self.best_at_kl, self.metric))
         if self.matched and self.metric:
             tables.append(matched_kl_table(self.matched, self.metric))
         if diagnostics := diagnostics_table(self.summaries):
@@ -91,6 +98,7 @@ def results_of(collection: Collection) -> Results:
         metric=metric,
         summaries=summaries,
         best=best_baseline(summaries, metric) if metric else None,
+        best_at_kl=best_at_equal_kl(collection, metric, summaries) if metric else [],
         matched=matched_kl(collection, metric, summaries) if metric else [],
         unfinished=collection.unfinished,
         versions=collection.versions,

@@ -93,7 +93,8 @@ class Grid(Section):
     """An ablation.
 
     In every text of the recipe ``{seed}`` stands for the seed, ``{run:CELL}`` for the run folder of
-    another cell of the same seed, and ``{prepared:NAME}`` for what ``prepare`` made.
+    another cell of the same seed, and ``{prepared:NAME}`` for what ``prepare`` made. In the
+    commands of ``prepare`` ``{recipe:KEY}`` is what all cells have at a dotted key.
     """
 
     recipe: dict[str, Any] = Field(description="what all cells share: sections of a recipe")

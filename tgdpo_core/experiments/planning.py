@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tgdpo_core.errors import RecipeError, did_you_mean
-from tgdpo_core.experiments.cells import GridCell, grid_cells
+from tgdpo_core.experiments.cells import GridCell, base_content, grid_cells
 from tgdpo_core.experiments.collection import Cell
 from tgdpo_core.experiments.grid import Grid
 from tgdpo_core.experiments.tasks import Ablation, CellRun, Preparation, SharedScoring
@@ -23,6 +23,7 @@ from tgdpo_core.recipe.loading import resolve_recipe
 from tgdpo_core.recipe.schema import Recipe, RewardEntry
 from tgdpo_core.scoring.sources import RewardSource, resolve_shaping, source_of_entry
 
+_SHARED = re.compile(r"\{recipe:([^{}]+)\}")
 _PLACEHOLDER = re.compile(r"\{(seed|run:[^{}]+|prepared:[^{}]+)\}")
 
 
@@ -40,6 +41,7 @@ def plan_ablation(grid: Grid, folder: Path, plugins: PluginManager) -> Ablation:
             that do not fit.
     """
     folder = folder.expanduser().resolve()
+    grid = _with_recipe_values(grid)
     cells = grid_cells(grid)
     places = _Places(grid, folder, plugins, {cell.name: cell for cell in cells})
     runs = [places.run(cell, seed) for cell in cells for seed in grid.seeds]
@@ -170,6 +172,25 @@ class _Places:
         return any(p == "seed" or p.startswith("run:") for p in placeholders) or any(
             self._is_per_seed(other, above | {name}) for other in read - above - {name}
         )
+
+
+def _with_recipe_values(grid: Grid) -> Grid:
+    """Return a grid in whose preparations ``{recipe:KEY}`` is what the cells share there."""
+    content = base_content(grid)
+
+    def value(match: re.Match[str]) -> str:
+        found: Any = content
+        for part in match[1].split("."):
+            found = found.get(part) if isinstance(found, Mapping) else None
+        if not isinstance(found, str | int | float):
+            raise RecipeError(
+                f"prepare: {match[0]} is no value that the recipe of all cells sets: give it "
+                f"there, or with --set {match[1]}=VALUE."
+            )
+        return shlex.quote(str(found))
+
+    commands = {name: _SHARED.sub(value, command) for name, command in grid.prepare.items()}
+    return grid.model_copy(update={"prepare": commands})
 
 
 def _run_key(name: str, seed: int) -> str:

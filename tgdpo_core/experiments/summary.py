@@ -130,10 +130,15 @@ def summarize(collection: Collection, metric: MainMetric | None) -> list[CellSum
     ]
 
 
+def baseline_variants(summaries: Sequence[CellSummary]) -> set[str]:
+    """Return the variants of the cells that others are compared with."""
+    named = {summary.cell.baseline for summary in summaries}
+    return {s.cell.variant for s in summaries if s.cell.name in named}
+
+
 def best_baseline(summaries: Sequence[CellSummary], metric: MainMetric) -> BestBaseline | None:
     """Return the comparison with the baseline's best cells; None where it has only one cell."""
-    named = {summary.cell.baseline for summary in summaries}
-    variants = {s.cell.variant for s in summaries if s.cell.name in named}
+    variants = baseline_variants(summaries)
     measured = [s for s in summaries if s.peak and s.end]
     tuned = [s for s in measured if s.cell.variant in variants]
     if len(tuned) < 2:

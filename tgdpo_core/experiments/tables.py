@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from tgdpo_core.experiments.collection import Unfinished
 from tgdpo_core.experiments.curves import KL_LEVELS
+from tgdpo_core.experiments.equal_kl import BestAtKL
 from tgdpo_core.experiments.main_metric import MainMetric
-from tgdpo_core.experiments.statistics import Estimate
+from tgdpo_core.experiments.statistics import Difference, Estimate
 from tgdpo_core.experiments.summary import (
     DIAGNOSTICS,
     BestBaseline,
@@ -16,6 +17,8 @@ from tgdpo_core.experiments.summary import (
 )
 from tgdpo_core.experiments.wording import epoch, number, verdict, with_error, with_interval
 from tgdpo_core.reports.visible import escaped
+
+_MINUS = "\N{MINUS SIGN}"
 
 
 def markdown_text(text: str) -> str:
@@ -109,6 +112,33 @@ def matched_kl_table(matched: Sequence[MatchedKL], metric: MainMetric) -> Table:
             texts += [with_error(value) + few, with_interval(difference)]
         rows.append(texts)
     return Table("At equal KL(policy || reference)", columns, rows)
+
+
+def best_at_kl_table(found: Sequence[BestAtKL], metric: MainMetric) -> Table:
+    """Return the other variants against the baseline's best cell at each KL, a row each."""
+    names = list(dict.fromkeys(name for best in found for name in best.rivals))
+    columns = ["cell"]
+    for best in found:
+        where = f"KL {best.level:g}: {best.name} ({metric.label} {with_error(best.score)})"
+        columns += [f"{_MINUS} {where}", f"verdict, KL {best.level:g}"]
+    rows = []
+    for name in names:
+        texts = [name]
+        for best in found:
+            difference = best.rivals.get(name)
+            few = (
+                f" ({difference.estimate.n} seeds)"
+                if difference and _lacks(best, difference)
+                else ""
+            )
+            texts += [with_interval(difference) + few, difference.verdict if difference else ""]
+        rows.append(texts)
+    return Table("Against the best-tuned baseline at equal KL", columns, rows)
+
+
+def _lacks(best: BestAtKL, difference: Difference) -> bool:
+    """Return whether a difference is over fewer seeds than the baseline has there."""
+    return difference.estimate.n < best.score.n
 
 
 def diagnostics_table(summaries: Sequence[CellSummary]) -> Table | None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
+from tgdpo_core.experiments.equal_kl import BestAtKL
 from tgdpo_core.experiments.main_metric import MainMetric
 from tgdpo_core.experiments.statistics import ONE_SEED, Difference, Estimate
 from tgdpo_core.experiments.summary import BestBaseline, CellSummary
@@ -187,6 +188,29 @@ def _against_best(best: BestBaseline, metric: MainMetric, moment: _Moment) -> st
     ]
     beaten = "beaten by " + _listed(winners) if winners else "beaten by no other variant"
     return f"The best-tuned baseline at the {moment}, {name}, is {beaten}."
+
+
+AT_EQUAL_KL = (
+    "The best-tuned baseline at a KL is, of its cells that the most seeds reach the level "
+    "with, the one with the best mean there; chosen on the same evaluations, it is slightly "
+    "optimistic."
+)
+
+
+def at_equal_kl(found: Sequence[BestAtKL], metric: MainMetric) -> list[str]:
+    """Return in one sentence which cells beat the baseline's best cell at each KL."""
+    better = "above" if metric.higher_is_better else "below"
+    beaten: dict[str, list[str]] = {}
+    for best in found:
+        winners = [
+            f"{name} ({with_interval(difference)})"
+            for name, difference in best.rivals.items()
+            if difference.verdict == better
+        ]
+        by = _listed(winners) if winners else "no other variant"
+        beaten.setdefault(by, []).append(f"{best.level:g}")
+    parts = [f"at KL {', '.join(levels)} by {by}" for by, levels in beaten.items()]
+    return [f"The best-tuned baseline is beaten {'; '.join(parts)}."] if parts else []
 
 
 def _moments(measured: Sequence[CellSummary]) -> Sequence[_Moment]:

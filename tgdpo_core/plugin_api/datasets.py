@@ -14,6 +14,9 @@ class NamedDataset:
     error_judge: ClassVar[str | None] = None
     """Name of a judge that knows where the errors of its responses are (``error_spans``)."""
 
+    only_prompts: ClassVar[bool] = False
+    """Whether its rows are prompts without responses, for models to answer."""
+
     def rows(self, split: str) -> Iterable[Mapping[str, Any]]:
         """Return the rows of a split (``train``, ``test``) in one of the known formats.
 

@@ -155,10 +155,17 @@ def _check_swap(recipe: Recipe) -> None:
 
 
 def _judge(recipe: Recipe, plugins: PluginManager) -> Judge:
-    if not recipe.data.eval_path:
-        raise RecipeError("judging: needs evaluation prompts: give data.eval_path.")
     assert recipe.judging
+    if not (recipe.data.eval_path or recipe.judging.prompts):
+        raise RecipeError(
+            "judging: needs evaluation prompts: give data.eval_path, or judging.prompts."
+        )
     found = plugins.find("judge", recipe.judging.judge)
     judge: Judge = found.create(recipe.judging.args)
+    if judge.reads == "pairs" and recipe.judging.prompts:
+        raise RecipeError(
+            f"judging.prompts: judge '{recipe.judging.judge}' reads the pairs of data.eval_path "
+            "and has no use for prompts. Leave them out."
+        )
     validate_options(str(found), judge.validate)
     return judge

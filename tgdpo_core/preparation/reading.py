@@ -1,15 +1,19 @@
 """Step 2, Plan -> PairTable: rows are read and checked, usable ones become pairs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tgdpo_core.data.columns import RowReading
 from tgdpo_core.data.duplicates import count_overlap
+from tgdpo_core.data.formats import parse_rows
 from tgdpo_core.data.opening import open_rows
 from tgdpo_core.data.pair_table import PairRules, PairTable, read_pairs
-from tgdpo_core.data.sources import default_split
+from tgdpo_core.data.pairs import PreferencePair
+from tgdpo_core.data.report import DataReport
+from tgdpo_core.data.sources import default_split, load_rows
 from tgdpo_core.data.splits import is_part
-from tgdpo_core.data.text_rules import TextRules
+from tgdpo_core.data.text_rules import TextRules, with_rules
 from tgdpo_core.errors import RecipeError
 from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.preparation.plan import Plan, special_tokens_rule
@@ -19,10 +23,18 @@ from tgdpo_core.scoring.sources import validate_source
 
 @dataclass(frozen=True)
 class Pairs:
-    """Training pairs, and evaluation pairs if there are any."""
+    """Training pairs, and evaluation pairs if there are any.
+
+    Attributes:
+        train: what is trained on.
+        evaluation: what is evaluated on, or None.
+        judged: whose prompts are answered where a judge is asked; their first ones, as many as the
+            recipe says.
+    """
 
     train: PairTable
     evaluation: PairTable | None
+    judged: Sequence[PreferencePair] = ()
 
 
 def read(plan: Plan) -> Pairs:
@@ -40,7 +52,25 @@ def read(plan: Plan) -> Pairs:
     for table in (train, evaluation):
         for source in plan.sources:
             validate_source(source, table or ())
-    return Pairs(train, evaluation)
+    return Pairs(train, evaluation, _judged(plan, evaluation))
+
+
+def _judged(plan: Plan, evaluation: PairTable | None) -> Sequence[PreferencePair]:
+    """Return the rows that are judged: prompts of their own, or the evaluation pairs."""
+    section = plan.recipe.judging
+    if section is None:
+        return ()
+    if section.prompts is None:
+        return (evaluation or ())[: section.num_prompts]
+    split = section.prompts_split or default_split(section.prompts, plan.plugins, "test")
+    report = DataReport(section.prompts)
+    rows = load_rows(section.prompts, split=split, plugins=plan.plugins)
+    prompts = parse_rows(rows, report, RowReading(prompts_suffice=True))
+    report.raise_if_unusable("error", skip=None)
+    data = plan.recipe.data
+    special = special_tokens_rule(data.special_tokens, section.prompts, plan.plugins)
+    rules = TextRules(data.chat_template_kwargs, special, data.lost_text)
+    return [with_rules(prompt, rules) for prompt in prompts[: section.num_prompts]]
 
 
 def _table(path: str, split: str, plan: Plan) -> PairTable:

@@ -156,6 +156,13 @@ class JudgingSection(Section):
     judge: str = Field(description="a registered judge")
     args: dict[str, Any] = Field(default_factory=dict, description="its options")
     every_epochs: int = Field(1, gt=0, description="epochs between two judgements")
+    every_steps: int | None = Field(
+        None, gt=0, description="steps between two judgements, and after the last; null: by epochs"
+    )
+    prompts: str | None = Field(
+        None, description="prompts to answer, as data.path; null: those of data.eval_path"
+    )
+    prompts_split: str | None = Field(None, description="their split; null: test, all of a file")
     num_prompts: int | None = Field(None, gt=0, description="the first N of them; null: all")
     samples: int = Field(1, ge=0, description="random answers per prompt")
     greedy: bool = Field(False, description="also the greedy answer to each prompt")
@@ -210,6 +217,7 @@ class Recipe(Section):
             "data.eval_path": self.data.eval_path,
             "model.name_or_path": self.model.name_or_path,
             "reference.name_or_path": self.reference.name_or_path,
+            "judging.prompts": self.judging.prompts if self.judging else None,
         }
         for key, path in named.items():
             if path is not None:

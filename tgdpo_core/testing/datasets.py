@@ -17,14 +17,15 @@ class DatasetContract(PluginContract):
     splits: tuple[str, ...] = ("train", "test")
 
     def test_every_row_is_a_preference_pair(self) -> None:
-        """Each split has rows, all in one of the known formats."""
+        """Each split has rows, all in one of the known formats; or prompts, if it says so."""
+        from tgdpo_core.data.columns import RowReading
         from tgdpo_core.data.formats import parse_rows
         from tgdpo_core.data.report import DataReport
 
         for split in self.splits:
             rows = [(f"{split} row {i}", row) for i, row in enumerate(self._rows(split), 1)]
             report = DataReport(f"{self.who}, split '{split}'")
-            parse_rows(rows, report)
+            parse_rows(rows, report, RowReading(prompts_suffice=self.plugin.only_prompts))
             report.raise_if_unusable("error")
 
     def test_it_gives_the_same_rows_twice(self) -> None:

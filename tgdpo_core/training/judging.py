@@ -1,4 +1,4 @@
-"""Judgement during training: answers to held-out prompts, or held-out pairs, at epoch ends."""
+"""Judgement during training: answers to held-out prompts, or held-out pairs, now and then."""
 
 import contextlib
 import statistics
@@ -45,6 +45,7 @@ class Judging:
         batch_size: answers drawn together.
         unfinished: what an answer scores that was cut at the most tokens.
         every_epochs: epochs between two judgements; there is one before the first step, too.
+        every_steps: steps between two judgements, in place of epochs, and one after the last step.
         kl: also measure KL(policy || reference) on the samples; a copy of the reference then stays
             in memory.
     """
@@ -56,6 +57,7 @@ class Judging:
     batch_size: int = 64
     unfinished: Unfinished = "score"
     every_epochs: int = 1
+    every_steps: int | None = None
     kl: bool = False
 
     def __post_init__(self) -> None:
@@ -78,7 +80,7 @@ class Judging:
 
 
 class JudgePolicy(TrainerCallback):
-    """Logs what a judge says of the policy before the first step and at epoch ends.
+    """Logs what a judge says of the policy before the first step, and at epoch ends or steps.
 
     Of answers: ``judge/greedy``, ``judge/sampled`` (means over prompts), ``judge/finished`` (share
     that the policy ended itself), ``judge/tokens`` (mean length) and ``judge/kl`` (nats); of pairs:
@@ -114,9 +116,15 @@ class JudgePolicy(TrainerCallback):
         if state.global_step == 0:
             self._judge(args, state, kwargs["model"])
 
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Judge, if it is time by steps."""
+        every = self._judging.every_steps
+        if every and (state.global_step % every == 0 or state.global_step == state.max_steps):
+            self._judge(args, state, kwargs["model"])
+
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Judge, if it is time."""
-        if round(state.epoch) % self._judging.every_epochs == 0:
+        """Judge, if it is time by epochs."""
+        if not self._judging.every_steps and round(state.epoch) % self._judging.every_epochs == 0:
             self._judge(args, state, kwargs["model"])
 
     def on_train_end(self, *args: Any, **kwargs: Any) -> None:

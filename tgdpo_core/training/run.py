@@ -167,12 +167,12 @@ def training_config(recipe: Recipe, *, overwrite: bool = False) -> TGDPOConfig:
 def judging(plan: Plan, tokens: Tokens) -> Judging | None:
     """Return what is asked and judged during training, or None."""
     section = plan.recipe.judging
-    if not section or not plan.judge or not tokens.pairs.evaluation:
+    if not section or not plan.judge or not tokens.pairs.judged:
         return None
     return Judging(
         name=section.judge,
         judge=plan.judge,
-        pairs=tokens.pairs.evaluation[: section.num_prompts],
+        pairs=tokens.pairs.judged,
         sampling=Sampling(
             max_new_tokens=section.max_new_tokens,
             samples=section.samples,
@@ -183,6 +183,7 @@ def judging(plan: Plan, tokens: Tokens) -> Judging | None:
         batch_size=section.batch_size,
         unfinished=section.unfinished,
         every_epochs=section.every_epochs,
+        every_steps=section.every_steps,
         kl=section.kl,
     )
 

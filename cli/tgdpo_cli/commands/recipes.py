@@ -9,8 +9,8 @@ from tgdpo_cli.output import echo, table
 from tgdpo_cli.shipped_recipes import (
     evaluation_files,
     find_file,
+    further_files,
     is_ablation,
-    launch_files,
     shipped_recipes,
 )
 
@@ -27,7 +27,7 @@ def command(ctx: click.Context) -> None:
 def list_recipes() -> None:
     """List the recipes; the first comment line of each says what it is."""
     rows = []
-    for name, file in {**shipped_recipes(), **evaluation_files(), **launch_files()}.items():
+    for name, file in {**shipped_recipes(), **evaluation_files(), **further_files()}.items():
         lines = file.read_text(encoding="utf-8").splitlines()
         first = next(line for line in lines if not line.startswith("#!"))
         rows.append((name, _command_of(name, file), first.lstrip("# ")))

@@ -1,4 +1,4 @@
-"""The playground: a data set, a base model, an exact token reward and a judge for trying things.
+"""Worlds for trying things: the playground (data, base model, exact token reward, judge), and mood.
 
 Importing it loads no torch. How the shipped files were made: ``playground/build.py``.
 """
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tgdpo_core import hookimpl
+from tgdpo_plugins.mood import Mood, MoodOracle, MoodPrompts
 from tgdpo_plugins.playground.dataset import WORLDS, Playground
 from tgdpo_plugins.playground.oracle import PlaygroundOracle
 from tgdpo_plugins.playground.verifier import Verifier
@@ -19,13 +20,15 @@ Register = Callable[[str, Any], None]
 
 @hookimpl
 def register_token_rewards(register: Register) -> None:
-    """Register the exact reward of playground answers."""
+    """Register the exact rewards."""
     register("playground-oracle", PlaygroundOracle)
+    register("mood-oracle", MoodOracle)
 
 
 @hookimpl
 def register_datasets(register: Register) -> None:
-    """Register the playground's worlds; ``playground`` is world 0."""
+    """Register mood's prompts and the playground's worlds; ``playground`` is world 0."""
+    register("mood-prompts", MoodPrompts)
     register("playground", Playground)
     for number, world in enumerate(WORLDS):
         register(f"playground-{number}", world)
@@ -33,8 +36,9 @@ def register_datasets(register: Register) -> None:
 
 @hookimpl
 def register_judges(register: Register) -> None:
-    """Register the exact checker as a judge."""
+    """Register the exact judges."""
     register("verifier", Verifier)
+    register("mood", Mood)
 
 
 @hookimpl

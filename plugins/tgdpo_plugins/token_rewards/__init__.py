@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tgdpo_core import hookimpl
+from tgdpo_plugins.token_rewards.bag_of_tokens import BagOfTokens
 from tgdpo_plugins.token_rewards.column import Column
 from tgdpo_plugins.token_rewards.confidence import Confidence
 from tgdpo_plugins.token_rewards.dense_prm import DensePRM
@@ -25,5 +26,6 @@ def register_token_rewards(register: Callable[[str, Any], None]) -> None:
     register("column", Column)
     register("confidence", Confidence)
     register("remote", Remote)
+    register("bag-of-tokens", BagOfTokens)
     register("rules", RulesReward)
     register("lexicon", LexiconReward)

@@ -147,6 +147,29 @@ def test_a_preparation_is_made_once_or_once_a_seed(plan: Any, tmp_path: Path) ->
     assert run.recipe.reward[0].args == {"model": str(folder), "reference": str(out / "sft")}
 
 
+def test_a_preparation_reads_what_all_cells_have(plan: Any) -> None:
+    recipe = {**RECIPE, "model": {"name_or_path": "my models/policy"}}
+    prepare = {"pairs": "pairs --model {recipe:model.name_or_path} --seed {seed}"}
+    shared = {"recipe": recipe, "prepare": prepare, "seeds": 2}
+    ablation = plan({"r": {"reward": "random"}}, set={"data.path": "{prepared:pairs}"}, **shared)
+    assert ablation.preparations[1].command[:5] == [
+        *("pairs", "--model", "my models/policy", "--seed", "1")
+    ]
+    changed = plan(
+        {"r": {"reward": "random"}},
+        set={"model.name_or_path": "{prepared:base}/m"},
+        **{**shared, "prepare": {**prepare, "base": "make --seed {seed}"}},
+    )
+    pairs = next(p for p in changed.preparations if p.key == "prepare pairs (seed 1)")
+    assert pairs.needs == {"prepare base (seed 1)"}
+
+
+@pytest.mark.parametrize("key", ["data.nothing", "model", "loss.beta.x"])
+def test_a_preparation_cannot_read_what_the_recipe_does_not_set(plan: Any, key: str) -> None:
+    with pytest.raises(RecipeError, match=f"recipe:{key}.*--set {key}=VALUE"):
+        plan({"r": {"reward": "random"}}, prepare={"x": f"make {{recipe:{key}}}"})
+
+
 def test_what_reads_a_preparation_of_a_seed_is_one_of_that_seed(plan: Any, tmp_path: Path) -> None:
     prepare = {"world": "make --seed {seed}", "prm": "fit --from {prepared:world}", "all": "fit"}
     induced = {"plugin": "induced", "args": {"model": "{prepared:prm}"}}

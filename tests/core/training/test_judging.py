@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tgdpo_core import Generation, Judge, PairLikelihood, TGDPOConfig, TGDPOTrainer
 from tgdpo_core.data.pairs import PreferencePair
-from tgdpo_core.errors import DataError, PluginError, UsageError
+from tgdpo_core.errors import DataError, PluginError, RecipeError, UsageError
 from tgdpo_core.generation.sampling import Sampling
 from tgdpo_core.models.precision import Precision
 from tgdpo_core.plugin_api.manager import PluginManager
@@ -300,3 +300,43 @@ def test_the_kl_of_answers_is_refused_where_nothing_is_generated() -> None:
     pair = PreferencePair("Say it. ", "Yes.", "No.", where="row 1")
     with pytest.raises(UsageError, match=r"judge 'even' reads pairs.*Leave judging\.kl out"):
         Judging("even", Even(), [pair], Sampling(), kl=True)
+
+
+# -- prompts of its own, and judgement by steps ---------------------------------------------------
+
+
+def test_prompts_of_its_own_are_judged_without_evaluation_pairs(
+    recipe: dict[str, Any], plugins: PluginManager, tmp_path: Path
+) -> None:
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text("".join(json.dumps({"prompt": f"Say {i}"}) + "\n" for i in range(5)))
+    del recipe["data"]["eval_path"]
+    settings = {"prompts": str(prompts), "num_prompts": 3, "samples": 2, "kl": True}
+    rows = [r for r in log(train(recipe, plugins, "judged", **settings)) if "judge/sampled" in r]
+    assert [row["epoch"] for row in rows] == [0, 1, 2]
+    assert rows[0]["judge/kl"] == 0
+
+
+def test_steps_between_judgements_take_the_place_of_epochs(
+    recipe: dict[str, Any], plugins: PluginManager
+) -> None:
+    recipe["training"]["per_device_train_batch_size"] = 2  # four steps an epoch
+    rows = log(train(recipe, plugins, "judged", every_steps=3, num_prompts=2))
+    judged = [row for row in rows if "judge/sampled" in row]
+    assert [row["step"] for row in judged] == [0, 3, 6, 8]  # the last step, too
+    assert [row["epoch"] for row in judged] == [0, 0.75, 1.5, 2]
+
+
+def test_a_judge_without_anything_to_judge_is_refused(
+    recipe: dict[str, Any], plugins: PluginManager
+) -> None:
+    del recipe["data"]["eval_path"]
+    with pytest.raises(RecipeError, match=r"give data\.eval_path, or judging\.prompts"):
+        train(recipe, plugins, "judged")
+
+
+def test_a_judge_of_pairs_has_no_use_for_prompts(
+    recipe: dict[str, Any], plugins: PluginManager
+) -> None:
+    with pytest.raises(RecipeError, match=r"reads the pairs of data\.eval_path"):
+        train(recipe, plugins, "judged", judge="margin", prompts="prompts.jsonl")

@@ -1,0 +1,325 @@
+"""``tgdpo pairs``: answers of models, a judge, and a rule make a preference data set."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tgdpo_cli.config_option import config_option
+from tgdpo_cli.evaluation_rows import evaluation_rows, row_options
+from tgdpo_cli.generation_options import NAMES, Generating, generation, generation_options
+from tgdpo_cli.main import Session
+from tgdpo_cli.model_names import short_names
+from tgdpo_cli.output import echo, print_json, quiet_libraries
+from tgdpo_cli.recipe_options import key_value
+
+if TYPE_CHECKING:
+    from tgdpo_core.data.pairs import PreferencePair
+    from tgdpo_core.generation.answers import AnsweredPrompt
+    from tgdpo_core.pairing.folder import PairsFolder
+    from tgdpo_core.pairing.gathering import Gathered
+    from tgdpo_core.pairing.making import MadePairs
+    from tgdpo_core.pairing.rules import Rule
+
+
+@click.command("pairs", context_settings={"default_map": {"samples": 4}})
+@config_option
+@click.option("--dataset", help="Prompts: Hub id, file, folder, or registered name.")
+@click.option("--split", help="Split of the data set (default: train; all rows of a file).")
+@click.option("--limit", type=click.IntRange(min=1), help="Use the first N rows only.")
+@click.option("--model", "models", multiple=True, help="Answers the prompts. Repeatable.")
+@click.option(
+    "--answers",
+    "answer_files",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Answers that are there already, in place of --model. Repeatable: several models.",
+)
+@generation_options
+@click.option("--judge", required=True, help="Registered judge: tgdpo plugins list.")
+@click.option(
+    "--judge-arg", "judge_args", multiple=True, metavar="KEY=VALUE", help="Option of the judge."
+)
+@click.option(
+    "--judge-batch",
+    type=click.IntRange(min=1),
+    default=64,
+    show_default=True,
+    help="Answers, or comparisons, that it is asked about at once.",
+)
+@click.option(
+    "--rule",
+    type=click.Choice(("best-worst", "random-two", "threshold", "margin")),
+    default="best-worst",
+    show_default=True,
+    help="Which answers become pairs.",
+)
+@click.option(
+    "--min-gap", type=float, default=0.0, help="Least difference of the two scores of a pair."
+)
+@click.option("--threshold", type=float, help="Rule threshold: least score of a chosen answer.")
+@click.option(
+    "--max-pairs", type=click.IntRange(min=1), help="Rule margin: most pairs of a prompt."
+)
+@click.option(
+    "--keep-unfinished", is_flag=True, help="Compare answers that were cut at the most tokens, too."
+)
+@click.option(
+    "--with-given",
+    is_flag=True,
+    help="Chosen and rejected of the rows are answers like the others.",
+)
+@row_options
+@click.option("--output", "--output-dir", "output", type=click.Path(path_type=Path), required=True)
+@click.option(
+    "--write",
+    "file_form",
+    type=click.Choice(("jsonl", "parquet")),
+    default="jsonl",
+    show_default=True,
+)
+@click.option("--name", help="Of the data set in its card.  [default: that of the folder]")
+@click.option("--license", "license_", help="Of the data set, as the Hub names it.")
+@click.option("--overwrite", is_flag=True, help="Replace pairs made with other settings.")
+@click.option("--trust-remote-code", is_flag=True, help="Run code that model repositories bring.")
+@click.option("--allow-pickle", is_flag=True, help="Read weights that are not safetensors.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def command(session: Session, /, **options: Any) -> None:
+    """Make preference pairs of a model's own answers.
+
+    \b
+      tgdpo pairs --dataset prompts.jsonl --model MODEL --judge J --output data/pairs
+      tgdpo pairs --answers a.jsonl --answers b.jsonl --judge J --output data/pairs
+      tgdpo train --dataset data/pairs ...
+
+    Rows need a prompt only. Answers and scores are kept: stopped, the same command goes on; asked
+    again with another rule and --overwrite, it neither draws nor judges anew. What could not be
+    compared (unfinished, empty, equal answers, ties, no verdict) is counted by name, in the data
+    card too. A judge of comparisons is asked about every two answers to a prompt in both orders.
+    """
+    quiet_libraries()
+    _check(options)
+    from tgdpo_core.pairing.folder import PairsFolder
+    from tgdpo_core.pairing.rules import Rule
+    from tgdpo_core.pairing.wording import require_pairs, summary
+
+    rule = Rule(
+        options["rule"],
+        min_gap=options["min_gap"],
+        threshold=options["threshold"],
+        max_pairs=options["max_pairs"],
+        seed=options["seed"],
+    )
+    judge = _judge(session, options)
+    options["generating"] = _generating(options)
+    folder = PairsFolder(options["output"])
+    settings = _settings(options, {k: v for k, v in judge.document.items() if k != "files"})
+    folder.begin(settings, overwrite=options["overwrite"])
+    gathered = _gather(session, options, folder)
+    made = _made(judge, gathered, folder, rule, options)
+    require_pairs(made, gathered.notes)
+    lines = summary(made, gathered.notes)
+    card = _card(options, settings, gathered, made, lines)
+    target = folder.write(made.rows, card, options["file_form"], settings)
+    if options["as_json"]:
+        print_json(_as_json(target, gathered, made))
+        return
+    for line in lines:
+        echo(line)
+    echo(f"{target}: train on it with tgdpo train --dataset {folder.path}")
+
+
+# -- what is asked for ----------------------------------------------------------------------------
+
+
+def _check(options: Mapping[str, Any]) -> None:
+    """Refuse options that contradict each other or would change nothing."""
+    if bool(options["models"]) == bool(options["answer_files"]):
+        raise click.UsageError("Give --model or --answers: who answers, or what was answered.")
+    if options["models"] and not options["dataset"]:
+        raise click.UsageError("--model needs --dataset: the prompts.")
+    if options["with_given"] and not options["dataset"]:
+        raise click.UsageError("--with-given needs --dataset: the rows whose responses are meant.")
+    if options["answer_files"]:
+        prompts = () if options["with_given"] else ("dataset", "split", "limit")
+        _refuse((*prompts, *NAMES, "dtype"), "--answers are there already, with their prompts")
+
+
+def _refuse(names: Sequence[str], because: str) -> None:
+    from click.core import ParameterSource
+
+    context = click.get_current_context()
+    for name in names:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{name.replace('_', '-')}: {because}, it would do nothing.")
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """A judge with its name, and JSON of what decides its verdicts."""
+
+    name: str
+    judge: Any
+    document: Mapping[str, Any]
+
+
+def _judge(session: Session, options: Mapping[str, Any]) -> _Judge:
+    from tgdpo_core.pairing.asking import judge_document, require_judge_of_answers
+    from tgdpo_core.scoring.sources import validate_options
+
+    name = options["judge"]
+    found = session.plugins.find("judge", name)
+    judge = found.create(dict(key_value(text, "--judge-arg") for text in options["judge_args"]))
+    validate_options(str(found), judge.validate)
+    require_judge_of_answers(name, judge)
+    return _Judge(name, judge, judge_document(found, judge))
+
+
+def _settings(options: Mapping[str, Any], judge: Mapping[str, Any]) -> dict[str, Any]:
+    """Return JSON of what decides the pairs; what does not apply is left out."""
+    kept = ["dataset", "split", "limit", "models", "rule", "min_gap", "threshold", "max_pairs"]
+    kept += ["keep_unfinished", "with_given", "seed", "file_form", "columns", "row_format"]
+    kept += ["template_kwargs", "special_tokens", "on_bad_row", "name", "license_"]
+    found = {name.strip("_"): options[name] for name in kept}
+    answers = [str(path) for path in options["answer_files"]]
+    listed = {
+        key: list(value) if isinstance(value, tuple) else value for key, value in found.items()
+    }
+    drawn = {"generation": dict(options["generating"].document)} if options["models"] else {}
+    return {**listed, **drawn, "answers": answers, "judge": dict(judge)}
+
+
+# -- answers --------------------------------------------------------------------------------------
+
+
+def _gather(session: Session, options: Mapping[str, Any], folder: "PairsFolder") -> "Gathered":
+    """Return all answers by prompt."""
+    from tgdpo_core.generation.answers import read_answers
+    from tgdpo_core.pairing.gathering import Gathered
+
+    gathered = Gathered()
+    rows = _rows(session, options) if options["models"] or options["with_given"] else []
+    files = options["answer_files"]
+    for name, path in zip(short_names([str(path) for path in files]), files, strict=True):
+        gathered.add_model(name.removesuffix(".jsonl"), read_answers(path))
+    for name, model in zip(short_names(options["models"]), options["models"], strict=True):
+        answered = _answers(session, options["generating"], name, model, rows)
+        folder.write_answers(name, answered)
+        gathered.add_model(name, answered)
+    if options["with_given"]:
+        gathered.add_given(rows)
+    return gathered
+
+
+def _rows(session: Session, options: Mapping[str, Any]) -> "list[PreferencePair]":
+    """Return the prompts in the form in which they are asked, and trained on."""
+    from tgdpo_core.data.sources import default_split
+    from tgdpo_core.generation.prompts import formed
+    from tgdpo_core.pairing.gathering import with_chat_settings
+
+    source = evaluation_rows(
+        options["dataset"],
+        session.plugins,
+        columns=options["columns"],
+        row_format=options["row_format"],
+        template_kwargs=options["template_kwargs"],
+        special_tokens=options["special_tokens"],
+    )
+    if not options["with_given"]:
+        source = source.of_prompts()
+    split = options["split"] or default_split(options["dataset"], session.plugins, "train")
+    rows = source.read(split, options["limit"], options["on_bad_row"])
+    sampling = options["generating"].sampling
+    return [with_chat_settings(row) for row in formed(rows, sampling)]
+
+
+def _generating(options: Mapping[str, Any]) -> Generating:
+    from tgdpo_core.models.loading import Trust
+
+    trust = Trust(options["trust_remote_code"], options["allow_pickle"])
+    return generation(options, options["models"], trust)
+
+
+def _answers(
+    session: Session, generating: Generating, name: str, model: str, rows: Sequence[Any]
+) -> "Sequence[AnsweredPrompt]":
+    """Return what a model answers; the store holds what it answered before."""
+    from tgdpo_core.generation.engines import open_engine
+    from tgdpo_core.preparation.plan import registered_model
+
+    engine = open_engine(registered_model(model, session.plugins) or model, generating.engine)
+    # The rows have their form already.
+    sampling = replace(generating.sampling, system=None, form="auto")
+    return replace(generating, sampling=sampling).answers(engine, rows, name).answered
+
+
+# -- pairs ----------------------------------------------------------------------------------------
+
+
+def _made(
+    judge: _Judge,
+    gathered: "Gathered",
+    folder: "PairsFolder",
+    rule: "Rule",
+    options: Mapping[str, Any],
+) -> "MadePairs":
+    """Return the pairs that the judge and the rule make."""
+    from tqdm import tqdm
+
+    from tgdpo_core.pairing.asking import asks
+    from tgdpo_core.pairing.making import make_pairs
+    from tgdpo_core.scoring.guard import call_plugin
+
+    who = f"judge '{judge.name}'"
+    call_plugin(who, "setup", judge.judge.setup)
+    try:
+        with tqdm(desc=f"judge {judge.name}", unit=judge.judge.reads, leave=None) as bar:
+            ask = asks(
+                (judge.name, judge.judge),
+                folder.kept_verdicts(judge.document),
+                together=options["judge_batch"],
+                on_start=bar.reset,
+                on_batch=bar.update,
+            )
+            questions = list(gathered.questions.values())
+            return make_pairs(questions, ask, rule, only_finished=not options["keep_unfinished"])
+    finally:
+        call_plugin(who, "teardown", judge.judge.teardown)
+
+
+def _card(
+    options: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    gathered: "Gathered",
+    made: "MadePairs",
+    lines: Sequence[str],
+) -> str:
+    from importlib.metadata import version
+
+    from tgdpo_core.pairing.card import CardFacts, data_card
+
+    facts = CardFacts(
+        name=options["name"] or options["output"].resolve().name,
+        license=options["license_"],
+        settings={key: value for key, value in settings.items() if value not in (None, [], False)},
+        file=f"train.{options['file_form']}",
+        version=version("tgdpo"),
+    )
+    return data_card(facts, made, lines)
+
+
+def _as_json(target: Path, gathered: "Gathered", made: "MadePairs") -> dict[str, Any]:
+    return {
+        "file": str(target),
+        "prompts": made.num_prompts,
+        "answers": made.num_answers,
+        "pairs": len(made.rows),
+        "answers_left_out": dict(made.answers_left_out),
+        "prompts_left_out": dict(made.prompts_left_out),
+        "not_used": dict(gathered.notes),
+        "finished": dict(made.finished),
+        "mean_gap": sum(made.gaps) / len(made.gaps),
+    }

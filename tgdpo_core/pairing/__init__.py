@@ -1,0 +1,1 @@
+"""Preference pairs made of judged answers: which answers are compared, and what becomes of them."""

@@ -1,0 +1,84 @@
+"""The answers of several models, and those that rows bring, gathered by prompt."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tgdpo_core.data.pairs import SIDES, PreferencePair
+from tgdpo_core.generation.answers import AnsweredPrompt, prompt_key
+from tgdpo_core.pairing.candidates import Candidate
+
+REPEATED = "prompt given before"
+SEVERAL_MESSAGES = "given response of several messages"
+NO_ANSWERS = "given row without answers of a model"
+
+
+def with_chat_settings(row: PreferencePair) -> PreferencePair:
+    """Return a row whose tools and template variables stand in its columns, as a row has them."""
+    settings = {"tools": row.tools, "chat_template_kwargs": row.template_kwargs}
+    given = {name: value for name, value in settings.items() if value}
+    return replace(row, columns={**row.columns, **given}) if given else row
+
+
+@dataclass
+class Question:
+    """A prompt and everything that was answered to it.
+
+    Attributes:
+        prompt: text or list of messages.
+        columns: the other columns of the row.
+        answers: in the order in which models were named, then in that of their draws.
+    """
+
+    prompt: Any
+    columns: Mapping[str, Any]
+    answers: list[Candidate] = field(default_factory=list)
+
+    @property
+    def key(self) -> str:
+        """Names the prompt by its content."""
+        return prompt_key(self.prompt)
+
+
+@dataclass
+class Gathered:
+    """All prompts.
+
+    Attributes:
+        questions: by key, in the order of the first model.
+        notes: what was found and not used, counted by name.
+    """
+
+    questions: dict[str, Question] = field(default_factory=dict)
+    notes: Counter[str] = field(default_factory=Counter)
+
+    def add_model(self, model: str, answered: Iterable[AnsweredPrompt]) -> None:
+        """Take the answers of a model; of a prompt that it was given twice, the first ones."""
+        seen: set[str] = set()
+        for item in answered:
+            key = item.key
+            if key in seen:
+                self.notes[REPEATED] += 1
+                continue
+            seen.add(key)
+            question = self.questions.setdefault(key, Question(item.prompt, item.columns))
+            question.answers += [
+                Candidate(a.text, model, a.finished, a.num_tokens, a.seed) for a in item.answers
+            ]
+
+    def add_given(self, pairs: Sequence[PreferencePair]) -> None:
+        """Take the responses of rows as answers to their prompts, where these were answered."""
+        for pair in pairs:
+            question = self.questions.get(prompt_key(pair.prompt))
+            if question is None:
+                self.notes[NO_ANSWERS] += 1
+                continue
+            for side in SIDES:
+                response = pair.response(side)
+                if not isinstance(response, str):
+                    if len(response) != 1 or not isinstance(response[0].get("content"), str):
+                        self.notes[SEVERAL_MESSAGES] += 1
+                        continue
+                    response = response[0]["content"]
+                question.answers.append(Candidate(response, f"given {side}"))
