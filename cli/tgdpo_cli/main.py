@@ -29,6 +29,7 @@ COMMANDS = {
     "train": "Train a model on preference pairs, with token rewards from a plugin.",
     "score": "Fill the store of per-token values, without training.",
     "inspect": "Show tokens coloured by reward and by weight.",
+    "report": "Write the page of a run, or of several side by side.",
     "evaluate": "Generate answers with models or runs and judge them.",
     "ablate": "Compare token rewards over a grid and several seeds; one report.",
     "bench": "Judge token rewards by marked errors, before any training.",
