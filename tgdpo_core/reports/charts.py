@@ -24,10 +24,10 @@ Entry = tuple[str, str, str]
 WIDTH, HEIGHT = 460, 250
 DASHES = ("", "6 3", "2 3", "8 3 2 3")
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 448, 12, 212
-_LEGEND_ROW, _FONT = 17, 11
-_CHAR = 6.1  # width of a letter, about
+_LEGEND_ROW, _FONT = 18, 12
+_CHAR = 6.7  # width of a letter, about
 _MOST_HOVERED = 80
-_LONGEST_NAME = 60
+_LONGEST_NAME = 56
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def _line(line: Line, x: Axis, y: Axis) -> Iterator[str]:
 
 def _grid(x: Axis, y: Axis, x_label: str, y_label: str) -> Iterator[str]:
     across = "".join(f"M{_LEFT} {_n(y.place(tick))}H{_RIGHT}" for tick in y.ticks)
-    yield f'<path d="{across}" stroke="{INK}" stroke-opacity=".22"/>'
+    yield f'<path d="{across}" stroke="{INK}" stroke-opacity=".16"/>'
     yield f'<path d="M{_LEFT} {_TOP}V{_BOTTOM}H{_RIGHT}" fill="none" stroke="{INK}"/>'
     yield f'<g fill="{INK}" font-size="{_FONT}" text-anchor="end">'
     for tick in y.ticks:
