@@ -13,8 +13,7 @@ from tgdpo_cli.recipe_options import recipe_from, recipe_options
 
 if TYPE_CHECKING:
     from tgdpo_core.preparation.plan import Plan
-    from tgdpo_core.preparation.tokens import Tokens
-    from tgdpo_core.reports.browser.content import Browser
+    from tgdpo_core.reports.browser.numbers import PairSource
     from tgdpo_core.reports.heatmap import Heatmap
 
 _SHOWN = 3  # pairs, where nobody says how many
@@ -113,8 +112,10 @@ def command(
     if wanted is None and (limit or not browses):
         wanted = list(range(min(limit or _SHOWN, len(tokens.train))))
     if browses:
-        browser = _browser(plan, tokens, wanted, per_page=per_page, judge=judge)
-        _write_pages(browser, pages) if pages else _serve(browser, port)
+        from tgdpo_core.preparation.browsing import pair_source
+
+        pairs = pair_source(plan, tokens, facts=_facts(plan), judge=judge, rows=wanted)
+        _write_pages(pairs, pages, per_page) if pages else _serve(pairs, port, per_page)
         return
     assert wanted is not None
     shown = heatmap(
@@ -142,31 +143,23 @@ def _require_one_view(
     return browses
 
 
-def _browser(
-    plan: "Plan", tokens: "Tokens", rows: list[int] | None, *, per_page: int, judge: str | None
-) -> "Browser":
-    from tgdpo_core.preparation.browsing import pair_source
-    from tgdpo_core.reports.browser.content import Browser
-    from tgdpo_core.reports.browser.numbers import pair_numbers
-
-    pairs = pair_source(plan, tokens, facts=_facts(plan), judge=judge, rows=rows)
-    return Browser(pairs, pair_numbers(pairs), per_page)
-
-
-def _write_pages(browser: "Browser", folder: Path) -> None:
+def _write_pages(pairs: "PairSource", folder: Path, per_page: int) -> None:
     from tgdpo_core.reports.browser.pages import INDEX, write_pages
 
-    size = write_pages(browser, folder)
+    written = write_pages(pairs, folder, per_page)
     echo(
-        f"{folder / INDEX}: {len(browser.pairs.scored)} pairs in {browser.num_parts} pages, "
-        f"{size / 2**20:.1f} MiB. Open it in any browser."
+        f"{folder / INDEX}: {len(pairs.scored)} pairs in {written.num_parts} pages, "
+        f"{written.num_bytes / 2**20:.1f} MiB. Open it in any browser."
     )
 
 
-def _serve(browser: "Browser", port: int) -> None:
+def _serve(pairs: "PairSource", port: int, per_page: int) -> None:
+    from tgdpo_core.reports.browser.content import Browser
+    from tgdpo_core.reports.browser.numbers import pair_numbers
     from tgdpo_core.reports.browser.server import HOST, listening, serve
 
     with listening(port) as sock:
+        browser = Browser(pairs, pair_numbers(pairs), per_page)
         found = sock.getsockname()[1]
         echo(f"http://{HOST}:{found}/ shows {len(browser.pairs.scored)} pairs. Ctrl-C ends it.")
         serve(browser, sock)

@@ -19,7 +19,8 @@ from tgdpo_core.reports.browser.numbers import (
     SIGNS,
     PairNumbers,
     PairSource,
-    error_tokens,
+    Seen,
+    look,
 )
 from tgdpo_core.reports.heatmap import FIXED_REACH, LEVELS, HeatPair, HeatResponse, heat_pair
 from tgdpo_core.reports.pages import page_environment
@@ -91,14 +92,7 @@ class Browser:
             raise KeyError(number)
         start = number * self.per_part
         rows = range(start, min(start + self.per_part, len(self.pairs.scored)))
-        scored = [self.pairs.scored[row] for row in rows]
-        errors = error_tokens(self.pairs, scored)
-        shown = []
-        for row, pair, mask in zip(rows, scored, errors, strict=True):
-            alone = [each[row].token_rewards.numpy() for _, each in self.pairs.sources]
-            heat = heat_pair(pair, self.pairs.token_name, number=self.pairs.numbers[row])
-            shown.append(_pair(heat, alone, mask))
-        return _script(f"pairs/{number}", shown)
+        return part_script(self.pairs, number, look(self.pairs, rows))
 
     def _meta(self) -> dict[str, Any]:
         return {
@@ -111,6 +105,15 @@ class Browser:
             "fixed": FIXED_REACH,
             "levels": LEVELS,
         }
+
+
+def part_script(pairs: PairSource, number: int, seen: Sequence[Seen]) -> str:
+    """Return the script of a part of the pairs that were read."""
+    shown = []
+    for each in seen:
+        heat = heat_pair(each.scored, pairs.token_name, number=pairs.numbers[each.row])
+        shown.append(_pair(heat, each.alone, each.errors))
+    return _script(f"pairs/{number}", shown)
 
 
 def script(name: str) -> str:

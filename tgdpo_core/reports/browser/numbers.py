@@ -3,6 +3,7 @@
 Legend: P pairs, S sources.
 """
 
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +21,7 @@ Array = np.ndarray[Any, Any]
 Errors = Callable[[Sequence[TokenizedPair]], Mapping[Side, Array] | None]
 """From pairs to the marked error tokens of each side, [N] bool, response after response."""
 
-BATCH = 256
+_BATCH = 256
 _SAMPLED = 200_000  # token values that scales are taken from
 
 COLUMNS = {
@@ -94,11 +95,21 @@ class PairNumbers:
 
 @dataclass
 class _Pass:
-    """Values kept on the way."""
+    """Values kept on the way.
 
-    rows: list[list[float]]
+    Attributes:
+        rows: ``_FIELDS`` of each pair, flat.
+        products: [S, S] of each pair.
+        samples: token values for each scale, every ``stride``-th token of the data set.
+        stride: see ``samples``.
+        num_tokens: tokens so far.
+    """
+
+    rows: "array[float]"
     products: list[Array]
     samples: list[list[Array]]
+    stride: int
+    num_tokens: int = 0
 
 
 _FIELDS = (
@@ -107,30 +118,71 @@ _FIELDS = (
 )
 
 
-def pair_numbers(pairs: PairSource) -> PairNumbers:
-    """Return the numbers of all pairs; each is scored once and forgotten.
+@dataclass(frozen=True)
+class Seen:
+    """A pair as it was read.
+
+    Attributes:
+        row: of ``PairSource.scored``.
+        scored: with the sum of all rewards.
+        alone: [T] rewards of every source of several.
+        errors: [T] bool, marked error tokens; None where none are known.
+    """
+
+    row: int
+    scored: ScoredPair
+    alone: Sequence[Array]
+    errors: Array | None
+
+
+def look(pairs: PairSource, rows: Sequence[int]) -> list[Seen]:
+    """Return some pairs as they are browsed."""
+    scored = [pairs.scored[row] for row in rows]
+    masks = _masks(pairs, scored)
+    return [
+        Seen(row, pair, [each[row].token_rewards.numpy() for _, each in pairs.sources], mask)
+        for row, pair, mask in zip(rows, scored, masks, strict=True)
+    ]
+
+
+def pair_numbers(
+    pairs: PairSource, *, per_part: int = 1, observe: Callable[[list[Seen]], None] | None = None
+) -> PairNumbers:
+    """Return the numbers of all pairs; each is read once and forgotten.
 
     ``disagreement`` is the root mean square, over the response tokens of a pair, of the difference
     of two rewards that are divided by their RMS over all pairs; of several sources the two that
     differ most.
+
+    Args:
+        pairs: what is browsed.
+        per_part: ``observe`` gets whole parts of so many pairs, but for the last.
+        observe: is shown all pairs in their order.
     """
-    kept = _Pass([], [], [[] for _ in range(2 + len(pairs.sources))])
-    stride = max(1, _stride(pairs))
-    for start in tqdm(range(0, len(pairs.scored), BATCH), unit="batch", desc="looking at pairs"):
-        some = range(start, min(start + BATCH, len(pairs.scored)))
-        scored = [pairs.scored[row] for row in some]
-        for row, pair, error in zip(some, scored, _masks(pairs, scored), strict=True):
-            kept.rows.append(_row(pair, error))
-            alone = [
-                each[row].token_rewards.numpy().astype(np.float64) for _, each in pairs.sources
-            ]
-            if alone:
-                stacked = np.stack(alone)
-                kept.products.append(stacked @ stacked.T)
-            values = (pair.token_rewards.numpy(), pair.weights.numpy(), *alone)
-            for sample, each in zip(kept.samples, values, strict=True):
-                sample.append(each[::stride])
+    samples: list[list[Array]] = [[] for _ in range(2 + len(pairs.sources))]
+    kept = _Pass(array("d"), [], samples, max(1, _stride(pairs)))
+    size = per_part * -(-_BATCH // per_part)
+    with tqdm(total=len(pairs.scored), unit="pair", desc="looking at pairs") as bar:
+        for start in range(0, len(pairs.scored), size):
+            seen = look(pairs, range(start, min(start + size, len(pairs.scored))))
+            for each in seen:
+                _keep(kept, each)
+            if observe:
+                observe(seen)
+            bar.update(len(seen))
     return _gathered(pairs, kept)
+
+
+def _keep(kept: _Pass, seen: Seen) -> None:
+    kept.rows.extend(_row(seen.scored, seen.errors))
+    if seen.alone:
+        stacked = np.stack(seen.alone).astype(np.float64)
+        kept.products.append(stacked @ stacked.T)
+    scored = seen.scored
+    values = (scored.token_rewards.numpy(), scored.weights.numpy(), *seen.alone)
+    for sample, each in zip(kept.samples, values, strict=True):
+        sample.append(each[-kept.num_tokens % kept.stride :: kept.stride].copy())
+    kept.num_tokens += len(scored.token_rewards)
 
 
 def _stride(pairs: PairSource) -> int:
@@ -152,11 +204,6 @@ def _masks(pairs: PairSource, scored: Sequence[ScoredPair]) -> Iterator[Array | 
             parts.append(mask[at[side] : at[side] + size])
             at[side] += size
         yield np.concatenate(parts)
-
-
-def error_tokens(pairs: PairSource, scored: Sequence[ScoredPair]) -> list[Array | None]:
-    """Return the marked error tokens of some pairs, chosen first; None where none are known."""
-    return list(_masks(pairs, scored))
 
 
 def _row(scored: ScoredPair, errors: Array | None) -> list[float]:

@@ -1,14 +1,14 @@
 """The token browser as a folder of files, to be opened or put on a web server."""
 
+import itertools
 import shutil
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-
-from tqdm.auto import tqdm
 
 from tgdpo_core.environment_secrets import without_secrets
 from tgdpo_core.errors import UsageError
-from tgdpo_core.reports.browser.content import SCRIPTS, Browser, script
+from tgdpo_core.reports.browser.content import SCRIPTS, Browser, part_script, script
+from tgdpo_core.reports.browser.numbers import PairSource, Seen, pair_numbers
 
 INDEX = "index.html"
 _POLICY = "'self' file:"  # opened as files, pages have no origin of their own everywhere
@@ -32,31 +32,49 @@ def require_free(folder: Path) -> None:
         raise UsageError(f"--pages {folder} holds other files. Choose a new or empty folder.")
 
 
-def write_pages(browser: Browser, folder: Path) -> int:
-    """Write all files, index.html last, and return their size in bytes.
+@dataclass(frozen=True)
+class Written:
+    """How much was written: parts of the pairs, and bytes of all files."""
+
+    num_parts: int
+    num_bytes: int
+
+
+def write_pages(pairs: PairSource, folder: Path, per_part: int) -> Written:
+    """Write all files, index.html last.
+
+    Args:
+        pairs: each is read once, and forgotten when its part is written.
+        folder: is made; what an earlier browser left is replaced.
+        per_part: pairs of a page, and of a file.
 
     Raises:
         UsageError: the folder cannot be written.
     """
-    size = 0
+    sizes: list[int] = []
+    numbers = itertools.count()
+
+    def write(name: str, text: str) -> None:
+        sizes.append((folder / name).write_bytes(without_secrets(text).encode("utf-8")))
+
+    def write_parts(seen: list[Seen]) -> None:
+        for start in range(0, len(seen), per_part):
+            number = next(numbers)
+            part = part_script(pairs, number, seen[start : start + per_part])
+            write(f"pairs/{number}.js", part)
+
     try:
         (folder / INDEX).unlink(missing_ok=True)
         for name in ("columns", "pairs"):
             shutil.rmtree(folder / name, ignore_errors=True)
             (folder / name).mkdir(parents=True)
-        for name, text in _files(browser):
-            data = without_secrets(text).encode("utf-8")
-            (folder / name).write_bytes(data)
-            size += len(data)
+        for name in SCRIPTS:  # the first files: they say whose folder it is
+            write(name, script(name))
+        found = pair_numbers(pairs, per_part=per_part, observe=write_parts)
+        browser = Browser(pairs, found, per_part)
+        for name in browser.columns:
+            write(f"columns/{name}.js", browser.column(name))
+        write(INDEX, browser.page(_POLICY))
     except OSError as error:
         raise UsageError(f"--pages {folder}: cannot be written: {error}") from error
-    return size
-
-
-def _files(browser: Browser) -> Iterator[tuple[str, str]]:
-    yield from ((name, script(name)) for name in SCRIPTS)
-    for name in browser.columns:
-        yield f"columns/{name}.js", browser.column(name)
-    for number in tqdm(range(browser.num_parts), unit="page", desc="writing pages"):
-        yield f"pairs/{number}.js", browser.part(number)
-    yield INDEX, browser.page(_POLICY)
+    return Written(browser.num_parts, sum(sizes))

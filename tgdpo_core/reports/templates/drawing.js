@@ -76,7 +76,7 @@ function line(side, values, reach, weightReach) {
 function sideOf(side, reach) {
   const section = make("section", "side");
   const heading = make("h3", "", side.side);
-  const marked = side.errors ? `, ${side.errors.length} marked errors` : "";
+  const marked = side.errors ? `, marked errors: ${side.errors.length}` : "";
   heading.append(
     make("small", "", `${side.text.length} tokens, mean reward ${shown(side.mean_reward)}, mean weight ${shown(side.mean_weight)}${marked}`),
   );
@@ -86,6 +86,7 @@ function sideOf(side, reach) {
   side.sources.forEach((values, i) => {
     section.append(make("h4", "", meta.sources[i]), line(side, values, reach(`source ${i}`), null));
   });
+  section.style.gridRow = `span ${section.children.length}`;
   return section;
 }
 
