@@ -58,6 +58,7 @@ def listening(port: int) -> socket.socket:
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         found.bind((HOST, port))
+        found.listen()  # two sockets may be bound to one port, one listens
     except OSError as error:
         found.close()
         raise UsageError(
