@@ -268,7 +268,8 @@ def test_keys_turn_pages_walk_pairs_and_change_colours(open_page: Any, pages: st
     page.fill("#go", "47")
     page.press("#go", "Enter")
     page.wait_for_function(
-        "document.activeElement.closest('article')?.querySelector('h2').textContent.startsWith('pair 47')"
+        "document.activeElement.closest('article')?"
+        ".querySelector('h2').textContent.startsWith('pair 47')"
     )
 
 
@@ -290,7 +291,10 @@ def test_every_control_is_reached_by_tab_and_has_a_name(open_page: Any, pages: s
 def test_the_fixed_scale_changes_colours_and_not_numbers(open_page: Any, reports: Any) -> None:
     page = open_page(reports["heatmap"])
     colour = "getComputedStyle(document.querySelector('.t.fp8')).backgroundColor"
-    weak = "[...document.querySelectorAll('.t')].filter((e) => getComputedStyle(e).backgroundColor.includes('0.66')).length"
+    weak = (
+        "[...document.querySelectorAll('.t')]"
+        ".filter((e) => getComputedStyle(e).backgroundColor.includes('0.66')).length"
+    )
     before, count = page.evaluate(colour), page.evaluate(weak)
     page.check("#fixed")
     assert page.evaluate(weak) != count or page.evaluate(colour) != before

@@ -131,7 +131,8 @@ def _pair(pair: HeatPair, alone: Sequence[Array], errors: Array | None) -> dict[
         sides.append(_side(response, [values[mine] for values in alone], mask))
         at += size
     title = f"pair {pair.number}" if pair.number is not None else ""
-    return {"title": title, "where": pair.where, "prompt": pair.prompt, "sides": sides}
+    where, prompt = escaped(pair.where), escaped(pair.prompt)
+    return {"title": title, "where": where, "prompt": prompt, "sides": sides}
 
 
 def _side(response: HeatResponse, alone: Sequence[Array], errors: Array | None) -> dict[str, Any]:
@@ -151,10 +152,13 @@ def _side(response: HeatResponse, alone: Sequence[Array], errors: Array | None) 
 
 
 def _pieces(pieces: Sequence[Any]) -> Any:
-    """Return a token's text; where parts of it are signs, its parts with their kinds."""
+    """Return a token's text; where parts of it are signs, its parts with their kinds.
+
+    Text that hides something was made visible when it became pieces.
+    """
     if len(pieces) == 1 and pieces[0].kind == "text":
         return pieces[0].text
-    return [[piece.text, piece.kind] for piece in pieces]
+    return [[escaped(piece.text), piece.kind] for piece in pieces]
 
 
 def _short(values: Array) -> list[float | None]:
@@ -171,15 +175,4 @@ def _script(name: str, value: Any) -> str:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(_visible(value), separators=(",", ":"), allow_nan=False)
-
-
-def _visible(value: Any) -> Any:
-    """Return JSON in which text of data hides nothing."""
-    if isinstance(value, str):
-        return escaped(value)
-    if isinstance(value, dict):
-        return {name: _visible(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_visible(each) for each in value]
-    return value
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)
