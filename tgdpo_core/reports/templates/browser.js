@@ -53,14 +53,18 @@ function readAddress() {
     const value = Number(given.get(name) ?? NaN);
     return Number.isFinite(value) && value >= least ? value : otherwise;
   };
+  const bound = (name) => {
+    const text = given.get(name) ?? "";
+    return text !== "" && Number.isFinite(Number(text)) ? text : "";
+  };
   const sort = given.get("sort");
   const scale = given.get("scale");
   const known = new Set([...meta.signs, "errors"]);
   state = {
     sort: meta.columns.includes(sort) ? sort : START.sort,
     desc: given.get("desc") === "1",
-    low: given.get("low") ?? "",
-    high: given.get("high") ?? "",
+    low: bound("low"),
+    high: bound("high"),
     filter: (given.get("filter") ?? "").split(",").filter((each) => known.has(each)),
     page: Math.floor(number("page", 1, 1)) - 1,
     scale: ["data", "page", "fixed"].includes(scale) ? scale : START.scale,

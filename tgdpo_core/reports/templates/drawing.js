@@ -78,6 +78,7 @@ function sideOf(side, reach) {
   const heading = make("h3", "", side.side);
   const marked = side.errors ? `, marked errors: ${side.errors.length}` : "";
   heading.append(
+    " ",
     make("small", "", `${side.text.length} tokens, mean reward ${shown(side.mean_reward)}, mean weight ${shown(side.mean_weight)}${marked}`),
   );
   section.append(heading);
@@ -96,7 +97,7 @@ function article(pair, key, reach) {
   const heading = make("h2", "", pair.title || pair.where);
   const more = pair.title ? [pair.where] : [];
   if (state.sort !== "number") more.push(`${byId("sort").selectedOptions[0].textContent}: ${shown(key)}`);
-  heading.append(make("small", "", more.join(", ")));
+  heading.append(" ", make("small", "", more.join(", ")));
   const prompt = make("div", "prompt", pair.prompt);
   prompt.tabIndex = 0;
   prompt.setAttribute("role", "region");
