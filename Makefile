@@ -6,7 +6,7 @@ RUNS := runs/quickstart
 # One thread a core that this process may use; more would only get in each other's way.
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: quickstart install test test-real test-oldest check format wheel audit docs fuzz
+.PHONY: quickstart install test test-browser test-real test-oldest check format wheel audit docs fuzz
 .PHONY: test-readers test-lm-eval
 .PHONY: prove-faults prove-ranks prove-scaffolds install-locked lock clean
 
@@ -45,6 +45,13 @@ test: $(VENV)/.installed-quantized
 	PYTHONPATH=$(VENV)/quantized $(BIN)/python -c "import bitsandbytes, torchao"
 	PYTHONPATH=$(VENV)/quantized $(BIN)/python -m pytest tests/core/training/test_low_bit_adamw.py \
 	    tests/core/models/test_four_bits.py
+
+# Run pages and the token browser in a real browser: make test-browser CHROMIUM=PROGRAM.
+CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
+test-browser: $(VENV)/.installed-dev
+	@test -x "$(CHROMIUM)" || { echo "make test-browser CHROMIUM=PROGRAM: a Chromium or Chrome"; exit 2; }
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt playwright
+	TGDPO_CHROMIUM="$(CHROMIUM)" $(BIN)/python -m pytest tests/browser
 
 # The tests on a real chat model: make test-real SMOLLM2=FOLDER, a folder of SmolLM2-135M-Instruct.
 test-real: $(VENV)/.installed-dev

@@ -31,6 +31,7 @@ COMMANDS = {
     "score": "Fill the store of per-token values, without training.",
     "inspect": "Show tokens coloured by reward and by weight.",
     "pairs": "Make preference pairs of a model's own answers, ranked by a judge.",
+    "report": "Write the page of a run, or of several side by side.",
     "generate": "Write a model's answers to prompts, kept and never drawn twice.",
     "evaluate": "Generate answers with models or runs and judge them.",
     "export": "Write answers as the files that public benchmarks judge.",

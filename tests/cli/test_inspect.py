@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from tgdpo_cli.commands.inspect import _visible
 from tgdpo_cli.main import cli
 from tgdpo_core.errors import UsageError
 
@@ -110,3 +111,43 @@ def test_a_run_folder_and_a_config_exclude_each_other(tmp_path: Path) -> None:
     result = inspect(str(tmp_path), "--config", "playground")
     assert result.exit_code == 2
     assert "not both" in result.output
+
+
+def test_a_browser_of_all_pairs_is_written_as_files(base: list[str], tmp_path: Path) -> None:
+    folder = tmp_path / "tokens"
+    rewards = ["--reward-plugin", "random", "--reward-plugin", "none"]
+    result = inspect(*base, *rewards, "--pages", str(folder), "--per-page", "5")
+    assert result.exit_code == 0, result.output
+    assert "12 pairs in 3 pages" in result.stdout
+    assert sorted(path.name for path in (folder / "pairs").iterdir()) == ["0.js", "1.js", "2.js"]
+    assert '<option value="disagreement">' in (folder / "index.html").read_text()
+
+
+def test_a_folder_with_other_files_is_refused_before_any_work(
+    base: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "mine.txt").write_text("x")
+    result = inspect(*base, "--pages", str(tmp_path))
+    assert isinstance(result.exception, UsageError)
+    assert "Training data" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    "given", [["--html", "x.html", "--pages", "x"], ["--serve", "--pages", "x"], ["--judge", "x"]]
+)
+def test_views_that_exclude_each_other_are_a_usage_error(base: list[str], given: list[str]) -> None:
+    assert inspect(*base, *given).exit_code == 2
+
+
+def test_html_says_the_number_of_a_pair_as_rows_has_it(base: list[str], tmp_path: Path) -> None:
+    target = tmp_path / "tokens.html"
+    inspect(*base, "--reward-plugin", "none", "--rows", "5,0", "--html", str(target))
+    titles = re.findall(r"<h2>([^<]*)</h2>", target.read_text())
+    assert titles == ["pair 5 (pairs.jsonl:6)", "pair 0 (pairs.jsonl:1)"]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [("\n\n", '"\\n\\n"'), (" ", '" "'), ("", '""'), ("a b", "a b"), (3, 3)]
+)
+def test_blanks_and_line_breaks_of_options_can_be_seen(value: object, shown: object) -> None:
+    assert _visible(value) == shown

@@ -48,7 +48,7 @@ def read_marked_rows(
         raise DataError("The separator between steps is empty: steps could not be told apart.")
     rows = list(islice(load_rows(source.path, split=source.split, plugins=plugins), source.limit))
     report = DataReport(source.path)
-    judge = source.judge or _judge_of(source.path, plugins)
+    judge = source.judge or error_judge_of(source.path, plugins)
     if judge is None:
         marked = parse_marked_rows(rows, report, separator=source.separator)
         require_usable(report, source.on_bad_row)
@@ -70,7 +70,8 @@ def require_usable(report: DataReport, on_bad_row: OnBadRow) -> None:
         raise DataError(f"{report.source}: no row.")
 
 
-def _judge_of(path: str, plugins: PluginManager) -> str | None:
+def error_judge_of(path: str, plugins: PluginManager) -> str | None:
+    """Return the judge of errors that a registered data set names; None without one."""
     if not plugins.has("dataset", path):
         return None
     named: str | None = plugins.find("dataset", path).factory.error_judge

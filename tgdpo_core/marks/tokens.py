@@ -132,6 +132,11 @@ def span_mask(offsets: Array, spans: Sequence[Span]) -> Array:
     return mask
 
 
+def error_mask(marked: MarkedResponse, tokens: TokenizedResponse) -> Array:
+    """Return [T] bool: whether a token of a response is marked as an error."""
+    return _mark(marked, tokens, Counter()).token_labels == ERROR
+
+
 def _mark(marked: MarkedResponse, tokens: TokenizedResponse, counts: Counter[str]) -> _Marked:
     shift = _shift(marked.text, tokens.text)
     offsets = np.maximum(tokens.offsets - shift, 0)

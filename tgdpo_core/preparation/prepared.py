@@ -71,27 +71,38 @@ def prepare(
         beta: the run's beta.
         judge: one that may know errors, with its name.
     """
-    sample = sample_of(scored.train)
-    is_error = None
-    if judge:
-        is_error = known_errors(judge, [sample.tokens[row] for row in range(len(sample))])
-    if any(source.is_dynamic for source in scorer.sources):
-        diagnostics = _diagnose(sample, is_error)
-    else:
-        document = _document(sample, scorer, shaping, beta, is_error)
-        folder = cached_table(
-            scorer.settings.store,
-            "diagnostics",
-            document,
-            lambda staged: _write(_diagnose(sample, is_error), staged),
-        )
-        diagnostics = Diagnostics.from_dict(json.loads((folder / _FILE).read_text()))
+    diagnostics = diagnosed(scored, scorer, shaping=shaping, beta=beta, judge=judge)
     require_usable_weights(diagnostics, beta=beta)
     is_plain_dpo = all(source.name == "none" for source in scorer.sources)
     if PartialState().is_main_process and not is_plain_dpo:
         for sign in diagnostics.warnings:
             logger.warning("%s", sign.message)
     return Prepared(scored, diagnostics)
+
+
+def diagnosed(
+    scored: Scored,
+    scorer: Scorer,
+    *,
+    shaping: tuple[str, Shaping],
+    beta: float,
+    judge: tuple[str, Judge] | None,
+) -> Diagnostics:
+    """Return the diagnostics of scored tables (see ``prepare``), whatever they say."""
+    sample = sample_of(scored.train)
+    is_error = None
+    if judge:
+        is_error = known_errors(judge, [sample.tokens[row] for row in range(len(sample))])
+    if any(source.is_dynamic for source in scorer.sources):
+        return _diagnose(sample, is_error)
+    document = _document(sample, scorer, shaping, beta, is_error)
+    folder = cached_table(
+        scorer.settings.store,
+        "diagnostics",
+        document,
+        lambda staged: _write(_diagnose(sample, is_error), staged),
+    )
+    return Diagnostics.from_dict(json.loads((folder / _FILE).read_text()))
 
 
 def sample_of(table: ScoredTable) -> ScoredTable:

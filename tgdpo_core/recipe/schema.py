@@ -208,6 +208,9 @@ class Recipe(Section):
     judging: JudgingSection | None = None
     training: dict[str, Any] = Field(default_factory=dict)
     output_dir: str = Field(description="the run folder")
+    report: bool = Field(
+        True, description="write report.html and plots/ into the run folder when the run is done"
+    )
 
     @model_validator(mode="after")
     def _usable_paths(self) -> "Recipe":

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tgdpo_core.plugin_api.rewards import Side
+from tgdpo_core.reports.distribution import Distribution, distribution, extremes
 from tgdpo_core.reports.error_detection import ErrorDetection, detect_errors
 from tgdpo_core.reports.failure_signs import FailureSign, failure_signs
 from tgdpo_core.reports.reward_statistics import (
@@ -18,6 +19,9 @@ from tgdpo_core.reports.reward_statistics import (
     weight_statistics,
 )
 from tgdpo_core.scoring.pairs import ScoredPair
+
+_MOST_EXTREMES = 4
+_PICTURES = ("distributions", "lowest_gaps", "highest_gaps")
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,11 @@ class Diagnostics:
         rejected: f_l.
         warnings: failure signs.
         errors: how well low rewards mark known errors; None where none are known.
+        distributions: of the rewards of every source, of their sum, of the weights; those that do
+            not vary are left out.
+        lowest_gaps: pairs with the lowest mean reward of the chosen minus that of the rejected
+            response, lowest first; empty where the gaps do not vary.
+        highest_gaps: those with the highest.
     """
 
     num_pairs: int
@@ -39,6 +48,9 @@ class Diagnostics:
     rejected: WeightStatistics
     warnings: Sequence[FailureSign]
     errors: ErrorDetection | None = None
+    distributions: Sequence[Distribution] = ()
+    lowest_gaps: Sequence[int] = ()
+    highest_gaps: Sequence[int] = ()
 
     @property
     def weight_ratio(self) -> float | None:
@@ -46,8 +58,10 @@ class Diagnostics:
         return self.chosen.mean / self.rejected.mean if self.rejected.mean else None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return JSON values."""
-        return {**dataclasses.asdict(self), "weight_ratio": self.weight_ratio}
+        """Return JSON values, without what is only drawn."""
+        values = dataclasses.asdict(self)
+        kept = {name: value for name, value in values.items() if name not in _PICTURES}
+        return {**kept, "weight_ratio": self.weight_ratio}
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> "Diagnostics":
@@ -73,15 +87,15 @@ def diagnose(
         is_error: [N] bool of the response tokens of each side, where errors are known.
     """
     rewards_w, rewards_l, weights_w, weights_l = _collect(scored)
-    if len(sources) == 1:
-        statistics = [reward_statistics(sources[0][0], rewards_w, rewards_l)]
-    else:
+    named = [(sources[0][0] if len(sources) == 1 else "sum", rewards_w, rewards_l)]
+    if len(sources) > 1:
         labels = _labels([name for name, _ in sources])
-        statistics = [
-            reward_statistics(label, *_collect(pairs)[:2])
-            for label, (_, pairs) in zip(labels, sources, strict=True)
-        ]
-        statistics.append(reward_statistics("sum", rewards_w, rewards_l))
+        alone = zip(labels, sources, strict=True)
+        named = [*((label, *_collect(pairs)[:2]) for label, (_, pairs) in alone), *named]
+    statistics = [reward_statistics(*each) for each in named]
+    spread = [distribution(name, w.values, lo.values) for name, w, lo in named]
+    spread.append(distribution("weight", weights_w.values, weights_l.values))
+    lowest, highest = extremes(rewards_w.means() - rewards_l.means(), _MOST_EXTREMES)
     chosen, rejected = weight_statistics(weights_w), weight_statistics(weights_l)
     errors = None
     if is_error:
@@ -94,6 +108,9 @@ def diagnose(
         rejected=rejected,
         warnings=failure_signs(statistics, chosen, rejected, errors),
         errors=errors,
+        distributions=[each for each in spread if each],
+        lowest_gaps=lowest,
+        highest_gaps=highest,
     )
 
 

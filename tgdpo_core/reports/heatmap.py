@@ -1,21 +1,27 @@
 """Token heat maps: what is shown of scored pairs, without saying how (terminal, HTML)."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tgdpo_core.data.alignment import owned_ranges
 from tgdpo_core.data.pairs import SIDES, Text, TokenizedResponse
 from tgdpo_core.plugin_api.rewards import Side
+from tgdpo_core.reports.failure_signs import NEGLIGIBLE_STD
 from tgdpo_core.reports.visible import SHARED, Piece, pieces
-from tgdpo_core.scoring.pairs import ScoredPair
+
+if TYPE_CHECKING:
+    from tgdpo_core.scoring.pairs import ScoredPair
 
 _Array = np.ndarray[Any, Any]
 
 LEVELS = 8
 """Colour levels on each side of the middle."""
+
+FIXED_REACH = 1.0
+"""Of the fixed scale, the same for every data set: rewards from -1 to 1, weights from 0 to 2."""
 
 _CLIPPED_AT = 0.95  # quantile of the distances from the middle: one outlier pales nothing else
 
@@ -67,21 +73,52 @@ class HeatToken:
 
 @dataclass(frozen=True)
 class HeatResponse:
-    """One response with its tokens, and their mean reward and weight."""
+    """One response with its tokens, and their mean reward and weight.
+
+    Attributes:
+        side: chosen or rejected.
+        tokens: those that are shown.
+        mean_reward: over all tokens.
+        mean_weight: over all tokens.
+        num_left_out: tokens behind those that are shown.
+    """
 
     side: Side
     tokens: Sequence[HeatToken]
     mean_reward: float
     mean_weight: float
+    num_left_out: int = 0
+
+    @property
+    def num_tokens(self) -> int:
+        """How many tokens the response has."""
+        return len(self.tokens) + self.num_left_out
 
 
 @dataclass(frozen=True)
 class HeatPair:
-    """A pair: where it stands in the data, its prompt as text, and both responses."""
+    """A pair as it is shown.
+
+    Attributes:
+        where: its place in the data.
+        prompt: as text.
+        responses: chosen, rejected.
+        number: of the training pair, from 0, as ``--rows`` has it; None where nobody counted.
+        note: why it is shown.
+    """
 
     where: str
     prompt: str
     responses: Sequence[HeatResponse]
+    number: int | None = None
+    note: str = ""
+
+    @property
+    def title(self) -> str:
+        """Number and place, the number only where it does not stand in the place already."""
+        if self.number is None:
+            return self.where
+        return f"pair {self.number} ({self.where})"
 
 
 @dataclass(frozen=True)
@@ -93,19 +130,22 @@ class Heatmap:
         pairs: the pairs.
         reward_scale: colours of rewards, the same for all pairs.
         weight_scale: colours of weights.
+        is_negligible: whether the weights hardly differ from one value (``failure_signs``).
     """
 
     facts: Sequence[tuple[str, str]]
     pairs: Sequence[HeatPair]
     reward_scale: Scale
     weight_scale: Scale
+    is_negligible: bool = False
 
 
 def heatmap(
-    scored: Sequence[ScoredPair],
+    scored: "Sequence[ScoredPair]",
     *,
     facts: Sequence[tuple[str, str]],
     token_name: Callable[[int], str],
+    numbers: Sequence[int] | None = None,
 ) -> Heatmap:
     """Return the heat map of scored pairs.
 
@@ -113,14 +153,20 @@ def heatmap(
         scored: the pairs to show.
         facts: label and value of what was scored.
         token_name: name of a token id, for tokens without text.
+        numbers: of the pairs among the training pairs.
     """
+    counted: Sequence[int | None] = numbers or [None] * len(scored)
     rewards = np.concatenate([pair.token_rewards.numpy() for pair in scored])
     weights = np.concatenate([pair.weights.numpy() for pair in scored])
     return Heatmap(
         facts=facts,
-        pairs=[_pair(pair, token_name) for pair in scored],
-        reward_scale=_scale(rewards, 0.0),
-        weight_scale=_scale(weights, 1.0),
+        pairs=[
+            heat_pair(pair, token_name, number=number)
+            for pair, number in zip(scored, counted, strict=True)
+        ],
+        reward_scale=scale_of(rewards, 0.0),
+        weight_scale=scale_of(weights, 1.0),
+        is_negligible=0 < float(weights.std()) < NEGLIGIBLE_STD,
     )
 
 
@@ -129,13 +175,30 @@ def number(value: float) -> str:
     return f"{value + 0.0:.4g}".replace("-", "\N{MINUS SIGN}")  # + 0.0: no negative zero
 
 
-def _scale(values: _Array, middle: float) -> Scale:
+def scale_of(values: _Array, middle: float) -> Scale:
+    """Return the scale on which all but the outliers among values differ."""
     distances = np.abs(values - middle)
     distances = distances[distances > 0]
     return Scale(middle, float(np.quantile(distances, _CLIPPED_AT)) if len(distances) else 0.0)
 
 
-def _pair(scored: ScoredPair, token_name: Callable[[int], str]) -> HeatPair:
+def heat_pair(
+    scored: "ScoredPair",
+    token_name: Callable[[int], str],
+    *,
+    number: int | None = None,
+    most_tokens: int | None = None,
+    note: str = "",
+) -> HeatPair:
+    """Return what is shown of a scored pair.
+
+    Args:
+        scored: the pair.
+        token_name: name of a token id, for tokens without text.
+        number: of the training pair.
+        most_tokens: that are shown of a response; None: all.
+        note: why it is shown.
+    """
     pair = scored.pair
     cut = len(pair.chosen.ids)
     columns = np.stack([scored.token_rewards, scored.weights, scored.reference_logps], axis=1)
@@ -143,7 +206,15 @@ def _pair(scored: ScoredPair, token_name: Callable[[int], str]) -> HeatPair:
         _response(side, pair.response(side), values, token_name)
         for side, values in zip(SIDES, (columns[:cut], columns[cut:]), strict=True)
     ]
-    return HeatPair(pair.pair.where, _as_text(pair.pair.prompt), responses)
+    shown = [_beginning(response, most_tokens) for response in responses]
+    return HeatPair(pair.pair.where, _as_text(pair.pair.prompt), shown, number, note)
+
+
+def _beginning(response: HeatResponse, most_tokens: int | None) -> HeatResponse:
+    if most_tokens is None or len(response.tokens) <= most_tokens:
+        return response
+    rest = len(response.tokens) - most_tokens
+    return replace(response, tokens=response.tokens[:most_tokens], num_left_out=rest)
 
 
 def _response(

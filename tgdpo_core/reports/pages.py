@@ -9,9 +9,10 @@ from tgdpo_core.reports.visible import escaped
 
 
 def page_environment(package: str) -> jinja2.Environment:
-    """Return the environment of the templates in ``package/templates``."""
+    """Return the environment of the templates in ``package/templates``, and of the shared ones."""
+    folders = dict.fromkeys((package, "tgdpo_core.reports"))
     return jinja2.Environment(
-        loader=jinja2.PackageLoader(package),
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(each) for each in folders]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         finalize=_finalize,

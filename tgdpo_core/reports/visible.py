@@ -1,5 +1,6 @@
 """Text of data and plugins, made safe and visible: what cannot be seen is shown as its escape."""
 
+import functools
 import unicodedata
 from dataclasses import dataclass
 from typing import Literal
@@ -44,6 +45,11 @@ def printable(text: str) -> str:
 
 def pieces(text: str) -> list[Piece]:
     """Return the parts of a token's text: white space as signs, the invisible as escapes."""
+    return list(_pieces(text))
+
+
+@functools.lru_cache(10_000)  # a data set has few different tokens
+def _pieces(text: str) -> tuple[Piece, ...]:
     result: list[Piece] = []
     for char in text:
         piece = _piece(char)
@@ -51,7 +57,7 @@ def pieces(text: str) -> list[Piece]:
             result[-1] = Piece(result[-1].text + char)
         else:
             result.append(piece)
-    return result
+    return tuple(result)
 
 
 def _piece(char: str) -> Piece:

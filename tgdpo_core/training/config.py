@@ -110,6 +110,9 @@ class TGDPOConfig(TrainingArguments):
         default=False,
         metadata={"help": "Compile the policy's decoder layers (torch.compile), one by one."},
     )
+    write_report: bool = field(
+        default=True, metadata={"help": "Write report.html and plots/ when the run is done."}
+    )
     overwrite: bool = field(
         default=False, metadata={"help": "Replace the run that the output folder holds."}
     )

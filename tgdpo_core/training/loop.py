@@ -182,6 +182,7 @@ class PairLoop(RecordedRun):
                 loss, metrics = self._row_loss(model, batch)
             if batch.counts:
                 self._buffers["train"].add(metrics)
+                self._pictures.add(batch.pairs, metrics)
             else:
                 loss = loss * 0.0
             # Data parallelism averages gradients over processes; the pairs were counted over all.

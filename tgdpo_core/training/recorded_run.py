@@ -17,6 +17,7 @@ from tgdpo_core.training.durability.signals import stop_signals
 from tgdpo_core.training.durability.trainer import DurableTrainer
 from tgdpo_core.training.hub import push_run
 from tgdpo_core.training.model_card import last_metrics, model_card, settings_yaml
+from tgdpo_core.training.pictures import Pictures
 from tgdpo_core.training.record import environment, seeds
 from tgdpo_core.training.run_folder import RunFolder
 
@@ -31,6 +32,7 @@ class RecordedRun(DurableTrainer):
         _facts: what run.json says beside status and versions.
         _config_yaml: the resolved recipe, or None for a run made in Python.
         _online: dynamic reward sources, closed at the end; None without any.
+        _pictures: what the run leaves to look at.
     """
 
     args: TGDPOConfig
@@ -40,6 +42,7 @@ class RecordedRun(DurableTrainer):
     _facts: dict[str, Any]
     _config_yaml: str | None
     _online: OnlineRewards | None
+    _pictures: Pictures
 
     def train(
         self,
@@ -95,12 +98,15 @@ class RecordedRun(DurableTrainer):
                 self._folder.write_config("config.yaml", self._config_yaml)
             else:
                 self._folder.write_config("settings.yaml", settings_yaml(self.args))
+            self._pictures.begin(self._folder)
             output = self._train_and_save(*arguments)
             metrics = last_metrics(self.state.log_history)
             card = model_card(self._folder.path.name, self.args, self._facts, metrics)
             self._folder.commit_model(card)
             note(metrics=metrics, global_step=self.state.global_step)
             self._folder.write_text("README.md", card)
+        if report := self._pictures.finish(self._folder):
+            note(**report)
         return output
 
     def _train_and_save(self, *arguments: Any) -> Any:

@@ -153,6 +153,7 @@ def training_config(recipe: Recipe, *, overwrite: bool = False) -> TGDPOConfig:
         "tokens_per_row": recipe.engine.tokens_per_row,
         "logits_chunk_size": recipe.engine.logits_chunk_size,
         "compile_layers": recipe.engine.compile_layers,
+        "write_report": recipe.report,
         "overwrite": overwrite,
         **recipe.training,
     }

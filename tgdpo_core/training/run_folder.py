@@ -1,7 +1,7 @@
 """The run folder: what a run leaves behind, and whether another run is in the way.
 
 run.json  config.yaml (the recipe; settings.yaml where a run was made in Python)  README.md
-checkpoints/checkpoint-N/  model/ (only when done)  logs/train.jsonl
+checkpoints/checkpoint-N/  model/ (only when done)  logs/train.jsonl  plots/  report.html
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from tgdpo_core.training.durability.folder_lock import (
 
 _OURS = (
     *("run.json", "config.yaml", "settings.yaml", "README.md"),
-    *("checkpoints", "model", ".model.part", "logs", "failure"),
+    *("checkpoints", "model", ".model.part", "logs", "failure", "plots", "report.html"),
 )
 # What lies there before run.json does: output of an ablation's cell, a write that was cut off.
 _BEFORE = ("output.txt", "error.txt", ".run.json.part", LOCK, HOLDER)

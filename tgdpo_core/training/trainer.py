@@ -47,6 +47,7 @@ from tgdpo_core.training.limits import packing_summary
 from tgdpo_core.training.loop import PairLoop
 from tgdpo_core.training.low_bit_adamw import optimizer_of
 from tgdpo_core.training.metrics import MetricBuffer, error_aucs
+from tgdpo_core.training.pictures import Pictures
 from tgdpo_core.training.processes import process_facts
 from tgdpo_core.training.rank_rows import EpochPlace
 from tgdpo_core.training.record import scoring_facts
@@ -192,6 +193,7 @@ class TGDPOTrainer(PairLoop):
         )
         self._attach_engine(data.train)
         self._online = scored.train.online
+        self._pictures = Pictures(prepared, tokenizer, is_on=args.write_report)
         self._place = EpochPlace(
             len(data.train), self._train_batch_size, args.process_index, args.world_size
         )
@@ -209,7 +211,7 @@ class TGDPOTrainer(PairLoop):
         self._buffers = {name: MetricBuffer(self._loss.metric_names) for name in ("train", "eval")}
         self._clock = StepClock()
         self._reader = StepReader(self._read_step)
-        for callback in (self._clock, self._reader):
+        for callback in (self._clock, self._reader, self._pictures):
             self.add_callback(callback)
 
     def _agreed(

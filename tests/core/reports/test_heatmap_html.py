@@ -107,14 +107,27 @@ def test_every_attribute_is_quoted(scored_pair: Make) -> None:
 
 def test_each_token_carries_its_numbers_and_its_colours(scored_pair: Make) -> None:
     document = render(scored_pair([1.0], [1.0], tokens=(["yes"], ["no"])))
-    spans = re.findall(r'<span class="t (\w+)" title="([^"]*)" data-v="([^"]*)">(\w+)', document)
+    spans = re.findall(r'<span class="t ([\w ]+)" title="([^"]*)" data-v="([^"]*)">(\w+)', document)
     numbers = "reward 1, weight {}, log p_ref \N{MINUS SIGN}1 (token 0, id 0)"
+    # The colour is the reward, the line the weight; the same on the fixed scale.
     assert spans == [
-        ("p8", numbers.format("1.5"), "1", "yes"),
-        ("p8", numbers.format("1.5"), "1.5", "yes"),
-        ("p8", numbers.format("0.5"), "1", "no"),
-        ("n8", numbers.format("0.5"), "0.5", "no"),
+        ("p8 u8 fp8 fu4", numbers.format("1.5"), "1 1.5", "yes"),
+        ("p8 d8 fp8 fd4", numbers.format("0.5"), "1 0.5", "no"),
     ]
+
+
+def test_weights_that_hardly_vary_are_said_to_be_negligible(scored_pair: Make) -> None:
+    said = "The weights hardly vary"
+    assert said in render(scored_pair([1.0], [0.0], weights=[1.001, 0.999]))
+    assert said not in render(scored_pair([1.0], [0.0]))
+
+
+@pytest.mark.parametrize(("sizes", "ratio"), [((11, 90), "r-2"), ((90, 11), "r2"), ((9, 8), "r0")])
+def test_the_longer_response_gets_the_wider_column(
+    scored_pair: Make, sizes: tuple[int, int], ratio: str
+) -> None:
+    document = render(scored_pair([0.5] * sizes[0], [0.1] * sizes[1]))
+    assert f'<div class="sides {ratio}">' in document
 
 
 def test_no_blank_between_tokens_is_made_up(scored_pair: Make) -> None:

@@ -64,6 +64,8 @@ def test_a_finished_run_folder_is_complete(done: TGDPOTrainer) -> None:
         "logs",
         "model",
         "checkpoints",
+        "plots",
+        "report.html",
         ".lock",
     }
 

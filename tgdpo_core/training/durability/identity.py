@@ -35,7 +35,7 @@ _FREE_NAMES = """
     dataloader_persistent_workers dataloader_prefetch_factor dataloader_multiprocessing_context
     dataloader_in_order push_to_hub hub_model_id hub_strategy hub_token hub_private_repo
     hub_always_push hub_revision restore_callback_states_from_checkpoint resume_from_checkpoint
-    enable_jit_checkpoint
+    enable_jit_checkpoint write_report
 """
 _FREE = frozenset(_FREE_NAMES.split())
 
