@@ -75,7 +75,9 @@ class _Places:
         recipe = resolve_recipe(content, settings=settings, source=source)
         scoring = self._scoring(cell, recipe, _checked_sources(recipe, self.plugins), seed)
         needs = frozenset({*self._needs(cell.content, seed), *(task.key for task in scoring)})
-        return CellRun(_run_key(cell.name, seed), recipe, row, folder, needs, scoring)
+        key = _run_key(cell.name, seed)
+        group = group_of(recipe.training, self.folder)
+        return CellRun(key, recipe, row, folder, needs, scoring, group)
 
     def _scoring(
         self, cell: GridCell, recipe: Recipe, sources: Sequence[RewardSource], seed: int
@@ -170,6 +172,11 @@ class _Places:
         return any(p == "seed" or p.startswith("run:") for p in placeholders) or any(
             self._is_per_seed(other, above | {name}) for other in read - above - {name}
         )
+
+
+def group_of(training: Mapping[str, Any], folder: Path) -> str:
+    """Return by what name trackers group the runs of an ablation: its run_name, else its folder."""
+    return str(training.get("run_name") or folder.name)
 
 
 def _run_key(name: str, seed: int) -> str:

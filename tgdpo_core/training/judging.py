@@ -87,6 +87,7 @@ class JudgePolicy(TrainerCallback):
         self._reference = reference
         self._who = f"judge '{judging.name}'"
         self._pairs: Sequence[TokenizedPair] = ()
+        self.last: dict[str, list[float]] = {}  # the newest scores, by metric
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Judge the policy before its first step."""
@@ -122,6 +123,7 @@ class JudgePolicy(TrainerCallback):
             rows = judge(args, policy, label)
         if args.world_size > 1:
             rows = {name: gather_object(values) for name, values in rows.items()}
+        self.last = {name: values for name, values in rows.items() if values}
         self._log({name: statistics.fmean(values) for name, values in rows.items() if values})
 
     @staticmethod
