@@ -121,7 +121,8 @@ def over_setting(
 def at_equal_kl(axes: Axes, rows: Rows, *, lines: Sequence[str]) -> None:
     """Draw the solved rate over KL, up to the largest that a cell reaches."""
     levels = {"solved at KL 0.5": 0.5, "1": 1.0, "1.5": 1.5, "2": 2.0}
-    for row, colour in zip((r for name in lines for r in rows if r["cell"] == name), COLOURS):
+    found = [row for name in lines for row in rows if row["cell"] == name]
+    for row, colour in zip(found, COLOURS, strict=False):
         known = {x: value(row[column])[0] for column, x in levels.items() if "." in row[column]}
         axes.plot(list(known), list(known.values()), "o-", color=colour, ms=4, label=row["cell"])
     axes.set(xlabel="KL(policy || reference) on samples, nats", ylabel="solved rate")
@@ -129,7 +130,7 @@ def at_equal_kl(axes: Axes, rows: Rows, *, lines: Sequence[str]) -> None:
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 
 
-_SHORT = ("cell", "peak (epoch)", "end", "peak − best DPO")
+_SHORT = ("cell", "peak (epoch)", "end", "peak \N{MINUS SIGN} best DPO")
 FINDINGS: Mapping[str, Finding] = {
     "quickstart": Finding(
         "Solved rate over beta: DPO and both rewards rise to beta 0.5 or 1, where they are close",

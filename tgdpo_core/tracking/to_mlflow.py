@@ -15,8 +15,15 @@ _AT_ONCE = 100
 
 
 def check(project: str | None) -> None:
-    """Raise whatever MLflow says of a URI, or of a server that does not answer."""
-    _client().search_experiments(max_results=1)
+    """Raise whatever MLflow says of a URI, or of a server that does not answer within seconds."""
+    short = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+    ours = {name: value for name, value in short.items() if name not in os.environ}
+    os.environ.update(ours)  # MLflow has no other way to say for how long one waits
+    try:
+        _client().search_experiments(max_results=1)
+    finally:
+        for name in ours:
+            del os.environ[name]
 
 
 class MLflow(Tracker):

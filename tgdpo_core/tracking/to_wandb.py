@@ -19,7 +19,7 @@ def check(project: str | None) -> None:
     import wandb
 
     mode = os.environ.get("WANDB_MODE", "online")
-    if mode not in _NOT_ONLINE and not wandb.api.api_key:
+    if mode not in _NOT_ONLINE and not wandb.login(prompt=False):
         raise UsageError(
             "training.report_to=wandb: nobody is logged in. Run `wandb login` (or set "
             "WANDB_API_KEY), or keep the run here with WANDB_MODE=offline."
