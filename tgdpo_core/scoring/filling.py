@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 
 from tgdpo_core.data.token_table import Array, TokenTable
 from tgdpo_core.errors import StoreError
+from tgdpo_core.free_memory import FreeMemory
 from tgdpo_core.scoring.answers import Answers
 from tgdpo_core.store.collection import Collection
 from tgdpo_core.store.located import Located
@@ -115,6 +116,7 @@ def fill(task: Pass, *, label: str = "", elsewhere: Elsewhere | None = None) -> 
         if not in_order:
             random.Random(state.process_index).shuffle(batches)
         work = (elsewhere or _here)(task, batches) if batches else iter(())
+        free = FreeMemory()
         try:
             with tqdm(
                 total=len(mine),
@@ -124,6 +126,7 @@ def fill(task: Pass, *, label: str = "", elsewhere: Elsewhere | None = None) -> 
             ) as bar:
                 for num_rows in work:
                     bar.update(num_rows)
+                    free.give_back()
                     if note := task.note(bar.n / len(mine)):
                         bar.set_postfix_str(note, refresh=False)
             task.finish()

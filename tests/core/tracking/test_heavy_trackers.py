@@ -1,4 +1,4 @@
-"""wandb offline, trackio and MLflow themselves: `make test-trackers`; skipped where they are not."""
+"""wandb offline, trackio and MLflow themselves: `make test-trackers`; else skipped."""
 
 import json
 import sqlite3
