@@ -43,8 +43,14 @@ def base_model(name: str, config: Any) -> BaseModel:
         config: of the model, as it is in memory.
     """
     hub_id = name if name and is_hub_id(name) else None
-    shown = hub_id or (Path(name).name if name else "")
+    shown = hub_id or (_folder_name(name) if name else "")
     return BaseModel(hub_id, shown, _made(config), _licence(name, hub_id))
+
+
+def _folder_name(name: str) -> str:
+    """Return the last name of a folder; of a run's ``model`` that of the run."""
+    path = Path(name)
+    return path.parent.name if path.name == "model" and path.parent.name else path.name
 
 
 def _made(config: Any) -> str:

@@ -78,7 +78,7 @@ def model_card(name: str, args: TGDPOConfig, facts: CardFacts) -> str:
         settings_file="config.yaml" if run.get("dataset") else "settings.yaml",
         versions=", ".join(f"{key} {value}" for key, value in environment()["versions"].items()),
     )
-    return f"{str(card).rstrip()}\n"
+    return re.sub(r"\n{3,}", "\n\n", str(card)).rstrip() + "\n"
 
 
 def _metadata(name: str, facts: CardFacts, base: BaseModel, judged: Sequence[JudgedScore]) -> Any:
