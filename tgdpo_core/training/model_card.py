@@ -17,6 +17,7 @@ from tgdpo_core.training.judged_scores import JudgedScore, judged_scores
 from tgdpo_core.training.record import environment
 
 _SHOWN = ("loss", "rewards/accuracies", "rewards/margins", "weighted/margins", "eval_loss")
+_NO_SCORES = ("judge/kl", "judge/finished", "judge/tokens")
 _TEMPLATE = Path(__file__).parent / "templates" / "model_card.md.j2"
 _URL = "https://pypi.org/project/tgdpo/"
 
@@ -97,7 +98,7 @@ def _metadata(name: str, facts: CardFacts, base: BaseModel, judged: Sequence[Jud
             metric_value=round(score.mean, 6),
         )
         for score in judged
-        if score.name != "judge/kl"
+        if score.name not in _NO_SCORES
     ]
     return ModelCardData(
         library_name="peft" if run.get("adapter") else "transformers",

@@ -228,8 +228,13 @@ def _raise_if_failed(found: Sequence[dict[str, Any]]) -> None:
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder in which the package's folder is made.",
 )
+@click.option(
+    "--reads",
+    type=click.Choice(["answers", "pairs", "comparisons"]),
+    help="What a judge is asked about (default: answers).",
+)
 @click.pass_obj
-def new(session: Session, kind: str, name: str, output: Path) -> None:
+def new(session: Session, kind: str, name: str, output: Path, reads: str | None) -> None:
     """Start a package for a plugin.
 
     It has a working plugin NAME of the KIND, its test and a README, to be changed into yours.
@@ -237,11 +242,14 @@ def new(session: Session, kind: str, name: str, output: Path) -> None:
     from tgdpo_cli.scaffold import write_package
     from tgdpo_core.errors import UsageError
 
+    if reads and kind != "judge":
+        raise UsageError(f"--reads is for judges; a {kind} has no use for it.")
     registered = "token-reward" if kind == "remote-reward" else kind
     if session.plugins.has(registered, name):
         taken = session.plugins.find(registered, name)
         raise UsageError(f"There is a {taken} already. Choose another name.")
-    folder = write_package(kind, name, output)
+    template = f"{kind}-of-{reads}" if reads in ("pairs", "comparisons") else kind
+    folder = write_package(template, name, output)
     echo(f"Wrote {folder}. Next: pip install -e '{folder}[test]', then pytest {folder}")
 
 
