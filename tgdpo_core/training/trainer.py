@@ -36,12 +36,7 @@ from tgdpo_core.training.durability.rank_agreement import require_same_run, requ
 from tgdpo_core.training.durability.resumption import Resumption
 from tgdpo_core.training.given_data import given_data
 from tgdpo_core.training.given_rows import EvalData, TrainData
-from tgdpo_core.training.inputs import (
-    given_loss,
-    given_policy,
-    resolve_sources,
-    tokenizer_of,
-)
+from tgdpo_core.training.inputs import given_loss, given_policy, resolve_sources, tokenizer_of
 from tgdpo_core.training.judging import JudgePolicy, Judging
 from tgdpo_core.training.limits import packing_summary
 from tgdpo_core.training.loop import PairLoop
