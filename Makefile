@@ -7,7 +7,7 @@ RUNS := runs/quickstart
 export TOKENIZERS_PARALLELISM := false
 
 .PHONY: quickstart install test test-browser test-real test-oldest check format wheel audit docs fuzz
-.PHONY: test-readers test-lm-eval
+.PHONY: test-readers test-lm-eval test-trackers
 .PHONY: prove-faults prove-ranks prove-scaffolds install-locked lock clean
 
 install: $(VENV)/.installed-dev
@@ -117,6 +117,16 @@ audit:
 # Packages that `tgdpo plugins new` starts: strict types, and the first command of each README.
 prove-scaffolds: $(VENV)/.installed-dev
 	TGDPO_PROVE_SCAFFOLDS=1 $(BIN)/python -m pytest tests/cli/test_scaffolds_in_full.py
+
+# The trackers that are too heavy for dev, in an environment of their own; nothing leaves the machine.
+# They are not in constraints.txt: they ask for older versions of what the others use.
+TRACKERS := .venv/trackers
+test-trackers:
+	$(PYTHON) -m venv $(TRACKERS)
+	$(TRACKERS)/bin/python -m pip install --quiet --constraint constraints.txt torch
+	$(TRACKERS)/bin/python -m pip install --quiet --editable '.[tensorboard,wandb,trackio,mlflow]' \
+	    pytest pytest-timeout
+	$(TRACKERS)/bin/python -m pytest tests/core/tracking
 
 # Runs and stores killed at points of their writes, damaged checkpoints: resumed, compared bit for bit.
 prove-faults: $(VENV)/.installed-dev

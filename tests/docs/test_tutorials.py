@@ -2,15 +2,17 @@
 
 import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
-from tgdpo_cli.main import Session, cli
+from tgdpo_cli.main import cli
 
 DOCS = Path(__file__).parents[2] / "docs"
+Read = Callable[[list[str]], click.Context]
 _BLOCK = re.compile(r"```bash\n(.*?)```", re.DOTALL)
 
 pytestmark = pytest.mark.checkout
@@ -30,23 +32,9 @@ COMMANDS = [
 ]
 
 
-def read(arguments: list[str]) -> click.Context:
-    """Parse a command line down to the command that would run; a UsageError if it does not fit."""
-    command: click.Command = cli
-    ctx: click.Context | None = None
-    name: str | None = "tgdpo"
-    while True:
-        ctx = command.make_context(name, list(arguments), parent=ctx, obj=Session())
-        if not isinstance(command, click.Group) or not ctx._protected_args + ctx.args:
-            return ctx
-        name, inner, arguments = command.resolve_command(ctx, ctx._protected_args + ctx.args)
-        assert inner is not None
-        command = inner
-
-
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_of_a_tutorial_is_one_of_the_command_line(
-    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: Read
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "digits.py").touch()
@@ -56,7 +44,7 @@ def test_a_command_of_a_tutorial_is_one_of_the_command_line(
 @pytest.mark.parametrize(
     "line", ["tgdpo trian", "tgdpo train --lr 1", "tgdpo plugins shwo x", "tgdpo doctor a b"]
 )
-def test_a_command_that_does_not_exist_is_noticed(line: str) -> None:
+def test_a_command_that_does_not_exist_is_noticed(line: str, read: Read) -> None:
     with pytest.raises(click.UsageError):
         read(shlex.split(line)[1:])
 

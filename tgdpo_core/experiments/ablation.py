@@ -15,6 +15,7 @@ from tgdpo_core.experiments.comparison import Results
 from tgdpo_core.experiments.executors import Executor
 from tgdpo_core.experiments.results import write_results
 from tgdpo_core.experiments.tasks import Ablation, CellRun, Preparation, Task
+from tgdpo_core.experiments.tracked_results import check_trackers, track_results
 from tgdpo_core.experiments.work import ERROR, OUTPUT, Outcome, Settings
 from tgdpo_core.recipe.loading import load_recipe, resolve_recipe
 from tgdpo_core.recipe.schema import Recipe
@@ -87,7 +88,8 @@ def run_ablation(
         report: is told how each task ended, as soon as it has.
 
     Raises:
-        UsageError: somebody else is at work in the folder, or it holds runs of other recipes.
+        UsageError: somebody else is at work in the folder, or it holds runs of other recipes; a
+            tracker cannot be used.
         CheckpointError: the folder cannot be used (the disk is full, a file is damaged).
     """
     with _locked(ablation.folder):
@@ -108,6 +110,7 @@ def _locked(folder: Path) -> contextlib.AbstractContextManager[object]:
 
 
 def _run(ablation: Ablation, executor: Executor, settings: Settings, report: Report) -> Summary:
+    check_trackers(ablation)
     with _usable(ablation.folder):
         finished = {run.key for run in ablation.runs if is_finished(run)}
         missing = [run for run in ablation.runs if run.key not in finished]
@@ -126,7 +129,9 @@ def _run(ablation: Ablation, executor: Executor, settings: Settings, report: Rep
     schedule = _Schedule(waiting, (known | alone) - waiting.keys())
     outcomes = _work_off(schedule, executor, settings, report)
     with _usable(ablation.folder):
-        return Summary(write_results(ablation.folder), len(finished), outcomes)
+        results = write_results(ablation.folder)
+    track_results(ablation, results)
+    return Summary(results, len(finished), outcomes)
 
 
 def _work_off(

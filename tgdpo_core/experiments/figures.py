@@ -1,17 +1,34 @@
 """A figure as SVG text: transparent, readable on light and on dark pages."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tgdpo_core.reports.figures import STYLE, svg_of
 from tgdpo_core.reports.figures import Plot as Plot
+from tgdpo_core.reports.value_histograms import png_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _LONGEST_IN_TWO_COLUMNS = 28
 SIZE = (4.6, 2.9)
 _LEGEND_ROW = 0.17
+
+
+@dataclass(frozen=True)
+class Drawn(Plot):
+    """A plot that can be drawn as PNG, too."""
+
+    drawn: "Figure" = field(compare=False, repr=False)
+
+    def png(self) -> bytes:
+        """Return the figure on white."""
+        import matplotlib as mpl
+
+        with mpl.rc_context(STYLE):
+            return png_of(self.drawn)
 
 
 def figure(
@@ -21,7 +38,7 @@ def figure(
     caption: str,
     *,
     height: float = SIZE[1],
-) -> Plot | None:
+) -> Drawn | None:
     """Return the plot that ``draw`` makes; None if it draws nothing."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -38,4 +55,4 @@ def figure(
         drawn.set_size_inches(SIZE[0], height + _LEGEND_ROW * rows)
         if labels:
             drawn.legend(handles, labels, loc="outside lower left", ncols=columns)
-        return Plot(name, title, caption, svg_of(drawn))
+        return Drawn(name, title, caption, svg_of(drawn), drawn)

@@ -77,7 +77,9 @@ class _Places:
         recipe = resolve_recipe(content, settings=settings, source=source)
         scoring = self._scoring(cell, recipe, _checked_sources(recipe, self.plugins), seed)
         needs = frozenset({*self._needs(cell.content, seed), *(task.key for task in scoring)})
-        return CellRun(_run_key(cell.name, seed), recipe, row, folder, needs, scoring)
+        key = _run_key(cell.name, seed)
+        group = group_of(recipe.training, self.folder)
+        return CellRun(key, recipe, row, folder, needs, scoring, group)
 
     def _scoring(
         self, cell: GridCell, recipe: Recipe, sources: Sequence[RewardSource], seed: int
@@ -191,6 +193,11 @@ def _with_recipe_values(grid: Grid) -> Grid:
 
     commands = {name: _SHARED.sub(value, command) for name, command in grid.prepare.items()}
     return grid.model_copy(update={"prepare": commands})
+
+
+def group_of(training: Mapping[str, Any], folder: Path) -> str:
+    """Return by what name trackers group the runs of an ablation: its run_name, else its folder."""
+    return str(training.get("run_name") or folder.name)
 
 
 def _run_key(name: str, seed: int) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from tgdpo_core.experiments.collection import Collection
 from tgdpo_core.experiments.curves import Curve
-from tgdpo_core.experiments.figures import SIZE, Plot, figure
+from tgdpo_core.experiments.figures import SIZE, Drawn, figure
 from tgdpo_core.experiments.looks import COLOURS, INK, Look, looks, plotted, short_name
 from tgdpo_core.experiments.main_metric import MainMetric
 from tgdpo_core.experiments.summary import CellSummary
@@ -23,7 +23,7 @@ _TICK_ROOM = 0.08  # of the axis
 
 def plots(
     collection: Collection, metric: MainMetric | None, summaries: Sequence[CellSummary]
-) -> list[Plot]:
+) -> list[Drawn]:
     """Return the plots for which there is data."""
     shown = plotted(summaries, metric)
     look = looks(shown)
@@ -63,7 +63,7 @@ def _curves(metric: MainMetric | None) -> list[_Curves]:
     ]
 
 
-def _over_training(collection: Collection, look: Look, what: _Curves) -> Plot | None:
+def _over_training(collection: Collection, look: Look, what: _Curves) -> Drawn | None:
     def draw(axes: "Axes") -> None:
         for name, style in look.items():
             if curve := collection.curve(name, what.column, training=what.training):
@@ -84,7 +84,7 @@ def _line(axes: "Axes", curve: Curve, style: dict[str, Any]) -> None:
     )
 
 
-def _against_kl(collection: Collection, look: Look, metric: MainMetric) -> Plot | None:
+def _against_kl(collection: Collection, look: Look, metric: MainMetric) -> Drawn | None:
     def draw(axes: "Axes") -> None:
         for name, style in look.items():
             kl, values = collection.curve(name, "judge/kl"), collection.curve(name, metric.name)
@@ -120,7 +120,7 @@ def _root_ticks(largest: float) -> list[float]:
     return ticks
 
 
-def _sweep_plot(sweep: Sweep, metric: MainMetric) -> Plot | None:
+def _sweep_plot(sweep: Sweep, metric: MainMetric) -> Drawn | None:
     def draw(axes: "Axes") -> None:
         for (label, points), colour in zip(sweep.lines.items(), itertools.cycle(COLOURS)):
             x = [value for value, _ in points]
@@ -148,7 +148,7 @@ def _sweep_plot(sweep: Sweep, metric: MainMetric) -> Plot | None:
     return figure(draw, f"sweep-{sweep.setting}", f"Sweep of {sweep.setting}", caption)
 
 
-def _differences(summaries: Sequence[CellSummary], metric: MainMetric) -> Plot | None:
+def _differences(summaries: Sequence[CellSummary], metric: MainMetric) -> Drawn | None:
     """Return the paired differences of the cells to their baselines."""
     rows = [s for s in summaries if s.peak and s.peak.difference and s.end and s.end.difference]
 
@@ -171,7 +171,7 @@ def _differences(summaries: Sequence[CellSummary], metric: MainMetric) -> Plot |
     )
 
 
-def _weights(shown: Sequence[CellSummary], collection: Collection) -> Plot | None:
+def _weights(shown: Sequence[CellSummary], collection: Collection) -> Drawn | None:
     """Return mean f_w and mean f_l of every cell, with the spread over tokens."""
     rows = [s for s in shown if s.mean_f_w and s.mean_f_l]
 

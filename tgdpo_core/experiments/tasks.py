@@ -45,7 +45,11 @@ class SharedScoring:
 
 @dataclass(frozen=True)
 class CellRun:
-    """A cell with one seed: an ordinary run, whose scoring pass others may share."""
+    """A cell with one seed: an ordinary run, whose scoring pass others may share.
+
+    Attributes:
+        ablation: name of the ablation that it belongs to.
+    """
 
     key: str
     recipe: Recipe
@@ -53,6 +57,12 @@ class CellRun:
     folder: Path
     needs: frozenset[str] = frozenset()
     scoring: Sequence[SharedScoring] = ()
+    ablation: str = ""
+
+    @property
+    def tracked_name(self) -> str:
+        """How trackers name it: cell and seed."""
+        return f"{self.cell.name}/seed-{self.cell.seed}"
 
     @property
     def label(self) -> str:

@@ -4,6 +4,7 @@ Importing this loads no torch: a worker process chooses its GPU and its threads 
 """
 
 import contextlib
+import dataclasses
 import gc
 import os
 import sys
@@ -119,6 +120,7 @@ def _train(task: CellRun, settings: Settings) -> None:
 
     (task.folder / ERROR).unlink(missing_ok=True)
     plan = make_plan(task.recipe, PluginManager(files=settings.plugin_files))
+    plan = dataclasses.replace(plan, cell=(task.ablation, task.tracked_name))
     has_checkpoint = Checkpoints(RunFolder(task.folder).checkpoints).newest_whole().path is not None
     train(plan, resume=has_checkpoint, overwrite=not has_checkpoint)
 

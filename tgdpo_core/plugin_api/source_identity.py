@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tgdpo_core.plugin_api.live_code import live_code
+
 _OWN = ("tgdpo_core", "tgdpo_cli")
 _BUILT_IN_PACKAGE = "tgdpo_plugins"
 
@@ -28,17 +30,17 @@ def source_of(factory: Any, distribution: str) -> str | dict[str, str]:
         distribution: that brings it, or the path of a file.
 
     Returns:
-        Empty for a released distribution; the hash of a single file; or hashes by file, relative to
-        the folder of the package.
+        Empty for a released distribution; the hash of a single file, or of what a session holds in
+        memory; or hashes by file, relative to the folder of the package.
     """
     if not Path(distribution).is_absolute() and is_released(distribution):
         return ""
     try:
         found = inspect.getsourcefile(inspect.unwrap(factory))
-    except TypeError:  # made in an interactive session
+    except (OSError, TypeError):  # of a notebook or an interactive session
         found = None
-    if not found:
-        return ""
+    if not found or not Path(found).is_file():
+        return live_code(factory)
     start = Path(found).resolve()
     root = _root(start)
     files = sorted(_closure(start, root))

@@ -38,6 +38,7 @@ class Plan:
         loss: the loss with its name.
         judge: of answers during training, or None.
         store: folder of the store.
+        cell: the ablation's name and the cell's with its seed, where the run is one of these.
     """
 
     recipe: Recipe
@@ -48,6 +49,7 @@ class Plan:
     loss: tuple[str, Loss]
     judge: Judge | None
     store: Path
+    cell: tuple[str, str] | None = None
 
 
 def make_plan(recipe: Recipe, plugins: PluginManager) -> Plan:

@@ -17,6 +17,7 @@ from tgdpo_core.data.source_code import code_hash
 from tgdpo_core.errors import UsageError
 from tgdpo_core.evaluation.known_errors import known_errors
 from tgdpo_core.plugin_api.judges import Judge
+from tgdpo_core.plugin_api.live_code import live_code
 from tgdpo_core.plugin_api.rewards import Side
 from tgdpo_core.plugin_api.shapings import Shaping
 from tgdpo_core.plugin_api.transforms import Transform
@@ -154,8 +155,8 @@ def _class(plugin: Any) -> str:
     cls = type(plugin)
     try:
         source = inspect.getsource(inspect.getmodule(cls) or cls)
-    except (OSError, TypeError):  # made in an interactive session
-        source = ""
+    except (OSError, TypeError):  # of a notebook or an interactive session
+        source = live_code(cls)
     return f"{cls.__module__}.{cls.__qualname__} {data_fingerprint(_bytes(source))}"
 
 

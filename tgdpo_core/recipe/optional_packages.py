@@ -23,12 +23,12 @@ TRACKERS = {
     "dvclive": Needed(("dvclive",), "dvclive"),
     "flyte": Needed(("flytekit",), "flytekit"),
     "kubeflow": Needed(("kubeflow",), "kubeflow"),
-    "mlflow": Needed(("mlflow",), "mlflow"),
+    "mlflow": Needed(("mlflow",), "'tgdpo[mlflow]'"),
     "neptune": Needed(("neptune",), "neptune"),
     "swanlab": Needed(("swanlab",), "swanlab"),
-    "tensorboard": Needed(("tensorboard", "tensorboardX"), "tensorboard"),
-    "trackio": Needed(("trackio",), "trackio"),
-    "wandb": Needed(("wandb",), "wandb"),
+    "tensorboard": Needed(("tensorboard", "tensorboardX"), "'tgdpo[tensorboard]'"),
+    "trackio": Needed(("trackio",), "'tgdpo[trackio]'"),
+    "wandb": Needed(("wandb",), "'tgdpo[wandb]'"),
 }
 """The trackers of transformers by the names that ``training.report_to`` takes."""
 

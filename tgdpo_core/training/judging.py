@@ -107,6 +107,7 @@ class JudgePolicy(TrainerCallback):
         self._reference = reference
         self._who = f"judge '{judging.name}'"
         self._pairs: Sequence[TokenizedPair] = ()
+        self.last: dict[str, list[float]] = {}  # the newest scores, by metric
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Judge the policy before its first step."""
@@ -148,6 +149,7 @@ class JudgePolicy(TrainerCallback):
             rows = judge(args, policy, label)
         if args.world_size > 1:
             rows = {name: gather_object(values) for name, values in rows.items()}
+        self.last = {name: v for name, v in rows.items() if v and name != UNJUDGED}
         self._log(
             {
                 name: (sum if name == UNJUDGED else statistics.fmean)(values)

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.metadata
+import inspect
 import os
 import platform
 import subprocess
@@ -31,8 +32,14 @@ def scoring_facts(
     """Return what the scoring pass used, computed and found, for run.json."""
     return {
         "store": scorer.totals(),
-        "reward_sources": [source.describe() for source in scorer.sources],
-        "shaping": {"name": shaping[0], "options": shaping[1].options()},
+        "reward_sources": [
+            {**source.describe(), "summary": _summary(source.reward)} for source in scorer.sources
+        ],
+        "shaping": {
+            "name": shaping[0],
+            "options": shaping[1].options(),
+            "summary": _summary(shaping[1]),
+        },
         **({"loss": describe(scorer.loss)} if scorer.loss else {}),
         "transform_states": train.transform_states(),
         "fingerprints": {
@@ -42,6 +49,13 @@ def scoring_facts(
         },
         "diagnostics": diagnostics.as_dict(),
     }
+
+
+def _summary(plugin: Any) -> str:
+    """Return the first sentence that a plugin's class says of itself; empty where it says none."""
+    kind = type(plugin)
+    text = " ".join(inspect.cleandoc(kind.__doc__ or "").partition("\n\n")[0].split())
+    return "" if text.startswith(f"{kind.__name__}(") else text  # a dataclass without docstring
 
 
 def seeds(args: TGDPOConfig) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """A run that leaves a complete folder behind: record, settings, log, model, card; and its push."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,17 @@ from tgdpo_core.training.durability.resumption import Resumption
 from tgdpo_core.training.durability.signals import stop_signals
 from tgdpo_core.training.durability.trainer import DurableTrainer
 from tgdpo_core.training.hub import push_run
-from tgdpo_core.training.model_card import last_metrics, model_card, settings_yaml
+from tgdpo_core.training.judging import JudgePolicy
+from tgdpo_core.training.model_card import (
+    CardFacts,
+    last_metrics,
+    model_card,
+    settings_yaml,
+)
 from tgdpo_core.training.pictures import Pictures
 from tgdpo_core.training.record import environment, seeds
 from tgdpo_core.training.run_folder import RunFolder
+from tgdpo_core.training.tracked import TrackedTraining
 
 
 class RecordedRun(DurableTrainer):
@@ -31,6 +38,8 @@ class RecordedRun(DurableTrainer):
         _folder: of the run.
         _facts: what run.json says beside status and versions.
         _config_yaml: the resolved recipe, or None for a run made in Python.
+        _tracked: what trackers are told.
+        _judged: what asks a judge during training, or None.
         _online: dynamic reward sources, closed at the end; None without any.
         _pictures: what the run leaves to look at.
     """
@@ -41,8 +50,10 @@ class RecordedRun(DurableTrainer):
     _folder: RunFolder
     _facts: dict[str, Any]
     _config_yaml: str | None
+    _tracked: TrackedTraining
     _online: OnlineRewards | None
     _pictures: Pictures
+    _judged: JudgePolicy | None = None
 
     def train(
         self,
@@ -99,15 +110,40 @@ class RecordedRun(DurableTrainer):
             else:
                 self._folder.write_config("settings.yaml", settings_yaml(self.args))
             self._pictures.begin(self._folder)
-            output = self._train_and_save(*arguments)
+            with self._tracking(resumption, note):
+                output = self._train_and_save(*arguments)
             metrics = last_metrics(self.state.log_history)
-            card = model_card(self._folder.path.name, self.args, self._facts, metrics)
+            scores = self._judged.last if self._judged else {}
+            config = getattr(self.model, "config", None)
+            known = CardFacts(
+                self._facts,
+                metrics,
+                config=config,
+                scores=scores,
+                has_chat_template=bool(getattr(self.processing_class, "chat_template", None)),
+            )
+            card = model_card(self._folder.path.name, self.args, known)
             self._folder.commit_model(card)
             note(metrics=metrics, global_step=self.state.global_step)
             self._folder.write_text("README.md", card)
         if report := self._pictures.finish(self._folder):
             note(**report)
         return output
+
+    @contextlib.contextmanager
+    def _tracking(self, resumption: Resumption, note: Callable[..., None]) -> Iterator[None]:
+        """Keep a run of every tracker open while the run goes on."""
+        checkpoint = resumption.checkpoint
+        step = int(checkpoint.name.rpartition("-")[2]) if checkpoint else None
+        self._tracked.begin(resumed_at=step)
+        try:
+            yield
+        except BaseException:
+            self._tracked.end(failed=True)
+            raise
+        self._tracked.end(failed=False)
+        if failures := self._tracked.failures:
+            note(trackers_failed=failures)
 
     def _train_and_save(self, *arguments: Any) -> Any:
         """Train and write the model; every process takes part, sharded weights are gathered."""

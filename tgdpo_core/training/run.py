@@ -13,6 +13,7 @@ from tgdpo_core.preparation.tokens import Show, Tokens, tokenize
 from tgdpo_core.recipe.loading import to_yaml
 from tgdpo_core.recipe.schema import Recipe
 from tgdpo_core.scoring.loss_choice import describe
+from tgdpo_core.training.base_model import is_hub_id
 from tgdpo_core.training.config import TGDPOConfig
 from tgdpo_core.training.durability.signals import stop_signals, stopping_is
 from tgdpo_core.training.judging import Judging
@@ -25,6 +26,7 @@ from tgdpo_core.training.memory.planning import (
 )
 from tgdpo_core.training.rehearsal import rehearse
 from tgdpo_core.training.run_folder import RunFolder, require_free
+from tgdpo_core.training.tracked import check_trackers
 from tgdpo_core.training.trainer import TGDPOTrainer
 
 
@@ -56,6 +58,7 @@ def train(
     with stop_signals():
         with stopping_is("Nothing was trained yet; what was scored is kept. Start it again."):
             args = training_config(plan.recipe, overwrite=overwrite)
+            check_trackers(args)
             tokens = tokenize(plan, read(plan), show=show if args.process_index == 0 else None)
             require_memory(plan, machine or _machine_of(args), tokens.train)
             trainer = _trainer(plan, args, tokens, allowed=allow_changed)
@@ -194,9 +197,13 @@ def facts(plan: Plan, tokens: Tokens) -> Mapping[str, Any]:
     return {
         "model": plan.model,
         "dataset": plan.recipe.data.path,
+        "evaluation_dataset": plan.recipe.data.eval_path,
+        "judge": plan.recipe.judging.judge if plan.recipe.judging else None,
+        "hub_datasets": hub_datasets(plan),
         "data": tokens.report.as_dict(),
         "evaluation_data": tokens.evaluation_report and tokens.evaluation_report.as_dict(),
         "layout": tokens.layout,
+        **({"ablation": dict(zip(("name", "cell"), plan.cell, strict=True))} if plan.cell else {}),
         "plugins": [
             {
                 "kind": item.kind,
@@ -208,3 +215,14 @@ def facts(plan: Plan, tokens: Tokens) -> Mapping[str, Any]:
         ],
         "broken_plugins": [str(broken) for broken in plan.plugins.broken],
     }
+
+
+def hub_datasets(plan: Plan) -> list[str]:
+    """Return the data of the Hub that a plan reads: no registered name, nothing on this disk."""
+    data = plan.recipe.data
+    named = [path for path in (data.path, data.eval_path) if isinstance(path, str)]
+    return [
+        name
+        for name in dict.fromkeys(named)
+        if not plan.plugins.has("dataset", name) and is_hub_id(name)
+    ]

@@ -29,6 +29,7 @@ _OURS = (
     *("run.json", "config.yaml", "settings.yaml", "README.md"),
     *("checkpoints", "model", ".model.part", "logs", "failure", "plots", "report.html"),
 )
+_TRACKED = ("tensorboard", "trackers.json")  # in logs/
 # What lies there before run.json does: output of an ablation's cell, a write that was cut off.
 _BEFORE = ("output.txt", "error.txt", ".run.json.part", LOCK, HOLDER)
 
@@ -83,7 +84,7 @@ class RunFolder:
     def _comes_before(self, path: Path) -> bool:
         """Return whether a file may lie here before a run has begun."""
         if path == self.log.parent:  # evaluate() without train()
-            return path.is_dir() and {p.name for p in path.iterdir()} <= {self.log.name}
+            return path.is_dir() and {p.name for p in path.iterdir()} <= {self.log.name, *_TRACKED}
         return path.name in _BEFORE
 
     def read(self) -> dict[str, Any]:

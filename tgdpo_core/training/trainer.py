@@ -36,12 +36,7 @@ from tgdpo_core.training.durability.rank_agreement import require_same_run, requ
 from tgdpo_core.training.durability.resumption import Resumption
 from tgdpo_core.training.given_data import given_data
 from tgdpo_core.training.given_rows import EvalData, TrainData
-from tgdpo_core.training.inputs import (
-    given_loss,
-    given_policy,
-    resolve_sources,
-    tokenizer_of,
-)
+from tgdpo_core.training.inputs import given_loss, given_policy, resolve_sources, tokenizer_of
 from tgdpo_core.training.judging import JudgePolicy, Judging
 from tgdpo_core.training.limits import packing_summary
 from tgdpo_core.training.loop import PairLoop
@@ -56,6 +51,7 @@ from tgdpo_core.training.row_size import row_size
 from tgdpo_core.training.run_folder import RunFolder
 from tgdpo_core.training.sharded_precision import set_sharded_precision
 from tgdpo_core.training.step_reader import StepReader
+from tgdpo_core.training.tracked import check_trackers, track
 from tgdpo_core.training.trainer_arguments import check_trainer_arguments, text_of_path
 
 
@@ -133,6 +129,7 @@ class TGDPOTrainer(PairLoop):
             "eval_dataset": eval_dataset,
         }
         check_trainer_arguments(type(self).__init__, args, given_by_user, kwargs)
+        check_trackers(args)
         plugins = plugins or PluginManager()
         self._facts: dict[str, Any] = {"model": _name_of(model), **(facts or {})}
         self._config_yaml = config_yaml
@@ -202,8 +199,10 @@ class TGDPOTrainer(PairLoop):
             self._folder, self._buffers["train"], with_keys(identity, scorer.keys), allow_changed
         )
         if judging:
-            self.add_callback(JudgePolicy(judging, tokenizer, self.log, compared))
+            self._judged = JudgePolicy(judging, tokenizer, self.log, compared)
+            self.add_callback(self._judged)
         replace_progress_bar(self)
+        self._tracked = track(self, self._folder, (self._facts, config_yaml, scored.train))
 
     def _begin_metrics(self, loss: RowLoss) -> None:
         """Set up what a step is measured with."""

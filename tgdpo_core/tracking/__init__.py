@@ -1,0 +1,1 @@
+"""Trackers: what a run and an ablation send to tensorboard, wandb, trackio and mlflow."""
