@@ -1,6 +1,7 @@
 """What commands print: tables, data reports, JSON."""
 
 import json
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -21,27 +22,31 @@ def echo(text: str = "", *, err: bool = False) -> None:
     click.echo(printable(text), err=err)
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table; where the output is no terminal, with one line for each row."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+def table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    names: int = 1,
+    first: Sequence[str] = (),
+    rest: str = "--json",
+) -> None:
+    """Print a table; see ``tables``. What is no terminal gets all columns, one line for each row.
 
+    Args:
+        header: names of the columns.
+        rows: one text a column.
+        names: so many columns at the left are names, which are never cut.
+        first: the columns that matter most, for a narrow screen.
+        rest: where the columns are that do not fit.
+    """
+    from tgdpo_cli.tables import WIDE, table_lines
     from tgdpo_core.reports.visible import printable
 
-    shown = Table(box=None, pad_edge=False, header_style="bold")
-    # Text: what data and plugins say is never markup.
-    for name in header:
-        shown.add_column(Text(printable(name)))
-    for row in rows:
-        shown.add_row(*(Text(printable(str(cell))) for cell in row))
-    if sys.stdout.isatty():
-        Console().print(shown)
-        return
-    console = Console(width=400)
-    with console.capture() as capture:
-        console.print(shown)
-    click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDE
+    shown = [[printable(str(cell)) for cell in row] for row in rows]
+    titles = [printable(name) for name in header]
+    lines = table_lines(titles, shown, width=width, names=names, first=first, rest=rest)
+    click.echo("\n".join(lines))
 
 
 def print_json(value: Any) -> None:

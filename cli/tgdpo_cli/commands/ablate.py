@@ -204,7 +204,7 @@ def _show_plan(ablation: "Ablation", as_json: bool) -> None:
     for name, cell in cells.items():
         settings = ", ".join(f"{key}={value}" for key, value in cell.settings.items())
         rows.append((name, settings, cell.baseline or "", "control" if cell.control else ""))
-    table(("cell", "settings", "compared with", ""), rows)
+    table(("cell", "settings", "compared with", ""), rows, first=("compared with",))
     prepared = ablation.needed_preparations(ablation.runs)
     shared = ablation.shared_scoring(ablation.runs)
     echo(
@@ -217,7 +217,10 @@ def _show_plan(ablation: "Ablation", as_json: bool) -> None:
 def _show_results(ablation: "Ablation", summary: "Summary") -> int:
     """Print the table and what follows from it; return the exit code of the first failure."""
     results = summary.results
-    table(results.table.columns, results.table.rows)
+    columns = results.table.columns
+    # What decides, for a narrow screen: where the cell ends, and by how much it differs.
+    first = sorted(columns, key=lambda name: not name.startswith("end"))
+    table(columns, results.table.rows, first=first, rest=str(ablation.folder / "results.md"))
     echo()
     for finding in results.findings:
         echo(finding)

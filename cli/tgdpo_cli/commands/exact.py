@@ -96,6 +96,7 @@ def _show(tables: "Tables") -> None:
             _cells(row.beta, row.alpha, row.delta_std, f"{row.one_pair:.6f}", *row.datasets)
             for row in tables.gradients
         ],
+        names=2,
     )
     echo("\n2. Minima, Bradley-Terry labels: KL between policies, nats per sequence")
     echo("   tok: token-optimal policy, seq: sequence-optimal policy (RLHF)")
@@ -112,6 +113,7 @@ def _show(tables: "Tables") -> None:
             )
             for row in tables.optima
         ],
+        names=2,
     )
     echo("\n3. What the same policies lack of the largest E[R] - beta KL; the least losses")
     table(
@@ -132,6 +134,7 @@ def _show(tables: "Tables") -> None:
             )
             for row in tables.optima
         ],
+        names=2,
     )
     if not tables.coin_flips:
         return
@@ -155,6 +158,7 @@ def _show(tables: "Tables") -> None:
             )
             for row in tables.coin_flips
         ],
+        names=2,
     )
 
 

@@ -57,7 +57,7 @@ def list_plugins(session: Session, as_json: bool, trace: bool) -> None:
             document["trace"] = [_traced(session, each) for each in plugins.traces]
         print_json(document)
         return
-    table(("kind", "name", "from", "what"), rows)
+    table(("kind", "name", "from", "what"), rows, names=2, first=("what",))
     for broken in plugins.broken:
         echo(f"BROKEN  {broken}")
     if trace:

@@ -182,7 +182,7 @@ def _print(collections: "Sequence[CollectionInfo]") -> None:
         for info in collections
     ]
     if rows:
-        table(("key", "what", "entries", "size", "last written", ""), rows)
+        table(("key", "what", "entries", "size", "last written", ""), rows, first=("what", "size"))
 
 
 def _megabytes(num_bytes: int) -> str:
