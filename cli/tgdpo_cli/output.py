@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 _QUANTILE_NAMES = {0.0: "min", 0.5: "median", 1.0: "max"}
 
 
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document; all else goes to stderr."
+)
+
+
 def echo(text: str = "", *, err: bool = False) -> None:
     """Print text that may hold what data, files or plugins say; control characters as escapes."""
     from tgdpo_core.reports.visible import printable

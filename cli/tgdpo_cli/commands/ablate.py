@@ -1,18 +1,19 @@
 """``tgdpo ablate``: a grid of runs, and what it shows."""
 
 import contextlib
+import dataclasses
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from tgdpo_cli.grid_options import grid_from
 from tgdpo_cli.list_options import ListCommand, ListOption, NumberList
 from tgdpo_cli.main import Session
-from tgdpo_cli.output import echo, print_json, quiet_libraries, table
+from tgdpo_cli.output import echo, json_option, print_json, quiet_libraries, table
 
 if TYPE_CHECKING:
     from tgdpo_core.experiments.ablation import Summary
@@ -75,7 +76,7 @@ if TYPE_CHECKING:
     help="With Ray.  [default: 1 if the cluster has GPUs]",
 )
 @click.option("--dry-run", is_flag=True, help="Say which cells there are; run nothing.")
-@click.option("--json", "as_json", is_flag=True, help="With --dry-run: print JSON.")
+@json_option
 @click.pass_obj
 def command(session: Session, /, **options: Any) -> int:
     """Compare token rewards, transforms, shapings, alpha and beta over several seeds.
@@ -105,9 +106,12 @@ def command(session: Session, /, **options: Any) -> int:
     threads = _threads(options)
     plugin_files = [os.path.abspath(path) for path in session.plugin_files]
     settings = Settings(run_command, plugin_files, threads)
-    with _progress(ablation) as report, _executor(options, threads) as executor:
+    log = sys.stderr if options["as_json"] else sys.stdout
+    with _progress(ablation, log) as report, _executor(options, threads) as executor:
         summary = run_ablation(ablation, executor, settings, report=report)
-    return _show_results(ablation, summary)
+    _show_results(ablation, summary, options["as_json"])
+    codes = [outcome.exit_code for outcome in summary.outcomes.values() if outcome.error]
+    return codes[0] if codes else 0
 
 
 def run_command(arguments: Sequence[str], plugin_files: Sequence[str]) -> int:
@@ -122,7 +126,6 @@ def _refuse_useless(options: Mapping[str, Any]) -> None:
     """Refuse options that would change nothing."""
     on_ray = options["executor"] == "ray"
     for flag, key, needed, is_there in (
-        ("--json", "as_json", "--dry-run", options["dry_run"]),
         ("--jobs", "jobs", "--executor local", not on_ray),
         ("--address", "address", "--executor ray", on_ray),
         ("--gpus-per-cell", "gpus_per_cell", "--executor ray", on_ray),
@@ -168,8 +171,8 @@ def _executor(options: Mapping[str, Any], threads: int) -> "LocalExecutor | RayE
 
 
 @contextlib.contextmanager
-def _progress(ablation: "Ablation") -> Any:
-    """Yield what shows how tasks end: a bar of runs, a line for what failed."""
+def _progress(ablation: "Ablation", log: TextIO) -> Any:
+    """Yield what shows how tasks end: a bar of runs, a line in the log for each."""
     from tqdm import tqdm
 
     from tgdpo_core.experiments.ablation import is_finished
@@ -182,13 +185,13 @@ def _progress(ablation: "Ablation") -> Any:
         def report(task: "Task", outcome: "Outcome") -> None:
             is_run = isinstance(task, CellRun)
             if outcome.error is not None:
-                tqdm.write(printable(f"FAILED {task.label}: {outcome.error}"))
-            elif is_run:
-                tqdm.write(printable(f"{task.label}: {outcome.seconds:.0f} s"))
+                line = f"FAILED {task.label}: {outcome.error}"
+            elif is_run or not outcome.computed:
+                line = f"{task.label}: {outcome.seconds:.0f} s"
             else:
-                computed = f", {outcome.computed} pairs computed" if outcome.computed else ""
-                tqdm.write(printable(f"{task.label}: {outcome.seconds:.0f} s{computed}"))
-            sys.stdout.flush()  # a log file is read while the ablation goes on
+                line = f"{task.label}: {outcome.seconds:.0f} s, {outcome.computed} pairs computed"
+            tqdm.write(printable(line), file=log)
+            log.flush()  # a log file is read while the ablation goes on
             if is_run:
                 bar.update()
 
@@ -214,9 +217,26 @@ def _show_plan(ablation: "Ablation", as_json: bool) -> None:
     )
 
 
-def _show_results(ablation: "Ablation", summary: "Summary") -> int:
-    """Print the table and what follows from it; return the exit code of the first failure."""
+def _show_results(ablation: "Ablation", summary: "Summary", as_json: bool) -> None:
+    """Print the table and what follows from it."""
     results = summary.results
+    if as_json:
+        tables = {each.title: each.records() for each in (results.table, *results.further_tables())}
+        print_json(
+            {
+                "folder": str(ablation.folder),
+                "findings": results.findings,
+                "cells": [dataclasses.asdict(each) for each in results.summaries],
+                "tables": tables,
+                "failed": {
+                    key: outcome.error
+                    for key, outcome in summary.outcomes.items()
+                    if outcome.error is not None
+                },
+                "reused": summary.reused,
+            }
+        )
+        return
     columns = results.table.columns
     # What decides, for a narrow screen: where the cell ends, and by how much it differs.
     first = sorted(columns, key=lambda name: not name.startswith("end"))
@@ -227,5 +247,3 @@ def _show_results(ablation: "Ablation", summary: "Summary") -> int:
     if summary.reused:
         echo(f"{summary.reused} runs were finished before and kept.")
     echo(f"Report: {ablation.folder / 'report.html'}")
-    codes = [outcome.exit_code for outcome in summary.outcomes.values() if outcome.error]
-    return codes[0] if codes else 0

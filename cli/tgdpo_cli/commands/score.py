@@ -9,6 +9,7 @@ import click
 from tgdpo_cli.main import Session
 from tgdpo_cli.output import (
     echo,
+    json_option,
     print_json,
     quiet_libraries,
     show_data,
@@ -27,7 +28,7 @@ _OF_RAY = ("address", "num_actors", "cpus_per_actor", "gpus_per_actor")
 @click.command("score")
 @recipe_options
 @click.option("--describe", is_flag=True, help="Then print statistics of the rewards and weights.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @click.option("--executor", type=click.Choice(["local", "ray"]), default="local", show_default=True)
 @click.option("--address", help="Of the Ray cluster.  [default: auto, the one of this machine]")
 @click.option(

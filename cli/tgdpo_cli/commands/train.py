@@ -7,12 +7,13 @@ import click
 
 from tgdpo_cli.dry_run import dry_run as describe
 from tgdpo_cli.main import Session
-from tgdpo_cli.output import echo, quiet_libraries, show_data
+from tgdpo_cli.output import echo, json_option, print_json, quiet_libraries, show_data
 from tgdpo_cli.process_options import process_options, require_one_gpu, start_processes
 from tgdpo_cli.recipe_options import recipe_from, recipe_options
 
 if TYPE_CHECKING:
     from tgdpo_core.recipe import Recipe
+    from tgdpo_core.training.run_folder import RunFolder
 
 
 @click.command("train")
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Score (what is stored is reused) and describe; train nothing, write no run folder.",
 )
-@click.option("--json", "as_json", is_flag=True, help="With --dry-run: print JSON.")
+@json_option
 @click.option(
     "--gpu-memory",
     type=click.FloatRange(min=0, min_open=True),
@@ -104,14 +105,25 @@ def command(
         resume=resume,
         overwrite=overwrite,
         allow_changed=allow_changed,
-        show=show_data,
+        show=None if as_json else show_data,
         machine=machine,
     )
     from tgdpo_core.preparation.scoring import is_first_process
 
     if is_first_process(plan):
-        echo(f"Done: {folder.path} (model in {folder.model}, metrics in {folder.log})")
+        _show_run(folder, as_json)
     return 0
+
+
+def _show_run(folder: "RunFolder", as_json: bool) -> None:
+    """Print where everything of a finished run is."""
+    if as_json:
+        record = folder.read()
+        paths = {"folder": folder.path, "model": folder.model, "log": folder.log}
+        kept = {name: record.get(name) for name in ("status", "metrics", "store", "diagnostics")}
+        print_json({**{name: str(path) for name, path in paths.items()}, **kept})
+        return
+    echo(f"Done: {folder.path} (model in {folder.model}, metrics in {folder.log})")
 
 
 def _started(recipe: "Recipe", dry_run: bool, options: Mapping[str, Any]) -> int | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tgdpo_cli.main import Session
-from tgdpo_cli.output import echo, print_json, quiet_libraries
+from tgdpo_cli.output import echo, json_option, print_json, quiet_libraries
 
 if TYPE_CHECKING:
     from tgdpo_core.prm.training import PrmSettings
@@ -67,7 +67,7 @@ if TYPE_CHECKING:
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads.")
 @click.option("--overwrite", is_flag=True, help="Replace what the folder holds.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @click.pass_obj
 def command(
     session: Session, /, output_dir: Path, threads: int | None, as_json: bool, **options: Any

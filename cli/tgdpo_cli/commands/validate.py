@@ -5,13 +5,13 @@ from typing import Any
 import click
 
 from tgdpo_cli.main import Session
-from tgdpo_cli.output import echo, print_json, show_data
+from tgdpo_cli.output import echo, json_option, print_json, show_data
 from tgdpo_cli.recipe_options import recipe_from, recipe_options
 
 
 @click.command("validate")
 @recipe_options
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @click.pass_obj
 def command(session: Session, /, as_json: bool, **options: Any) -> None:
     """Check recipe, paths, plugins and data rows; load no model and no torch.
