@@ -1,6 +1,7 @@
 """What commands print: tables, data reports, JSON."""
 
 import json
+import math
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -55,8 +56,18 @@ def table(
 
 
 def print_json(value: Any) -> None:
-    """Print JSON."""
-    click.echo(json.dumps(value, indent=1, default=str))
+    """Print JSON; numbers that JSON does not know (NaN, infinities) are null."""
+    click.echo(json.dumps(_finite(value), indent=1, default=str, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
 
 
 def show_data(train: "DataReport", evaluation: "DataReport | None") -> None:

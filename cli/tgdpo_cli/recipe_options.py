@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from tgdpo_cli.main import Session
     from tgdpo_core.recipe import Recipe
 
 _OPTIONS = [
@@ -63,9 +64,16 @@ def recipe_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def recipe_from(values: Mapping[str, Any], *, needs_output: bool = True) -> "Recipe":
-    """Return the checked recipe of a command's option values."""
+def recipe_from(
+    session: "Session", values: Mapping[str, Any], *, needs_output: bool = True
+) -> "Recipe":
+    """Return the checked recipe of a command's option values.
+
+    Raises:
+        RecipeError: everything that is wrong with it, unknown plugins included.
+    """
     from tgdpo_cli.shipped_recipes import recipe_path
+    from tgdpo_core.preparation.problems import unknown_plugins
     from tgdpo_core.recipe import load_recipe, resolve_recipe
     from tgdpo_core.recipe.trust import require_trust
 
@@ -91,6 +99,7 @@ def recipe_from(values: Mapping[str, Any], *, needs_output: bool = True) -> "Rec
         overrides=values["overrides"],
         settings=settings,
         source=config or "the command line",
+        more=lambda merged: unknown_plugins(merged, session.plugins),
     )
 
 

@@ -4,7 +4,7 @@ import ast
 import functools
 import importlib.util
 import reprlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,22 +25,36 @@ from tgdpo_core.recipe.truth_values import is_truth_for_number
 _SIMPLE = {"int": int, "float": float, "str": str, "bool": bool, "None": None, "list": list}
 
 
+class ArgumentProblems(ValueError):
+    """Everything that is wrong with some settings.
+
+    Attributes:
+        lines: one sentence a problem.
+    """
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        super().__init__("; ".join(lines))
+        self.lines = list(lines)
+
+
 def check_training_arguments(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of a recipe converted to their types.
 
     Raises:
-        ValueError: unknown names, names that are set elsewhere or have no effect, values of a wrong
-            type or outside their range; all of them at once.
+        ArgumentProblems: unknown names, names that are set elsewhere or have no effect, values of
+            a wrong type or outside their range, values that contradict each other; all of them at
+            once.
     """
-    problems, checked = [], {}
+    problems: list[str] = []
+    checked: dict[str, Any] = {}
     for name, value in values.items():
         try:
             checked[name] = _check(name, value)
         except ValueError as error:
             problems.append(str(error))
-    problems = problems or list(_contradictions(checked))
+    problems += _contradictions({**values, **checked})
     if problems:
-        raise ValueError("; ".join(problems))
+        raise ArgumentProblems(problems)
     return checked
 
 
@@ -67,9 +81,9 @@ def _check(name: str, value: Any) -> Any:
         raise ValueError(f"'{name}' would end up in files: set HF_TOKEN in the environment")
     annotations = training_argument_types()
     if name not in annotations:
-        near = did_you_mean(name, annotations).partition("Available:")[0].strip()
+        near = did_you_mean(name, annotations).partition("Available:")[0]
         raise ValueError(
-            f"unknown key '{name}'. {near} Allowed: the names of transformers.TrainingArguments"
+            f"unknown key '{name}'. {near}Allowed: the names of transformers.TrainingArguments"
         )
     if name not in USED and name not in REFUSED:
         raise ValueError(

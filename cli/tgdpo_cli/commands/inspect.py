@@ -49,7 +49,7 @@ def command(
       tgdpo inspect --dataset playground --reward-plugin playground-oracle --html tokens.html
     """
     wanted = _row_numbers(rows)
-    recipe = recipe_from(_with_run(run, options), needs_output=False)
+    recipe = recipe_from(session, _with_run(run, options), needs_output=False)
     quiet_libraries()
     from tgdpo_core.preparation.plan import make_plan
     from tgdpo_core.preparation.prepared import scored_rows

@@ -53,7 +53,7 @@ def command(session: Session, /, describe: bool, as_json: bool, **options: Any) 
     of a Ray cluster, where a node that is lost costs the batch it was in.
     """
     _refuse_useless(options)
-    recipe = recipe_from(options, needs_output=False)
+    recipe = recipe_from(session, options, needs_output=False)
     if (code := start_processes(options)) is not None:
         return code
     quiet_libraries()

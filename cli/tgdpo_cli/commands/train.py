@@ -81,7 +81,7 @@ def command(
         raise click.UsageError("--gpus belongs to --dry-run.")
     if allow_changed and not resume:
         raise click.UsageError("--allow-changed says what --resume may change; give both.")
-    recipe = recipe_from(options)
+    recipe = recipe_from(session, options)
     if not dry_run:
         from tgdpo_core.training.run_folder import require_free
 

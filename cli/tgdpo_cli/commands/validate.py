@@ -25,7 +25,7 @@ def command(session: Session, /, as_json: bool, **options: Any) -> None:
     from tgdpo_core.preparation.plan import make_plan
     from tgdpo_core.preparation.reading import read
 
-    plan = make_plan(recipe_from(options, needs_output=False), session.plugins)
+    plan = make_plan(recipe_from(session, options, needs_output=False), session.plugins)
     pairs = read(plan)
     evaluation = pairs.evaluation.report if pairs.evaluation else None
     if as_json:
