@@ -75,17 +75,16 @@ def command(
 
     Several GPUs: --num-processes 8, with FSDP2 also --accelerate-config fsdp2.yaml (docs/gpu.md).
     """
-    if resume and overwrite:
-        raise click.UsageError("--resume and --overwrite exclude each other.")
-    if gpus and not dry_run:
-        raise click.UsageError("--gpus belongs to --dry-run.")
-    if allow_changed and not resume:
-        raise click.UsageError("--allow-changed says what --resume may change; give both.")
+    _refuse_useless(
+        (
+            (resume and overwrite, "--resume and --overwrite exclude each other."),
+            (gpus and not dry_run, "--gpus belongs to --dry-run."),
+            (allow_changed and not resume, "--allow-changed goes with --resume."),
+        )
+    )
     recipe = recipe_from(session, options)
     if not dry_run:
-        from tgdpo_core.training.run_folder import require_free
-
-        require_free(recipe.output_dir, resume=resume, overwrite=overwrite)
+        _require_folder(recipe.output_dir, resume=resume, overwrite=overwrite)
     if (code := _started(recipe, dry_run, options)) is not None:
         return code
     quiet_libraries()
@@ -113,6 +112,22 @@ def command(
     if is_first_process(plan):
         _show_run(folder, as_json)
     return 0
+
+
+def _refuse_useless(conditions: Sequence[tuple[Any, str]]) -> None:
+    """Refuse options that contradict each other or would change nothing."""
+    for is_useless, message in conditions:
+        if is_useless:
+            raise click.UsageError(message)
+
+
+def _require_folder(output_dir: str, *, resume: bool, overwrite: bool) -> None:
+    """Refuse an occupied output folder before any work; say where nothing is there to resume."""
+    from tgdpo_core.training.run_folder import RunFolder, require_free
+
+    require_free(output_dir, resume=resume, overwrite=overwrite)
+    if resume and not RunFolder(output_dir).read():
+        echo(f"--resume: {output_dir} holds no run; it starts from the beginning.", err=True)
 
 
 def _show_run(folder: "RunFolder", as_json: bool) -> None:
