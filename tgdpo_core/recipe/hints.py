@@ -7,6 +7,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from tgdpo_core.recipe.argument_table import SET_ELSEWHERE
+from tgdpo_core.recipe.schema import Recipe
 from tgdpo_core.recipe.training_arguments import training_argument_types
 
 _OTHER_NAMES = {
@@ -53,12 +54,17 @@ ALIASES = {name: place for place, names in _OTHER_NAMES.items() for name in name
 """Another name of a key -> where a recipe has it."""
 
 
-def place_of(name: str, schema: type[BaseModel], *, inside: str = "") -> str | None:
+def known_keys() -> list[str]:
+    """Return the dotted keys of a recipe, names of training arguments included."""
+    keys = [key for key in _keys(Recipe) if key not in ("training", "reward")]
+    return [*keys, *(f"training.{name}" for name in training_argument_types())]
+
+
+def place_of(name: str, *, inside: str = "") -> str | None:
     """Return where a recipe has a key of this name, as dotted keys; None: no such key is known.
 
     Args:
         name: the key, without what it stands in.
-        schema: of the whole recipe.
         inside: the section that it was found in, which is not the answer.
     """
     plain = name.replace("-", "_")
@@ -66,7 +72,7 @@ def place_of(name: str, schema: type[BaseModel], *, inside: str = "") -> str | N
         return f"training.{plain}"
     if plain in ALIASES and _section(ALIASES[plain]) != inside:
         return ALIASES[plain]
-    keys = list(_keys(schema))
+    keys = list(_keys(Recipe))
     exact = [key for key in keys if key.rpartition(".")[2] == plain and _section(key) != inside]
     if len(exact) == 1:
         return exact[0]

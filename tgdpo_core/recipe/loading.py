@@ -175,7 +175,7 @@ def _advice(path: Sequence[str], schema: type[BaseModel]) -> str:
     if schema is not Recipe and len(path) == 1 and path[0] in Recipe.model_fields:
         return "It belongs below `recipe`."
     is_near = difflib.get_close_matches(path[-1], allowed, n=1)
-    place = place_of(path[-1], Recipe, inside=path[0] if len(path) > 1 else "")
+    place = place_of(path[-1], inside=path[0] if len(path) > 1 else "")
     if place is None or is_near:
         return did_you_mean(path[-1], allowed)
     return f"It is {place}." if schema is Recipe else f"It is `set: {{{place}: ..}}`."
@@ -186,7 +186,7 @@ def _with_place(line: str) -> str:
     found = re.match(r"unknown key '([^']*)'\. ", line)
     if found is None or "Did you mean" in line:
         return line
-    place = place_of(found[1], Recipe, inside="")
+    place = place_of(found[1])
     return f"unknown key '{found[1]}'. It is {place}" if place else line
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from tgdpo_cli import completion
 from tgdpo_cli.grid_options import grid_from
 from tgdpo_cli.list_options import ListCommand, ListOption, NumberList
 from tgdpo_cli.main import Session
@@ -28,34 +29,77 @@ if TYPE_CHECKING:
     "--recipe",
     "config",
     required=True,
+    shell_complete=completion.recipes,
     help="Ablation (or, with --reward-plugin, recipe): a file, or a name of `tgdpo recipes list`.",
 )
 @click.option(
-    "--reward-plugin", "rewards", cls=ListOption, metavar="NAME...", help="Sources to compare."
+    "--reward-plugin",
+    "rewards",
+    cls=ListOption,
+    metavar="NAME...",
+    help="Sources to compare.",
+    shell_complete=completion.plugin_names("token-reward"),
 )
 @click.option(
-    "--reward-arg", "reward_args", multiple=True, metavar="NAME.KEY=VALUE", help="Their options."
+    "--reward-arg",
+    "reward_args",
+    multiple=True,
+    metavar="NAME.KEY=VALUE",
+    help="Their options.",
+    shell_complete=completion.option_keys("token-reward", "rewards"),
 )
 @click.option(
     "--reward-transform",
     "transforms",
     cls=ListOption,
     metavar="NAME[:KEY=VALUE,...]",
+    shell_complete=completion.plugin_names("transform"),
     help="Transforms of all of them, applied in order.",
 )
-@click.option("--control", "controls", cls=ListOption, metavar="NAME...", help="Such as permute.")
-@click.option("--shaping", "shapings", cls=ListOption, metavar="NAME...", help="Shapings.")
+@click.option(
+    "--control",
+    "controls",
+    cls=ListOption,
+    metavar="NAME...",
+    help="Such as permute.",
+    shell_complete=completion.plugin_names("transform"),
+)
+@click.option(
+    "--shaping",
+    "shapings",
+    cls=ListOption,
+    metavar="NAME...",
+    help="Shapings.",
+    shell_complete=completion.plugin_names("shaping"),
+)
 @click.option("--alpha", "alphas", cls=NumberList, metavar="NUMBER...", help="Of the shaping.")
 @click.option("--beta", "betas", cls=NumberList, metavar="NUMBER...", help="Of the loss.")
 @click.option(
     "--reward-beta", "reward_betas", cls=NumberList, metavar="NUMBER...", help="Of the reward."
 )
 @click.option("--seeds", metavar="N", help="The first N seeds, or a list such as 4,5,6.")
-@click.option("--model", help="Policy: Hub id, folder, or run folder.")
-@click.option("--dataset", help="Preference pairs: Hub id, file, folder, or registered name.")
-@click.option("--eval-dataset", help="Pairs to evaluate on during training.")
 @click.option(
-    "--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Any key, of all cells."
+    "--model",
+    help="Policy: Hub id, folder, or run folder.",
+    shell_complete=completion.models,
+)
+@click.option(
+    "--dataset",
+    help="Preference pairs: Hub id, file, folder, or registered name.",
+    shell_complete=completion.plugin_names("dataset", files=True),
+)
+@click.option(
+    "--eval-dataset",
+    help="Pairs to evaluate on during training.",
+    shell_complete=completion.plugin_names("dataset", files=True),
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="SECTION.KEY=VALUE",
+    help="Any key, of all cells.",
+    shell_complete=completion.recipe_keys,
 )
 @click.option("--output-dir", help="The ablation folder.  [default: runs/NAME]")
 @click.option(

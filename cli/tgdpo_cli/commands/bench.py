@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tgdpo_cli import completion
 from tgdpo_cli.main import Session
 from tgdpo_cli.output import echo, json_option, print_json, quiet_libraries, table
 from tgdpo_cli.recipe_options import key_value, transform_entry
@@ -21,7 +22,13 @@ def command() -> None:
 
 
 @command.command("reward")
-@click.argument("rewards", nargs=-1, required=True, metavar="[LABEL=]NAME...")
+@click.argument(
+    "rewards",
+    nargs=-1,
+    required=True,
+    metavar="[LABEL=]NAME...",
+    shell_complete=completion.plugin_names("token-reward"),
+)
 @click.option(
     "--dataset", required=True, help="Rows with marked errors: file, folder, Hub id, or playground."
 )

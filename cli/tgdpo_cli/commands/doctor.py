@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tgdpo_cli import completion
 from tgdpo_cli.main import Session
 from tgdpo_cli.output import echo, json_option, print_json, table
 
@@ -17,7 +18,9 @@ _DAMAGED = 5  # as StoreError
 
 
 @click.command("doctor")
-@click.argument("run", required=False, type=click.Path(path_type=Path))
+@click.argument(
+    "run", required=False, type=click.Path(path_type=Path), shell_complete=completion.runs
+)
 @json_option
 @click.pass_obj
 def command(session: Session, /, run: Path | None, as_json: bool) -> int:

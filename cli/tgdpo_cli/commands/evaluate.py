@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tgdpo_cli import completion
 from tgdpo_cli.evaluation_rows import evaluation_rows, row_options
 from tgdpo_cli.evaluation_table import show_evaluations
+from tgdpo_cli.help_groups import GroupedCommand
 from tgdpo_cli.main import Session
 from tgdpo_cli.model_names import short_names
-from tgdpo_cli.output import echo, print_json, quiet_libraries
+from tgdpo_cli.output import echo, json_option, print_json, quiet_libraries
 
 if TYPE_CHECKING:
     from tgdpo_core.evaluation.judging import Evaluation
@@ -20,9 +22,14 @@ _OF_ANSWERS = ("samples", "temperature", "max_new_tokens", "batch_size", "seed")
 _OF_PAIRS = ("max_length",)
 
 
-@click.command("evaluate")
-@click.argument("models", nargs=-1, required=True)
-@click.option("--dataset", required=True, help="Pairs: Hub id, file, folder, or registered name.")
+@click.command("evaluate", cls=GroupedCommand)
+@click.argument("models", nargs=-1, required=True, shell_complete=completion.models)
+@click.option(
+    "--dataset",
+    required=True,
+    help="Pairs: Hub id, file, folder, or registered name.",
+    shell_complete=completion.plugin_names("dataset", files=True),
+)
 @click.option("--split", help="Split of the data set (default: test; all rows of a file).")
 @click.option("--limit", type=click.IntRange(min=1), help="Use the first N rows only.")
 @click.option(
@@ -33,9 +40,19 @@ _OF_PAIRS = ("max_length",)
     help="Choose the best of the models whose names match, on --choose-split. Repeatable.",
 )
 @click.option("--choose-split", help="Split to choose on; --split is what is reported.")
-@click.option("--judge", required=True, help="Registered judge: tgdpo plugins list.")
 @click.option(
-    "--judge-arg", "judge_args", multiple=True, metavar="KEY=VALUE", help="Option of the judge."
+    "--judge",
+    required=True,
+    help="Registered judge: tgdpo plugins list.",
+    shell_complete=completion.plugin_names("judge"),
+)
+@click.option(
+    "--judge-arg",
+    "judge_args",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Option of the judge.",
+    shell_complete=completion.option_keys("judge", "judge"),
 )
 @click.option(
     "--max-length",
@@ -52,7 +69,7 @@ _OF_PAIRS = ("max_length",)
 @click.option("--max-new-tokens", type=click.IntRange(min=1), default=256, show_default=True)
 @click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @click.pass_obj
 def command(
     session: Session,

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tgdpo_cli import completion
+from tgdpo_cli.help_groups import GroupedCommand
 from tgdpo_cli.main import Session
 from tgdpo_cli.output import echo, quiet_libraries, show_data, table
 from tgdpo_cli.recipe_options import recipe_from, recipe_options
@@ -15,8 +17,8 @@ if TYPE_CHECKING:
     from tgdpo_core.reports.heatmap import Heatmap
 
 
-@click.command("inspect")
-@click.argument("run", required=False, metavar="[RUN]")
+@click.command("inspect", cls=GroupedCommand)
+@click.argument("run", required=False, metavar="[RUN]", shell_complete=completion.runs)
 @recipe_options
 @click.option("--rows", metavar="I,J,...", help="Training pairs to show, counted from 0.")
 @click.option(

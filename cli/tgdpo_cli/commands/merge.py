@@ -4,13 +4,14 @@ from pathlib import Path
 
 import click
 
+from tgdpo_cli import completion
 from tgdpo_cli.output import echo, json_option, print_json, quiet_libraries
 
 _FEW = 0.5
 
 
 @click.command("merge")
-@click.argument("run")
+@click.argument("run", shell_complete=completion.runs)
 @click.option(
     "--output-dir",
     type=click.Path(file_okay=False, path_type=Path),

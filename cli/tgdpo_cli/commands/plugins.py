@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tgdpo_cli import completion
 from tgdpo_cli.call_counts import counted_calls
 from tgdpo_cli.group_options import belongs_to_the_list
 from tgdpo_cli.main import Session
+from tgdpo_cli.noted_plugins import note_plugins
 from tgdpo_cli.output import echo, json_option, print_json, table
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ def list_plugins(session: Session, as_json: bool, trace: bool) -> None:
     """List everything that plugins bring, commands included, and what is broken."""
     plugins = session.plugins
     commands = session.plugin_commands
+    if not session.plugin_files:
+        note_plugins(plugins)
     rows = [(item.kind, item.name, item.origin, item.summary) for item in plugins]
     rows += [("command", each.name, each.origin, each.summary) for each in commands]
     if as_json:
@@ -107,7 +111,7 @@ def _slowest(traced: dict[str, Any]) -> float:
 
 
 @command.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=completion.plugin_names())
 @json_option
 @click.pass_obj
 def show(session: Session, name: str, as_json: bool) -> None:
@@ -123,7 +127,7 @@ def show(session: Session, name: str, as_json: bool) -> None:
 
 
 @command.command("check")
-@click.argument("name")
+@click.argument("name", shell_complete=completion.plugin_names())
 @click.option("--arg", "args", multiple=True, metavar="KEY=VALUE", help="Option of the plugin.")
 @click.option("--dataset", help="Pairs to check it on (the first 8); default: the kit's own.")
 @click.option("--split", default="train", show_default=True, help="Split of the data set.")

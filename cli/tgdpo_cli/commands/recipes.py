@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from tgdpo_cli import completion
 from tgdpo_cli.group_options import belongs_to_the_list
 from tgdpo_cli.output import echo, json_option, print_json, table
 from tgdpo_cli.shipped_recipes import find_file, is_ablation, launch_files, shipped_recipes
@@ -37,7 +38,7 @@ def list_recipes(as_json: bool) -> None:
 
 
 @command.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=completion.recipe_files)
 @json_option
 def show(name: str, as_json: bool) -> None:
     """Print a recipe."""
@@ -50,7 +51,7 @@ def show(name: str, as_json: bool) -> None:
 
 
 @command.command("copy")
-@click.argument("name")
+@click.argument("name", shell_complete=completion.recipe_files)
 @click.argument("file", type=click.Path(dir_okay=False))
 @json_option
 def copy(name: str, file: str, as_json: bool) -> None:

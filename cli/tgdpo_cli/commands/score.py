@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tgdpo_cli.help_groups import GroupedCommand
 from tgdpo_cli.main import Session
 from tgdpo_cli.output import (
     echo,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 _OF_RAY = ("address", "num_actors", "cpus_per_actor", "gpus_per_actor")
 
 
-@click.command("score")
+@click.command("score", cls=GroupedCommand)
 @recipe_options
 @click.option("--describe", is_flag=True, help="Then print statistics of the rewards and weights.")
 @json_option

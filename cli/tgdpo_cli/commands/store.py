@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tgdpo_cli import completion
 from tgdpo_cli.group_options import belongs_to_the_list
 from tgdpo_cli.output import echo, json_option, print_json, table
 
@@ -56,8 +57,8 @@ def list_command(root: Path, as_json: bool) -> None:
 
 
 @command.command("explain")
-@click.argument("key")
-@click.argument("other", required=False)
+@click.argument("key", shell_complete=completion.store_keys)
+@click.argument("other", required=False, shell_complete=completion.store_keys)
 @json_option
 @click.pass_obj
 def explain(root: Path, key: str, other: str | None, as_json: bool) -> None:
@@ -76,8 +77,8 @@ def explain(root: Path, key: str, other: str | None, as_json: bool) -> None:
 
 
 @command.command("adopt")
-@click.argument("old")
-@click.argument("new")
+@click.argument("old", shell_complete=completion.store_keys)
+@click.argument("new", shell_complete=completion.store_keys)
 @json_option
 @click.pass_obj
 def adopt_command(root: Path, old: str, new: str, as_json: bool) -> None:
@@ -96,7 +97,7 @@ def adopt_command(root: Path, old: str, new: str, as_json: bool) -> None:
 
 
 @command.command("verify")
-@click.argument("keys", nargs=-1)
+@click.argument("keys", nargs=-1, shell_complete=completion.store_keys)
 @json_option
 @click.pass_obj
 def verify_command(root: Path, keys: Sequence[str], as_json: bool) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tgdpo_cli.dry_run import dry_run as describe
+from tgdpo_cli.help_groups import GroupedCommand
 from tgdpo_cli.main import Session
 from tgdpo_cli.output import echo, json_option, print_json, quiet_libraries, show_data
 from tgdpo_cli.process_options import process_options, require_one_gpu, start_processes
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from tgdpo_core.training.run_folder import RunFolder
 
 
-@click.command("train")
+@click.command("train", cls=GroupedCommand)
 @recipe_options
 @click.option("--resume", is_flag=True, help="Continue from the newest checkpoint of the run.")
 @click.option("--overwrite", is_flag=True, help="Replace a run that the folder holds.")

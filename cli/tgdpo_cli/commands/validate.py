@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tgdpo_cli.help_groups import GroupedCommand
 from tgdpo_cli.main import Session
 from tgdpo_cli.output import echo, json_option, print_json, show_data
 from tgdpo_cli.recipe_options import recipe_from, recipe_options
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 _NOT_LOOKED_AT = ("lengths", "chat template", "special tokens")
 
 
-@click.command("validate")
+@click.command("validate", cls=GroupedCommand)
 @recipe_options
 @json_option
 @click.pass_obj
