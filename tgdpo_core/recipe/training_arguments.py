@@ -164,11 +164,33 @@ def _plain(value: Any) -> Any:
 @functools.cache
 def training_argument_types() -> dict[str, str]:
     """Return field name to annotation, read from the source of transformers."""
+    return {name: ast.unparse(item.annotation) for name, item in _fields().items()}
+
+
+@functools.cache
+def training_argument_help() -> dict[str, str]:
+    """Return field name to the text that transformers has of it, empty where it has none."""
+    texts = {}
+    for name, item in _fields().items():
+        pairs = [p for node in ast.walk(item) if isinstance(node, ast.Dict) for p in _items(node)]
+        texts[name] = next((text for key, text in pairs if key == "help"), "")
+    return texts
+
+
+def _items(node: ast.Dict) -> Iterator[tuple[str, str]]:
+    for key, value in zip(node.keys, node.values, strict=True):
+        is_text = isinstance(value, ast.Constant) and isinstance(value.value, str)
+        if isinstance(key, ast.Constant) and is_text:
+            yield str(key.value), str(value.value)  # type: ignore[attr-defined] # a constant
+
+
+@functools.cache
+def _fields() -> dict[str, ast.AnnAssign]:
     for node in _source("training_args").body:
         if isinstance(node, ast.ClassDef) and node.name == "TrainingArguments":
             fields = [item for item in node.body if isinstance(item, ast.AnnAssign)]
             return {
-                item.target.id: ast.unparse(item.annotation)
+                item.target.id: item
                 for item in fields
                 if isinstance(item.target, ast.Name) and not item.target.id.startswith("_")
             }

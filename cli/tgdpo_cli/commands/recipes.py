@@ -1,5 +1,6 @@
 """``tgdpo recipes``: ready-made runs, and what starts them on many GPUs."""
 
+import json
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
@@ -67,6 +68,39 @@ def copy(name: str, file: str, as_json: bool) -> None:
         print_json({"file": file, "use": use})
         return
     echo(f"Wrote {file}. Use it with: {use}")
+
+
+@command.command("schema")
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write it to a file.",
+)
+@json_option
+def schema(output: Path | None, as_json: bool) -> None:
+    """Print the JSON Schema of a recipe, for editors.
+
+    \b
+      tgdpo recipes schema --output recipe.schema.json
+
+    With this first line an editor that knows yaml-language-server (VS Code, Neovim, JetBrains ..)
+    completes and checks a recipe while it is written:
+
+    \b
+      # yaml-language-server: $schema=recipe.schema.json
+    """
+    from tgdpo_core.recipe.json_schema import recipe_schema
+
+    document = recipe_schema()
+    if output is None:
+        print_json(document)
+        return
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    if as_json:
+        print_json({"file": str(output)})
+        return
+    echo(f"Wrote {output}. First line of a recipe: # yaml-language-server: $schema={output}")
 
 
 def _command_of(name: str, file: Traversable) -> str:
