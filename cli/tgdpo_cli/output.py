@@ -45,14 +45,21 @@ def table(
         first: the columns that matter most, for a narrow screen.
         rest: where the columns are that do not fit.
     """
+    lines = table_text(header, rows, names=names, first=first, rest=rest)
+    click.echo("\n".join(lines))
+
+
+def table_text(
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, err: bool = False, **how: Any
+) -> list[str]:
+    """Return the lines of a table for stdout, or for stderr."""
     from tgdpo_cli.tables import WIDE, table_lines
     from tgdpo_core.reports.visible import printable
 
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDE
+    is_screen = (sys.stderr if err else sys.stdout).isatty()
+    width = shutil.get_terminal_size().columns if is_screen else WIDE
     shown = [[printable(str(cell)) for cell in row] for row in rows]
-    titles = [printable(name) for name in header]
-    lines = table_lines(titles, shown, width=width, names=names, first=first, rest=rest)
-    click.echo("\n".join(lines))
+    return table_lines([printable(name) for name in header], shown, width=width, **how)
 
 
 def print_json(value: Any) -> None:
