@@ -1,7 +1,6 @@
 """``tgdpo ablate``: a grid of runs, and what it shows."""
 
 import contextlib
-import dataclasses
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,13 +10,13 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from tgdpo_cli import completion
+from tgdpo_cli.ablation_output import show_ablation, show_results
 from tgdpo_cli.grid_options import grid_from
 from tgdpo_cli.list_options import ListCommand, ListOption, NumberList
 from tgdpo_cli.main import Session
-from tgdpo_cli.output import echo, json_option, print_json, quiet_libraries, table
+from tgdpo_cli.output import json_option, quiet_libraries
 
 if TYPE_CHECKING:
-    from tgdpo_core.experiments.ablation import Summary
     from tgdpo_core.experiments.executors import LocalExecutor, RayExecutor
     from tgdpo_core.experiments.tasks import Ablation, Task
     from tgdpo_core.experiments.work import Outcome
@@ -30,14 +29,14 @@ if TYPE_CHECKING:
     "config",
     required=True,
     shell_complete=completion.recipes,
-    help="Ablation (or, with --reward-plugin, recipe): a file, or a name of `tgdpo recipes list`.",
+    help="Ablation, or the recipe of a run: a file, or a name of `tgdpo recipes list`.",
 )
 @click.option(
     "--reward-plugin",
     "rewards",
     cls=ListOption,
     metavar="NAME...",
-    help="Sources to compare.",
+    help="Sources to compare.  [default: those of the recipe]",
     shell_complete=completion.plugin_names("token-reward"),
 )
 @click.option(
@@ -61,7 +60,7 @@ if TYPE_CHECKING:
     "controls",
     cls=ListOption,
     metavar="NAME...",
-    help="Such as permute.",
+    help="Such as permute; none: no control.  [default with a recipe: permute class-mean gaussian]",
     shell_complete=completion.plugin_names("transform"),
 )
 @click.option(
@@ -127,8 +126,13 @@ def command(session: Session, /, **options: Any) -> int:
 
     \b
       tgdpo ablate --config playground-rewards
+      tgdpo ablate --config my-recipe.yaml --alpha 0.5 1 --seeds 4
       tgdpo ablate --config playground --reward-plugin playground-oracle random \\
                    --alpha 0.5 2 --beta 0.1 0.5 --seeds 4
+
+    With the recipe of a run, its own token reward is the variant: compared with plain DPO and with
+    controls that keep its values and lose its places (permute), keep two constants (class-mean) or
+    are noise of its size (gaussian). Options that say more than the recipe replace or widen it.
 
     Every cell is an ordinary run, and compared with plain DPO (alpha = 0) that shares everything
     else with it. Started again, it does only what is missing; a cell that fails stops no other.
@@ -142,7 +146,7 @@ def command(session: Session, /, **options: Any) -> int:
     folder = Path(options["output_dir"] or f"runs/{name}")
     ablation = plan_ablation(grid, folder, session.plugins)
     if options["dry_run"]:
-        _show_plan(ablation, options["as_json"])
+        show_ablation(ablation, options["as_json"])
         return 0
     from tgdpo_core.experiments.ablation import run_ablation
     from tgdpo_core.experiments.work import Settings
@@ -153,7 +157,7 @@ def command(session: Session, /, **options: Any) -> int:
     log = sys.stderr if options["as_json"] else sys.stdout
     with _progress(ablation, log) as report, _executor(options, threads) as executor:
         summary = run_ablation(ablation, executor, settings, report=report)
-    _show_results(ablation, summary, options["as_json"])
+    show_results(ablation, summary, options["as_json"])
     codes = [outcome.exit_code for outcome in summary.outcomes.values() if outcome.error]
     return codes[0] if codes else 0
 
@@ -240,54 +244,3 @@ def _progress(ablation: "Ablation", log: TextIO) -> Any:
                 bar.update()
 
         yield report
-
-
-def _show_plan(ablation: "Ablation", as_json: bool) -> None:
-    cells = {run.cell.name: run.cell for run in ablation.runs}
-    if as_json:
-        print_json({"cells": [vars(cell) for cell in ablation.cells]})
-        return
-    rows = []
-    for name, cell in cells.items():
-        settings = ", ".join(f"{key}={value}" for key, value in cell.settings.items())
-        rows.append((name, settings, cell.baseline or "", "control" if cell.control else ""))
-    table(("cell", "settings", "compared with", ""), rows, first=("compared with",))
-    prepared = ablation.needed_preparations(ablation.runs)
-    shared = ablation.shared_scoring(ablation.runs)
-    echo(
-        f"\n{len(cells)} cells, {len(ablation.grid.seeds)} seeds, {len(ablation.runs)} runs; "
-        f"first {len(prepared)} preparations and {len(shared)} shared scoring passes. "
-        "Dry run: nothing was run."
-    )
-
-
-def _show_results(ablation: "Ablation", summary: "Summary", as_json: bool) -> None:
-    """Print the table and what follows from it."""
-    results = summary.results
-    if as_json:
-        tables = {each.title: each.records() for each in (results.table, *results.further_tables())}
-        print_json(
-            {
-                "folder": str(ablation.folder),
-                "findings": results.findings,
-                "cells": [dataclasses.asdict(each) for each in results.summaries],
-                "tables": tables,
-                "failed": {
-                    key: outcome.error
-                    for key, outcome in summary.outcomes.items()
-                    if outcome.error is not None
-                },
-                "reused": summary.reused,
-            }
-        )
-        return
-    columns = results.table.columns
-    # What decides, for a narrow screen: where the cell ends, and by how much it differs.
-    first = sorted(columns, key=lambda name: not name.startswith("end"))
-    table(columns, results.table.rows, first=first, rest=str(ablation.folder / "results.md"))
-    echo()
-    for finding in results.findings:
-        echo(finding)
-    if summary.reused:
-        echo(f"{summary.reused} runs were finished before and kept.")
-    echo(f"Report: {ablation.folder / 'report.html'}")
