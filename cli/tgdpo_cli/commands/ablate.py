@@ -221,14 +221,13 @@ def _executor(options: Mapping[str, Any], threads: int) -> "LocalExecutor | RayE
 @contextlib.contextmanager
 def _progress(ablation: "Ablation", log: TextIO) -> Any:
     """Yield what shows how tasks end: a bar of runs, a line in the log for each."""
-    from tqdm import tqdm
-
     from tgdpo_core.experiments.ablation import is_finished
     from tgdpo_core.experiments.tasks import CellRun
+    from tgdpo_core.progress import StageBar
     from tgdpo_core.reports.visible import printable
 
     missing = sum(not is_finished(run) for run in ablation.runs)
-    with tqdm(total=missing, desc="runs", unit="run", disable=None) as bar:
+    with StageBar(total=missing, desc="runs", unit="run") as bar:
 
         def report(task: "Task", outcome: "Outcome") -> None:
             is_run = isinstance(task, CellRun)
@@ -238,7 +237,7 @@ def _progress(ablation: "Ablation", log: TextIO) -> Any:
                 line = f"{task.label}: {outcome.seconds:.0f} s"
             else:
                 line = f"{task.label}: {outcome.seconds:.0f} s, {outcome.computed} pairs computed"
-            tqdm.write(printable(line), file=log)
+            StageBar.write(printable(line), file=log)
             log.flush()  # a log file is read while the ablation goes on
             if is_run:
                 bar.update()

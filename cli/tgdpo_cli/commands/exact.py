@@ -54,15 +54,15 @@ def command(
       tgdpo exact --beta 0.5 --alpha 0 0.1 0.5 --worlds 4 --json
     """
     import torch
-    from tqdm import tqdm
 
     from tgdpo_core.experiments.exact.findings import findings
     from tgdpo_core.experiments.exact.study import Settings, mean_tables, run_world
+    from tgdpo_core.progress import StageBar
 
     torch.set_num_threads(1)  # on tensors this small, several threads wait for each other
     settings = Settings(vocabulary, horizon, betas, alphas)
     seeds = range(seed, seed + worlds)
-    tables = [run_world(settings, seed=s) for s in tqdm(seeds, desc="worlds", disable=None)]
+    tables = [run_world(settings, seed=s) for s in StageBar(seeds, desc="worlds", unit="world")]
     means = mean_tables(tables)
     if as_json:
         print_json(

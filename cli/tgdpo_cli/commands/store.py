@@ -105,9 +105,8 @@ def verify_command(root: Path, keys: Sequence[str], as_json: bool) -> None:
 
     Nothing is changed. A run sets aside by itself what is damaged, and computes it again.
     """
-    from tqdm.auto import tqdm
-
     from tgdpo_core.errors import StoreError
+    from tgdpo_core.progress import StageBar
     from tgdpo_core.store.catalogue import find_collection, list_collections, verify
 
     chosen = [find_collection(root, key) for key in keys] or list_collections(root)
@@ -117,7 +116,7 @@ def verify_command(root: Path, keys: Sequence[str], as_json: bool) -> None:
             documents.append({"key": info.key, "is_readable": False})
             echo(f"{info.key}: another format, not read", err=as_json)
             continue
-        with tqdm(total=info.num_bytes, desc=info.key, unit="B", unit_scale=True) as bar:
+        with StageBar(total=info.num_bytes, desc=info.key, unit="B", unit_scale=True) as bar:
             found = verify(info, bar.update)
         echo(f"{info.key}: {found.num_entries} entries, {len(found.damage)} damaged", err=as_json)
         for number, problem in found.damage[:10]:

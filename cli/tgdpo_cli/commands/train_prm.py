@@ -86,10 +86,10 @@ def command(
     """
     quiet_libraries()
     import torch
-    from tqdm import tqdm
 
     from tgdpo_core.marks.reading import MarkedSource
     from tgdpo_core.prm.training import train_prm
+    from tgdpo_core.progress import StageBar
 
     if threads:
         torch.set_num_threads(threads)
@@ -100,7 +100,7 @@ def command(
         limit=options["limit"],
         on_bad_row=options["on_bad_row"],
     )
-    with tqdm(desc="reward model", unit="step") as bar:
+    with StageBar(desc="reward model", unit="step") as bar:
 
         def on_step(done: int, total: int, loss: float) -> None:
             bar.total = total
