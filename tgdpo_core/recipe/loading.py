@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from tgdpo_core.environment_secrets import secret_in
 from tgdpo_core.errors import RecipeError, did_you_mean
 from tgdpo_core.recipe.foreign import what_it_is_instead
-from tgdpo_core.recipe.hints import place_of
+from tgdpo_core.recipe.hints import ALIASES, place_of
 from tgdpo_core.recipe.schema import Recipe
 from tgdpo_core.recipe.training_arguments import ArgumentProblems
 from tgdpo_core.recipe.yaml_reading import MOST_CHARACTERS, read_yaml
@@ -176,7 +176,7 @@ def _advice(path: Sequence[str], schema: type[BaseModel]) -> str:
         return "It belongs below `recipe`."
     is_near = difflib.get_close_matches(path[-1], allowed, n=1)
     place = place_of(path[-1], inside=path[0] if len(path) > 1 else "")
-    if place is None or is_near:
+    if place is None or (is_near and path[-1] not in ALIASES):
         return did_you_mean(path[-1], allowed)
     return f"It is {place}." if schema is Recipe else f"It is `set: {{{place}: ..}}`."
 
