@@ -32,8 +32,18 @@ quickstart: $(VENV)/.installed
 	    --judge verifier --samples 2 --max-new-tokens 32 --batch-size 300 \
 	    --choose-split selection --best-of 'dpo,*' --best-of 'induced,*' --best-of 'oracle,*'
 
-test: $(VENV)/.installed-dev
+# The packages of 8 and 4 bits lie apart: beside the others they would cost every process that
+# imports transformers more than a second.
+$(VENV)/.installed-quantized: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps --upgrade \
+	    --target $(VENV)/quantized bitsandbytes torchao
+	touch $@
+
+test: $(VENV)/.installed-quantized
 	$(BIN)/python -m pytest --numprocesses auto
+	PYTHONPATH=$(VENV)/quantized $(BIN)/python -c "import bitsandbytes, torchao"
+	PYTHONPATH=$(VENV)/quantized $(BIN)/python -m pytest tests/core/training/test_low_bit_adamw.py \
+	    tests/core/models/test_four_bits.py
 
 # The tests on a real chat model: make test-real SMOLLM2=FOLDER, a folder of SmolLM2-135M-Instruct.
 test-real: $(VENV)/.installed-dev

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from tgdpo_core.models.paths import resolve_model_path as resolve_model_path
     from tgdpo_core.plugin_api.datasets import NamedDataset as NamedDataset
     from tgdpo_core.plugin_api.hookspecs import hookimpl as hookimpl
+    from tgdpo_core.plugin_api.judges import Comparison as Comparison
     from tgdpo_core.plugin_api.judges import Generation as Generation
     from tgdpo_core.plugin_api.judges import Judge as Judge
     from tgdpo_core.plugin_api.judges import PairLikelihood as PairLikelihood
+    from tgdpo_core.plugin_api.judges import Unjudged as Unjudged
     from tgdpo_core.plugin_api.losses import Loss as Loss
     from tgdpo_core.plugin_api.options import option as option
     from tgdpo_core.plugin_api.rewards import Cost as Cost
@@ -35,6 +37,7 @@ _HOME = {
     "Checkpoint": "tgdpo_core.models.checkpoints",
     "Cost": "tgdpo_core.plugin_api.rewards",
     "Example": "tgdpo_core.plugin_api.rewards",
+    "Comparison": "tgdpo_core.plugin_api.judges",
     "Generation": "tgdpo_core.plugin_api.judges",
     "Judge": "tgdpo_core.plugin_api.judges",
     "Loss": "tgdpo_core.plugin_api.losses",
@@ -42,6 +45,7 @@ _HOME = {
     "PairLosses": "tgdpo_core.engine.losses",
     "PairTerms": "tgdpo_core.engine.losses",
     "PairLikelihood": "tgdpo_core.plugin_api.judges",
+    "Unjudged": "tgdpo_core.plugin_api.judges",
     "ScoringContext": "tgdpo_core.plugin_api.scoring_context",
     "Shaping": "tgdpo_core.plugin_api.shapings",
     "Spans": "tgdpo_core.plugin_api.rewards",

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 from tgdpo_core.plugin_api.options import Options
 
-Reads = Literal["answers", "pairs"]
+Reads = Literal["answers", "pairs", "comparisons"]
 
 
 @dataclass(frozen=True)
@@ -17,11 +17,48 @@ class Generation:
         prompt: text or list of messages, as the data set has it.
         response: the generated text, special tokens left out.
         columns: the other columns of the data-set row.
+        finished: whether the model ended the answer itself; False: it was cut at the most tokens
+            allowed; None: not known.
+        num_tokens: tokens of the answer, the one that ended it included; None: not known.
     """
 
     prompt: Any
     response: str
     columns: Mapping[str, Any] = field(default_factory=dict)
+    finished: bool | None = None
+    num_tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two answers to one prompt. Whoever asks a judge asks about both orders.
+
+    Attributes:
+        first: the answer that is shown first.
+        second: the other.
+    """
+
+    first: Generation
+    second: Generation
+
+    @property
+    def prompt(self) -> Any:
+        """The prompt of both answers."""
+        return self.first.prompt
+
+
+@dataclass(frozen=True)
+class Unjudged:
+    """In place of a score: the judge has none for this one. It is counted and named, never a zero.
+
+    Attributes:
+        reason: in a few words, of a kind that can be counted: ``no verdict in the reply``.
+    """
+
+    reason: str
+
+
+Verdict = float | Unjudged
 
 
 @dataclass(frozen=True)
@@ -54,14 +91,15 @@ class Judge(Options):
 
     reads: ClassVar[Reads] = "answers"
     """What it is asked about: ``answers`` that the policy generates to prompts (``score``), or the
-    likelihoods of the ``pairs`` of the data set; then nothing is generated (``score_pairs``)."""
+    likelihoods of the ``pairs`` of the data set; then nothing is generated (``score_pairs``); or
+    ``comparisons`` of two answers to one prompt (``compare``)."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Refuse a ``reads`` that does not exist, when the plugin is loaded."""
         super().__init_subclass__(**kwargs)
         if cls.reads not in get_args(Reads):
-            allowed = " or ".join(map(repr, get_args(Reads)))
-            raise TypeError(f"{cls.__name__}.reads is {cls.reads!r}; it must be {allowed}")
+            allowed = ", ".join(map(repr, get_args(Reads)))
+            raise TypeError(f"{cls.__name__}.reads is {cls.reads!r}; it must be one of {allowed}")
 
     def validate(self) -> None:
         """Raise ``ValueError`` for what is wrong and can be seen without loading anything.
@@ -73,7 +111,7 @@ class Judge(Options):
     def setup(self) -> None:
         """Load what ``score`` needs."""
 
-    def score(self, batch: Sequence[Generation]) -> Sequence[float]:
+    def score(self, batch: Sequence[Generation]) -> Sequence[Verdict]:
         """Return one score per generation; higher is better, 1 and 0 for solved and not solved."""
         raise NotImplementedError(
             f"{type(self).__name__} must implement score(batch), or say reads = 'pairs' and "
@@ -83,6 +121,13 @@ class Judge(Options):
     def score_pairs(self, batch: Sequence[PairLikelihood]) -> Sequence[float]:
         """Return one score per pair; higher is better, 1 and 0 for right and wrong."""
         raise NotImplementedError(f"{type(self).__name__} must implement score_pairs(batch)")
+
+    def compare(self, batch: Sequence[Comparison]) -> Sequence[Verdict]:
+        """Return of each comparison how surely the first answer is the better one, 0 to 1.
+
+        1: the first, 0: the second, 0.5: a tie.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement compare(batch)")
 
     def error_spans(
         self, batch: Sequence[Generation]

@@ -193,7 +193,7 @@ def test_a_judge_that_reads_something_else_is_broken(tmp_path: Path) -> None:
         "class Wrong(Judge):\n    reads = 'pair'\n"
         "@hookimpl\ndef register_judges(register):\n    register('wrong', Wrong)\n"
     )
-    with pytest.raises(PluginError, match=r"Wrong\.reads is 'pair'; it must be 'answers' or"):
+    with pytest.raises(PluginError, match=r"Wrong\.reads is 'pair'; it must be one of 'answers',"):
         PluginManager(files=[file]).find("judge", "wrong")
 
 

@@ -1,0 +1,78 @@
+"""Answers to prompts, and the file they are kept in: one JSON object a prompt."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tgdpo_core.errors import DataError
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model answered once.
+
+    Attributes:
+        text: of the answer, without the token that ended it.
+        finished: whether the model ended it itself; False: it was cut at the most tokens allowed.
+        num_tokens: of the answer, the one that ended it included.
+        seed: of the draw; None: greedy.
+    """
+
+    text: str
+    finished: bool
+    num_tokens: int
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class AnsweredPrompt:
+    """A prompt and the answers of one model.
+
+    Attributes:
+        prompt: text or list of messages.
+        answers: in the order of their draws; the greedy one, if there is one, first.
+        columns: the other columns of the prompt's row.
+    """
+
+    prompt: Any
+    answers: tuple[Answer, ...]
+    columns: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """A hash of the prompt alone, by which the answers of several models are put together."""
+        return prompt_key(self.prompt)
+
+
+def prompt_key(prompt: Any) -> str:
+    """Return 24 hexadecimal digits that name a prompt by its content."""
+    text = json.dumps(prompt, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+
+
+def write_answers(path: Path, answered: Iterable[AnsweredPrompt]) -> None:
+    """Write one line of JSON a prompt."""
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(asdict(item), default=str) + "\n" for item in answered)
+
+
+def read_answers(path: Path) -> Iterator[AnsweredPrompt]:
+    """Yield what ``write_answers`` wrote.
+
+    Raises:
+        DataError: a line is not of that form; file and line are named.
+    """
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                item = json.loads(line)
+                answers = tuple(Answer(**answer) for answer in item["answers"])
+                yield AnsweredPrompt(item["prompt"], answers, item["columns"])
+            except (ValueError, TypeError, KeyError) as error:
+                raise DataError(
+                    f"{path}:{number}: not a line of answers ({error}); expected an object with "
+                    "prompt, answers [{text, finished, num_tokens, seed}] and columns."
+                ) from error
