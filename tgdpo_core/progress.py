@@ -61,7 +61,11 @@ class StageBar(tqdm):  # type: ignore[type-arg] # not generic at run time in all
 
 def say(text: str) -> None:
     """Write a line about a stage to stderr, above the bars that stand there."""
-    StageBar.write(text, file=sys.stderr)
+    if sys.stderr.isatty():
+        StageBar.write(text, file=sys.stderr)
+        return
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
 
 
 def _is_other_process() -> bool:

@@ -74,3 +74,14 @@ def test_other_processes_of_a_run_show_nothing(
     with stage("scoring", 2, "pair") as bar:
         bar.update(2)
     assert capsys.readouterr().err == ""
+
+
+def test_a_line_about_a_stage_is_one_line(
+    at_once: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with stage("scoring", 2, "pair") as bar:
+        bar.update()
+        before = capsys.readouterr().err
+        progress.say("tokenized in 3 s")
+        assert capsys.readouterr().err == "tokenized in 3 s\n"
+        assert before

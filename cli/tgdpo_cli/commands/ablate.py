@@ -227,7 +227,8 @@ def _progress(ablation: "Ablation", log: TextIO) -> Any:
     from tgdpo_core.reports.visible import printable
 
     missing = sum(not is_finished(run) for run in ablation.runs)
-    with StageBar(total=missing, desc="runs", unit="run") as bar:
+    # Where there is no screen, the lines of the log are enough.
+    with StageBar(total=missing, desc="runs", unit="run", disable=None) as bar:
 
         def report(task: "Task", outcome: "Outcome") -> None:
             is_run = isinstance(task, CellRun)
