@@ -92,8 +92,8 @@ def test_the_page_holds_what_was_found(ablation: Any) -> None:
     results = write_results(ablation.folder)
     found, html = page(ablation)
     for sentence in (*results.findings, *results.notes):
-        assert "<code>tgdpo ablate --config ablation.yaml</code>" in html
-    assert sentence in found.text
+        assert sentence in found.text
+    assert "<code>tgdpo ablate --config ablation.yaml</code>" in html
     for table in (results.table, *results.further_tables()):
         assert table.title in found.text
         for row in table.rows:
