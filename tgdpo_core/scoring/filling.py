@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from tgdpo_core.data.token_table import Array, TokenTable
 from tgdpo_core.errors import StoreError
+from tgdpo_core.free_memory import FreeMemory
 from tgdpo_core.progress import stage
 from tgdpo_core.scoring.answers import Answers
 from tgdpo_core.store.collection import Collection
@@ -115,11 +116,13 @@ def fill(task: Pass, *, label: str = "", elsewhere: Elsewhere | None = None) -> 
         if not in_order:
             random.Random(state.process_index).shuffle(batches)
         work = (elsewhere or _here)(task, batches) if batches else iter(())
+        free = FreeMemory()
         try:
             is_shown = bool(len(mine)) and state.is_main_process
             with stage(label + task.label, len(mine), "pair", shown=is_shown) as bar:
                 for num_rows in work:
                     bar.update(num_rows)
+                    free.give_back()
                     if note := task.note(bar.n / len(mine)):
                         bar.set_postfix_str(note, refresh=False)
             task.finish()
