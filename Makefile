@@ -7,6 +7,7 @@ RUNS := runs/quickstart
 export TOKENIZERS_PARALLELISM := false
 
 .PHONY: quickstart install test test-real test-oldest check format wheel audit docs fuzz
+.PHONY: test-readers test-lm-eval
 .PHONY: prove-faults prove-ranks prove-scaffolds install-locked lock clean
 
 install: $(VENV)/.installed-dev
@@ -29,7 +30,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 quickstart: $(VENV)/.installed
 	$(BIN)/tgdpo ablate --config playground-quickstart --output-dir $(RUNS) --cpus-per-cell 1
 	OMP_NUM_THREADS=1 $(BIN)/tgdpo evaluate playground $(RUNS)/cells/*/seed-0 --dataset playground \
-	    --judge verifier --samples 2 --max-new-tokens 32 --batch-size 300 \
+	    --judge verifier --greedy --samples 2 --max-new-tokens 32 --batch-size 900 \
 	    --choose-split selection --best-of 'dpo,*' --best-of 'induced,*' --best-of 'oracle,*'
 
 # The packages of 8 and 4 bits lie apart: beside the others they would cost every process that
@@ -127,3 +128,20 @@ test-oldest:
 	    hypothesis peft pytest pytest-timeout pytest-xdist
 	$(OLDEST)/bin/python -m pytest --numprocesses auto tests/core/engine tests/core/training \
 	    tests/core/scoring --ignore tests/core/training/test_equals_trl.py  # TRL needs newer ones
+
+# Exports of 20 answers, taken by the packages of AlpacaEval and FastChat; win rates equal to theirs. In an
+# environment of its own, for the packages are older than ours.
+READERS := .venv/readers
+test-readers:
+	$(PYTHON) -m venv $(READERS)
+	$(READERS)/bin/python -m pip install --quiet --constraint constraints.txt \
+	    --editable '.[benchmarks-readers]' pytest pytest-timeout
+	$(READERS)/bin/python -m pytest tests/readers
+
+# Tasks of lm-evaluation-harness on local data and a tiny model; in an environment of its own.
+HARNESS := .venv/lm-eval
+test-lm-eval:
+	$(PYTHON) -m venv $(HARNESS)
+	$(HARNESS)/bin/python -m pip install --quiet --constraint constraints.txt \
+	    --editable '.[lm-eval]' lm-eval==0.4.13 peft pytest pytest-timeout
+	HF_HUB_OFFLINE=1 $(HARNESS)/bin/python -m pytest tests/harness

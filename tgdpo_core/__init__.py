@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tgdpo_core.plugin_api.datasets import NamedDataset as NamedDataset
     from tgdpo_core.plugin_api.hookspecs import hookimpl as hookimpl
     from tgdpo_core.plugin_api.judges import Comparison as Comparison
+    from tgdpo_core.plugin_api.judges import Explained as Explained
     from tgdpo_core.plugin_api.judges import Generation as Generation
     from tgdpo_core.plugin_api.judges import Judge as Judge
     from tgdpo_core.plugin_api.judges import PairLikelihood as PairLikelihood
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from tgdpo_core.plugin_api.scoring_context import ScoringContext as ScoringContext
     from tgdpo_core.plugin_api.shapings import Shaping as Shaping
     from tgdpo_core.plugin_api.transforms import Transform as Transform
+    from tgdpo_core.store.kept_replies import KeptReplies as KeptReplies
     from tgdpo_core.training.config import TGDPOConfig as TGDPOConfig
     from tgdpo_core.training.trainer import TGDPOTrainer as TGDPOTrainer
 
@@ -38,8 +40,10 @@ _HOME = {
     "Cost": "tgdpo_core.plugin_api.rewards",
     "Example": "tgdpo_core.plugin_api.rewards",
     "Comparison": "tgdpo_core.plugin_api.judges",
+    "Explained": "tgdpo_core.plugin_api.judges",
     "Generation": "tgdpo_core.plugin_api.judges",
     "Judge": "tgdpo_core.plugin_api.judges",
+    "KeptReplies": "tgdpo_core.store.kept_replies",
     "Loss": "tgdpo_core.plugin_api.losses",
     "NamedDataset": "tgdpo_core.plugin_api.datasets",
     "PairLosses": "tgdpo_core.engine.losses",

@@ -8,7 +8,7 @@
     ├── StoreError              5   the scoring store
     │   └── CheckpointError     5   a checkpoint or a run folder
     ├── NumericError            6   a loss or gradient that is not finite
-    ├── MachineError            7   memory, a device, or another process of the run
+    ├── MachineError            7   memory, a device, a server, or another process of the run
     └── Preempted              75   stopped from outside; the run can be resumed
 
 A message says what went wrong, where (file, row, plugin), what was found, what is allowed and the

@@ -1,7 +1,7 @@
 """How ``tgdpo evaluate`` reads rows: options that say what a recipe's ``data`` says."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,6 +10,7 @@ from tgdpo_cli.output import echo
 from tgdpo_cli.recipe_options import key_value
 
 if TYPE_CHECKING:
+    from tgdpo_cli.main import Session
     from tgdpo_core.data.columns import RowReading
     from tgdpo_core.data.report import OnBadRow
     from tgdpo_core.data.text_rules import TextRules
@@ -81,6 +82,10 @@ class EvaluationRows:
     rules: "TextRules"
     settings: Mapping[str, Any]
 
+    def of_prompts(self) -> "EvaluationRows":
+        """Return the rows as prompts: they need no responses."""
+        return replace(self, reading=replace(self.reading, prompts_suffice=True))
+
     def read(self, split: str, limit: int | None, on_bad_row: "OnBadRow") -> list[Any]:
         """Return the pairs of a split, the first ``limit`` of them; say which rows are left out.
 
@@ -142,6 +147,18 @@ def evaluation_rows(
             "chat_template_kwargs": {key: str(value) for key, value in variables.items()},
             "special_tokens": special_tokens,
         },
+    )
+
+
+def rows_of(session: "Session", values: Mapping[str, Any], dataset: str) -> EvaluationRows:
+    """Return the rows that the parameters of a command mean."""
+    return evaluation_rows(
+        dataset,
+        session.plugins,
+        columns=values["columns"],
+        row_format=values["row_format"],
+        template_kwargs=values["template_kwargs"],
+        special_tokens=values["special_tokens"],
     )
 
 

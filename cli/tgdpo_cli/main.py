@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import importlib
 import io
+import keyword
 import logging
 import os
 import signal
@@ -29,7 +30,10 @@ COMMANDS = {
     "train": "Train a model on preference pairs, with token rewards from a plugin.",
     "score": "Fill the store of per-token values, without training.",
     "inspect": "Show tokens coloured by reward and by weight.",
+    "generate": "Write a model's answers to prompts, kept and never drawn twice.",
     "evaluate": "Generate answers with models or runs and judge them.",
+    "export": "Write answers as the files that public benchmarks judge.",
+    "import": "Read judgements of public benchmarks into our tables.",
     "ablate": "Compare token rewards over a grid and several seeds; one report.",
     "bench": "Judge token rewards by marked errors, before any training.",
     "train-prm": "Train a dense reward model on marked steps.",
@@ -114,7 +118,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command; only an unknown one loads the plugins."""
         if cmd_name in COMMANDS:
-            module = importlib.import_module(f"tgdpo_cli.commands.{cmd_name.replace('-', '_')}")
+            file = cmd_name.replace("-", "_") + "_" * keyword.iskeyword(cmd_name)
+            module = importlib.import_module(f"tgdpo_cli.commands.{file}")
             command: click.Command = module.command
             return command
         return _session(ctx).plugin_command(cmd_name)

@@ -7,6 +7,7 @@ from pathlib import Path
 from tgdpo_core.errors import UsageError, did_you_mean
 
 ABLATIONS = "ablations"
+EVALUATE = "evaluate"
 _LAUNCH = {"accelerate": ".yaml", "slurm": ".sbatch"}
 
 
@@ -24,6 +25,23 @@ def launch_files() -> dict[str, Traversable]:
         for folder, suffix in _LAUNCH.items()
         for name, file in _files(root / folder, suffix).items()
     }
+
+
+def evaluation_files() -> dict[str, Traversable]:
+    """Return the recipes of other forms of ``tgdpo evaluate`` by name: ``dimensions``."""
+    return _files(importlib.resources.files("tgdpo_cli") / "recipes" / EVALUATE)
+
+
+def evaluation_recipe(config: str) -> Path:
+    """Return the file that ``--dimensions`` means: an existing one, else a shipped one."""
+    path = Path(config).expanduser()
+    if path.is_file():
+        return path
+    files = evaluation_files()
+    bare = config.removesuffix(".yaml")
+    if bare not in files:
+        raise UsageError(f"--dimensions {config}: no such file. {did_you_mean(bare, files)}")
+    return Path(str(files[bare]))
 
 
 def is_ablation(file: Traversable) -> bool:
@@ -51,7 +69,7 @@ def find_recipe(name: str) -> Traversable:
 def find_file(name: str) -> Traversable:
     """Return a shipped recipe or launch file; ``UsageError`` where there is none of this name."""
     bare = name.removesuffix(".yaml").removesuffix(".sbatch")
-    files = {**shipped_recipes(), **launch_files()}
+    files = {**shipped_recipes(), **evaluation_files(), **launch_files()}
     if bare not in files:
         raise UsageError(f"Unknown recipe '{name}'. {did_you_mean(bare, files)}")
     return files[bare]

@@ -130,9 +130,10 @@ def test_chat_data_train_with_and_without_a_chat_template(
         ("accelerate/ddp", "tgdpo train --config RECIPE --accelerate-config"),
         ("accelerate/fsdp2.yaml", "tgdpo train --config RECIPE --accelerate-config"),
         ("slurm/train.sbatch", "sbatch"),
+        ("dimensions", "tgdpo evaluate RUN... --dimensions"),
     ],
 )
-def test_what_starts_many_processes_is_copied_as_it_is(
+def test_recipes_of_other_kinds_are_copied_as_they_are(
     name: str, use: str, tmp_path: Path, tgdpo: Tgdpo
 ) -> None:
     copy = tmp_path / "copy"
@@ -146,6 +147,7 @@ def test_every_shipped_recipe_is_valid(tmp_path: Path, tgdpo: Tgdpo) -> None:
     commands = dict(line.split()[:2] for line in lines if "/" not in line.split()[0])
     assert commands["playground"] == "train"
     assert commands["playground-rewards"] == "ablate"
+    assert commands.pop("dimensions") == "evaluate"
     for name, command in commands.items():
         copy = str(tmp_path / f"{name}.yaml")
         assert f"tgdpo {command} --config {copy}" in tgdpo("recipes", "copy", name, copy)
@@ -192,4 +194,4 @@ def test_models_are_evaluated_on_the_playground(tgdpo: Tgdpo) -> None:
     command += ["--limit", "20", "--max-new-tokens", "32", "--json"]
     (row,) = json.loads(tgdpo(*command))
     assert row["num_prompts"] == 20
-    assert 0 < row["greedy"]["mean"] < 1
+    assert 0 < row["sampled"]["mean"] < 1

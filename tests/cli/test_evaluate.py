@@ -218,7 +218,7 @@ def test_what_is_judged_of_a_run_is_kept_by_judge(
         *("--plugin-file", str(plugin), evaluate, str(folder), *rest),
         *("--judge", "long", "--max-new-tokens", "3"),
     )
-    for name, row, key in (("likelihood", pairs, "score"), ("long", answers, "greedy")):
+    for name, row, key in (("likelihood", pairs, "score"), ("long", answers, "sampled")):
         kept = folder / "evaluation" / name
         summary = json.loads((kept / "summary.json").read_text())
         assert summary[key] == row[key]
@@ -248,7 +248,7 @@ def test_a_reward_model_judges_the_greedy_answers(
     base: list[str], model_folder: Path, small_rows: list[dict[str, Any]], reward_folder: Path
 ) -> None:
     command = [*base, "--judge", "reward-model", "--judge-arg", f"model={reward_folder}"]
-    (row,) = printed(*command, "--max-new-tokens", "6", "--limit", "3")
+    (row,) = printed(*command, "--greedy", "--max-new-tokens", "6", "--limit", "3")
     model = AutoModelForCausalLM.from_pretrained(model_folder).eval()
     tokenizer = AutoTokenizer.from_pretrained(model_folder)
     batch = []

@@ -46,9 +46,28 @@ def test_every_kind_has_a_package_with_code_test_and_readme(
     assert {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()} == files
 
 
+@pytest.mark.parametrize(
+    ("reads", "method"),
+    [("answers", "score"), ("pairs", "score_pairs"), ("comparisons", "compare")],
+)
+def test_a_judge_is_made_for_what_it_reads(tmp_path: Path, reads: str, method: str) -> None:
+    assert new("judge", "my-own", "--reads", reads, "--output", str(tmp_path)) == 0
+    code = (tmp_path / "tgdpo-judge-my-own/src/tgdpo_judge_my_own/__init__.py").read_text()
+    assert f"def {method}(self, batch" in code
+
+
+def test_what_a_plugin_reads_is_asked_of_judges_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert new("loss", "my-own", "--reads", "pairs", "--output", str(tmp_path)) == 2
+    assert "--reads is for judges; a loss has no use for it" in capsys.readouterr().err
+
+
 def test_the_packages_of_all_kinds_pass_their_own_tests(tmp_path: Path) -> None:
     folders = [write_package(kind, "my-own", tmp_path) for kind in (*HOOK_OF_KIND, "command")]
     folders.append(write_package("remote-reward", "my-server", tmp_path))
+    for reads in ("pairs", "comparisons"):
+        folders.append(write_package(f"judge-of-{reads}", f"my-{reads}", tmp_path))
     paths = [str(folder / "src") for folder in folders]
     paths += filter(None, [os.environ.get("PYTHONPATH")])
     options = ["-q", "-W", "error", "-p", "no:cacheprovider", "--import-mode=importlib"]

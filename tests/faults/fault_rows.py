@@ -287,7 +287,7 @@ ROWS = [
         "none in a file, a log, a card, an upload",
         ("core/training/test_hub_push.py::test_a_token_is_in_no_file_and_settings_in_no_pickle",),
     ),
-    Row("S9", "a judge that asks a server", "no built-in judge does"),
+    Row("S9", "a judge that asks a server", "`llm` asks the one it is given; no other does"),
     Row("S10", "telemetry", "none, and no look-up"),
     Row("S11", "formulas in exports", "an apostrophe before them"),
     Row("S12", "supply chain", "hashes of all packages; `make audit`; SECURITY.md"),

@@ -1,5 +1,6 @@
 """S1, S4, S10, S11, S12: files, names and cells of strangers do nothing but be read."""
 
+import json
 import pickle
 import re
 import shutil
@@ -92,16 +93,23 @@ def test_S10_a_run_looks_nothing_up_and_connects_to_nobody(
     assert asked == []
 
 
-def test_S9_no_judge_that_comes_along_asks_a_server(
+def test_S9_no_judge_but_llm_asks_a_server_and_that_only_the_one_it_is_given(
     tgdpo: Callable[..., Any],
     data: Path,
     model_folder: Path,
+    tmp_path: Path,
     asked: list[Any],
 ) -> None:
     judges = PluginManager(env={"TGDPO_LOAD_PLUGINS": ""}).names("judge")
-    assert set(judges) == {"likelihood", "reward-model", "verifier"}
-    for judge in ("likelihood", "verifier"):  # the third reads a model, as models are read
-        options = ("--dataset", str(data), "--judge", judge)
+    assert set(judges) == {"lexicon", "likelihood", "llm", "reward-model", "rules", "verifier"}
+    words = tmp_path / "words.tsv"
+    words.write_text("good\t1\n")
+    no_comma = json.dumps([{"id": "punctuation:no_comma"}])
+    arguments = {"lexicon": f"path={words}", "rules": f"rules={no_comma}"}
+    # `reward-model` reads a model, as models are read; `llm` asks the address that it needs.
+    for judge in sorted(set(judges) - {"reward-model", "llm"}):
+        given = ("--judge-arg", arguments[judge]) if judge in arguments else ()
+        options = ("--dataset", str(data), "--judge", judge, *given)
         done = tgdpo("evaluate", str(model_folder), *options)
         assert done.code in (0, 3, 4), done.error  # the verifier knows playground prompts only
     assert asked == []

@@ -86,7 +86,7 @@ def test_the_judges_of_the_page_evaluate(files: Path) -> None:
     command = ("--plugin-file", str(files / "more.py"), "evaluate", "playground")
     command += ("--dataset", "playground", "--limit", "4", "--json")
     (answers,) = json.loads(tgdpo(*command, "--judge", "short", "--max-new-tokens", "4"))
-    assert answers["greedy"]["mean"] == 1
+    assert answers["sampled"]["mean"] == 1
     surely = [
         json.loads(tgdpo(*command, "--judge", "sure", "--judge-arg", f"nats={nats}"))[0]["score"]
         for nats in (-100, 100)

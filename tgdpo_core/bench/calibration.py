@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import isotonic_regression
 
-from tgdpo_core.bench.intervals import Statistic
+from tgdpo_core.evaluation.intervals import Statistic
 
 Array = np.ndarray[Any, Any]
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tgdpo_core.bench.intervals import Statistic
+from tgdpo_core.evaluation.intervals import Statistic
 
 Array = np.ndarray[Any, Any]
 

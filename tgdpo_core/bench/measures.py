@@ -14,8 +14,8 @@ from tgdpo_core.bench.calibration import (
     reliability,
 )
 from tgdpo_core.bench.first_error import cross_validated, f1, thresholds
-from tgdpo_core.bench.intervals import Estimate, Statistic, estimate, weighted_share
 from tgdpo_core.bench.ranking import auc, matched_auc, rank_correlation, wins, within_auc
+from tgdpo_core.evaluation.intervals import Estimate, Statistic, estimate, weighted_share
 from tgdpo_core.marks.tokens import ERROR, UNJUDGED, MarkedTokens
 
 Array = np.ndarray[Any, Any]

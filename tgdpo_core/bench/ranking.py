@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from tgdpo_core.bench.intervals import Statistic, weighted_share
+from tgdpo_core.evaluation.intervals import Statistic, weighted_share
 
 Array = np.ndarray[Any, Any]
 

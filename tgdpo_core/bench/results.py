@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from tgdpo_core.bench.intervals import Estimate
 from tgdpo_core.bench.measures import MEASURES, Measures
 from tgdpo_core.bench.request import BenchRequest
 from tgdpo_core.bench.scoring import TokenizedRows
 from tgdpo_core.data.report import DataReport
 from tgdpo_core.errors import UsageError
+from tgdpo_core.evaluation.intervals import Estimate
 from tgdpo_core.marks.responses import marks_fingerprint
 from tgdpo_core.marks.tokens import ERROR, RIGHT, UNKNOWN, MarkedTokens
 from tgdpo_core.models.fingerprints import tokenizer_fingerprint

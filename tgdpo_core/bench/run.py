@@ -7,12 +7,12 @@ import numpy as np
 import torch
 
 from tgdpo_core.bench.folds import problem_folds
-from tgdpo_core.bench.intervals import Statistic, estimate, resampled_weights
 from tgdpo_core.bench.measures import Measures, measure
 from tgdpo_core.bench.request import BenchRequest, RewardEntry
 from tgdpo_core.bench.results import BenchResults, Judged, data_facts
 from tgdpo_core.bench.scoring import Reading, Rewards, positions, tokenize_rows
 from tgdpo_core.errors import DataError, RecipeError
+from tgdpo_core.evaluation.intervals import Statistic, estimate, resampled_weights
 from tgdpo_core.marks.reading import read_marked_rows
 from tgdpo_core.marks.responses import MarkedRow
 from tgdpo_core.marks.tokens import ERROR, MarkedTokens, mark_tokens

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tgdpo_core.bench.intervals import Estimate
 from tgdpo_core.bench.measures import MEASURES, Measures
 from tgdpo_core.bench.results import BenchResults, Judged
+from tgdpo_core.evaluation.intervals import Estimate
 
 NOTHING = "-"
 _MAIN = ("token_auc", "step_auc", "matched_auc", "within_auc", "f1", "pair_accuracy", "brier_skill")

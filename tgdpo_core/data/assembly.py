@@ -1,7 +1,6 @@
 """The columns of a preference row as prompt, chosen and rejected."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from tgdpo_core.data.columns import Fields, RowReading
 from tgdpo_core.data.dialogue import (
@@ -12,7 +11,9 @@ from tgdpo_core.data.dialogue import (
 )
 from tgdpo_core.data.embedded import read_messages
 from tgdpo_core.data.messages import Turn, as_turns, kind_of, messages_of
-from tgdpo_core.data.pairs import SIDES, Text
+from tgdpo_core.data.pairs import SIDES
+from tgdpo_core.data.parts import Parts
+from tgdpo_core.data.prompt_alone import is_chat, prompt_alone
 from tgdpo_core.data.prompts import (
     USER_TEXT,
     chat_prompt,
@@ -31,18 +32,6 @@ from tgdpo_core.data.transcripts import (
 from tgdpo_core.errors import did_you_mean
 from tgdpo_core.plugin_api.rewards import Side
 
-_CHAT_ONLY = ("system", "history", "tools", "chat_template_kwargs")
-
-
-class Parts(NamedTuple):
-    """What a row says, and what was done to it (names, for counting)."""
-
-    prompt: Text
-    chosen: Text
-    rejected: Text
-    notes: tuple[str, ...] = ()
-
-
 Turns = list[Turn]
 
 
@@ -54,6 +43,8 @@ def assemble(fields: Fields, reading: RowReading) -> Parts:
             says where the prompt ends.
     """
     _require_format(fields, reading)
+    if reading.prompts_suffice and not any(fields.has(side) for side in SIDES):
+        return prompt_alone(fields, reading)
     chosen, rejected = (_side(fields, side) for side in SIDES)
     if isinstance(chosen, str) and isinstance(rejected, str):
         return _of_texts(fields, reading, chosen, rejected)
@@ -111,7 +102,7 @@ def _of_texts(fields: Fields, reading: RowReading, chosen: str, rejected: str) -
         return _of_transcripts(chosen, rejected, fields, by_words=True)
     if is_transcript(chosen, rejected) and not fields.has("prompt"):
         return _of_transcripts(chosen, rejected, fields, by_words=False)
-    if _is_chat(fields, reading):
+    if is_chat(fields, reading):
         prompt = _before_answer(chat_prompt(fields), chosen)
         sides = [
             [Turn({"role": "assistant", "content": text}, fields.column(side))]
@@ -127,21 +118,6 @@ def _of_texts(fields: Fields, reading: RowReading, chosen: str, rejected: str) -
     if reading.format != "explicit":
         cut = without_prompt(prompt_text, chosen, rejected)
     return Parts(*cut, ("prompt_repeated",)) if cut else Parts(prompt_text, chosen, rejected)
-
-
-def _is_chat(fields: Fields, reading: RowReading) -> bool:
-    """Return whether a row whose responses are text is a chat all the same.
-
-    A column that only chats have decides by being there: a row with an empty system text is one of
-    a file of chats.
-    """
-    if reading.format in ("sharegpt", "instruction") or given_dialogue(fields) is not None:
-        return True
-    if reading.format == "explicit":
-        return False
-    if fields.has("prompt"):
-        return any(fields.has(name) for name in _CHAT_ONLY)
-    return any(fields.has(name) for name in USER_TEXT)
 
 
 def _of_transcripts(chosen: str, rejected: str, fields: Fields, *, by_words: bool) -> Parts:

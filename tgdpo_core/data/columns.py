@@ -19,10 +19,12 @@ class RowReading:
         format: which row format, or ``auto``: what the columns say.
         columns: field (any known name) to the column that holds it; a column to None: it is left
             alone, for plugins.
+        prompts_suffice: whether a row needs no responses; they are empty then.
     """
 
     format: RowFormat = "auto"
     columns: Mapping[str, str | None] = field(default_factory=dict)
+    prompts_suffice: bool = False
 
 
 class Fields:

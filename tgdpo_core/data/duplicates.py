@@ -43,7 +43,8 @@ def pair_hashes(pair: PreferencePair) -> bytes:
     """Return the hashes of a pair: forward, backward, prompt; 48 bytes."""
     sides = pair.chosen, pair.rejected
     prompt = [pair.prompt, pair.tools, dict(pair.template_kwargs)]
-    return b"".join(_hash([prompt, *each]) for each in (sides, sides[::-1], ()))
+    open_ends = [list(pair.unfinished)] if pair.unfinished else []
+    return b"".join(_hash([prompt, *each, *open_ends]) for each in (sides, sides[::-1], ()))
 
 
 def count_duplicates(pairs: PairHashes) -> Counter[str]:

@@ -7,7 +7,7 @@ are kept for plugins. docs/data.md lists the formats.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from tgdpo_core.data.assembly import Parts, assemble
+from tgdpo_core.data.assembly import assemble
 from tgdpo_core.data.columns import (
     Fields,
     RowReading,
@@ -17,7 +17,9 @@ from tgdpo_core.data.columns import (
 )
 from tgdpo_core.data.embedded import read_list, read_messages
 from tgdpo_core.data.messages import as_turns, kind_of, messages_of
-from tgdpo_core.data.pairs import PreferencePair, Text
+from tgdpo_core.data.open_ends import read_finished
+from tgdpo_core.data.pairs import SIDES, PreferencePair, Text
+from tgdpo_core.data.parts import Parts
 from tgdpo_core.data.report import DataReport, RowProblem
 from tgdpo_core.data.rows import Row
 from tgdpo_core.data.tool_calls import as_tools, require_json
@@ -88,13 +90,22 @@ def _parse(row: Any, where: str, reading: RowReading) -> tuple[PreferencePair, S
     _refuse_media(fields)
     parts = assemble(fields, reading)
     tools, kwargs = _chat_settings(fields, parts)
+    ends = [read_finished(fields, f"{side}_finished") for side in SIDES]
     _refuse_unread(fields, parts)
     for name, value in zip(("prompt", "chosen", "rejected"), parts[:3], strict=True):
         _require_unicode(value, name)
     _require_unicode(tools, "tools")
     notes = [*parts.notes, *_compared(parts)]
     pair = PreferencePair(
-        parts.prompt, parts.chosen, parts.rejected, where, fields.free, tools, kwargs
+        parts.prompt,
+        parts.chosen,
+        parts.rejected,
+        where,
+        fields.free,
+        tools,
+        kwargs,
+        chosen_finished=ends[0],
+        rejected_finished=ends[1],
     )
     return pair, notes
 
@@ -208,6 +219,8 @@ def _strings(value: Any, column: str) -> Iterator[str]:
 
 def _compared(parts: Parts) -> list[str]:
     """Return what is to be counted of two responses; equal ones are refused."""
+    if not parts.chosen and not parts.rejected:
+        return []
     chosen, rejected = _words(parts.chosen), _words(parts.rejected)
     if _stripped(parts.chosen) == _stripped(parts.rejected):
         exactly = parts.chosen == parts.rejected

@@ -10,6 +10,7 @@ from typing import Any
 from tgdpo_core.data.content_tags import Content, FoundContents
 from tgdpo_core.data.encoding import EncodedText, check_tokenizer, encode_texts
 from tgdpo_core.data.offsets import offsets_cover
+from tgdpo_core.data.open_ends import left_open
 from tgdpo_core.data.pairs import Message, PreferencePair
 from tgdpo_core.data.report import RowProblem
 from tgdpo_core.data.special_tokens import (
@@ -73,7 +74,10 @@ class PairReader:
         text = self._template.render(pair, messages)
         contents = self._template.contents(pair, messages, text)
         changes |= _losses(pair, messages, contents.lost())
-        return self._with_user_spans(pair, text, contents, changes)
+        whole = self._with_user_spans(pair, text, contents, changes)
+        if pair.is_finished(side):
+            return whole
+        return left_open(whole, self._template.render_open(pair, messages))
 
     def encode(
         self, texts: Sequence[ModelText], *, add_special_tokens: bool

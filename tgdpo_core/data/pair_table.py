@@ -39,6 +39,17 @@ class PairRules:
     swap: bool = False
 
 
+def swapped(pair: PreferencePair) -> PreferencePair:
+    """Return a pair with its responses exchanged."""
+    return replace(
+        pair,
+        chosen=pair.rejected,
+        rejected=pair.chosen,
+        chosen_finished=pair.rejected_finished,
+        rejected_finished=pair.chosen_finished,
+    )
+
+
 class PairTable(Sequence[PreferencePair]):
     """The usable rows of a data set as pairs.
 
@@ -75,7 +86,7 @@ class PairTable(Sequence[PreferencePair]):
         assert not isinstance(row, RowProblem)  # only usable rows are kept
         pair = parse_row(row, where=where, reading=self._rules.reading)
         if self._rules.swap:
-            pair = replace(pair, chosen=pair.rejected, rejected=pair.chosen)
+            pair = swapped(pair)
         return with_rules(pair, self._rules.text)
 
     def where(self, index: int) -> str:

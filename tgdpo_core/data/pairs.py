@@ -31,6 +31,8 @@ class PreferencePair:
         template_kwargs: further variables of the chat template.
         special_tokens: what special tokens written in the row's own text are.
         may_lose_text: whether a chat template may leave out a part of the row.
+        chosen_finished: whether the chosen response ends: False: nothing that ends one is added.
+        rejected_finished: the same of the other response.
     """
 
     prompt: Text
@@ -42,6 +44,8 @@ class PreferencePair:
     template_kwargs: Mapping[str, Any] = field(default_factory=dict)
     special_tokens: SpecialTokensInText = "auto"
     may_lose_text: bool = False
+    chosen_finished: bool = True
+    rejected_finished: bool = True
 
     @property
     def is_chat(self) -> bool:
@@ -52,13 +56,22 @@ class PreferencePair:
         """Return the response of a side."""
         return self.chosen if side == "chosen" else self.rejected
 
+    def is_finished(self, side: Side) -> bool:
+        """Return whether the response of a side ends."""
+        return self.chosen_finished if side == "chosen" else self.rejected_finished
+
+    @property
+    def unfinished(self) -> tuple[Side, ...]:
+        """The sides whose responses do not end."""
+        return tuple(side for side in SIDES if not self.is_finished(side))
+
 
 @dataclass(frozen=True, slots=True)
 class TokenizedResponse:
     """A response as it is trained.
 
     Attributes:
-        ids: [T] int64 token ids, EOS included unless truncated.
+        ids: [T] int64 token ids, EOS included unless truncated or unfinished.
         offsets: [T, 2] int64 character ranges of ``text``.
         text: exactly the text that ``ids`` covers.
         num_untruncated: T before truncation.
@@ -121,6 +134,7 @@ class TokenizedPair:
             tools=copy.deepcopy(self.pair.tools),
             template_kwargs=copy.deepcopy(dict(self.pair.template_kwargs)),
             special_tokens=self.pair.special_tokens,
+            finished=self.pair.is_finished(side),
             columns=copy.deepcopy(dict(columns or {})),
             shared=dict(shared or {}),
         )
@@ -141,6 +155,7 @@ def text_hash(pair: TokenizedPair) -> bytes:
     """
     seen = [[response_uid(pair.pair, side), pair.response(side).text] for side in SIDES]
     rules = [pair.pair.tools, dict(pair.pair.template_kwargs), pair.pair.special_tokens]
+    rules += pair.pair.unfinished
     text = json.dumps([seen, rules], sort_keys=True, default=str)
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 

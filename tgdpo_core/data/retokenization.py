@@ -55,7 +55,7 @@ def retokenize(batch: Sequence[Example], tokenizer: Any) -> list[Example]:
     encoded = iter(_encode(pairs, reader, add_special_tokens=special))
     eos = int(tokenizer.eos_token_id) if special else None
     return [
-        _retokenized(example, prompt, full, eos)
+        _retokenized(example, prompt, full, eos if example.finished else None)
         for example, prompt, full in zip(batch, encoded, encoded, strict=True)
     ]
 
@@ -96,6 +96,7 @@ def _as_pair(example: Example, reader: PairReader) -> PreferencePair:
         tools=example.tools,
         special_tokens=example.special_tokens,
         may_lose_text=True,
+        chosen_finished=example.finished,
     )
     if not example.template_kwargs:
         return pair

@@ -82,6 +82,20 @@ class ChatTemplate:
         self._require_fixed_date(pair)
         return self._run(pair, messages, pair.tools, generation_prompt=generation_prompt)
 
+    def render_open(self, pair: PreferencePair, messages: Sequence[Any]) -> str:
+        """Return messages as text up to the end of the last one's content; nothing closes it.
+
+        Raises:
+            RowProblem: it has no content that could be gone on from, or the template rewrites it.
+        """
+        if messages[-1].get("tool_calls") or not messages[-1].get("content"):
+            raise RowProblem(
+                "unfinished_call",
+                "the response is marked as unfinished, and its last message is no text: only text "
+                "can be left open",
+            )
+        return self._run(pair, messages, pair.tools, continue_final_message=True)
+
     def contents(
         self,
         pair: PreferencePair,
@@ -121,7 +135,8 @@ class ChatTemplate:
         messages: Sequence[Any],
         tools: Sequence[Any] | None,
         *,
-        generation_prompt: bool,
+        generation_prompt: bool = False,
+        continue_final_message: bool = False,
     ) -> str:
         try:
             template, variables = self._with_date(pair)
@@ -132,6 +147,7 @@ class ChatTemplate:
                     chat_template=template,
                     tokenize=False,
                     add_generation_prompt=generation_prompt,
+                    continue_final_message=continue_final_message,
                     **variables,
                 )
         except jinja2.TemplateSyntaxError as error:

@@ -16,11 +16,13 @@ class TextRules:
         chat_template_kwargs: further variables of the chat template.
         special_tokens: what special tokens written in a row's own text are.
         lost_text: whether what a chat template leaves out makes a bad row or is only counted.
+        add_eos: ``auto``: a response ends unless its row says otherwise; ``never``: none does.
     """
 
     chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
     special_tokens: SpecialTokensInText = "auto"
     lost_text: Literal["error", "count"] = "error"
+    add_eos: Literal["auto", "never"] = "auto"
 
 
 def with_rules(pair: PreferencePair, rules: TextRules) -> PreferencePair:
@@ -30,4 +32,6 @@ def with_rules(pair: PreferencePair, rules: TextRules) -> PreferencePair:
         template_kwargs={**rules.chat_template_kwargs, **pair.template_kwargs},
         special_tokens=rules.special_tokens,
         may_lose_text=rules.lost_text == "count",
+        chosen_finished=pair.chosen_finished and rules.add_eos == "auto",
+        rejected_finished=pair.rejected_finished and rules.add_eos == "auto",
     )

@@ -168,14 +168,22 @@ def _assemble(
         )
     start = int(prompt.offsets[:boundary, 1].max())
     eos = int(tokenizer.eos_token_id) if adds_special_tokens(tokenizer, pair) else None
-    responses = [response_part(full, boundary, start, eos, room) for full in (chosen, rejected)]
+    responses = [
+        response_part(full, boundary, start, eos if pair.is_finished(side) else None, room)
+        for side, full in zip(SIDES, (chosen, rejected), strict=True)
+    ]
     if np.array_equal(responses[0].ids, responses[1].ids):
         raise RowProblem(
             "identical_after_truncation",
             f"the responses are equal within max_length {limits.max_length}",
         )
     changes = _changes(prompt.ids, boundary, prompt_ids, responses)
-    ends = [_end(full.ids[boundary:], int(tokenizer.eos_token_id)) for full in (chosen, rejected)]
+    changes += [f"{side}_unfinished" for side in pair.unfinished]
+    ends = [
+        _end(full.ids[boundary:], int(tokenizer.eos_token_id))
+        for side, full in zip(SIDES, (chosen, rejected), strict=True)
+        if pair.is_finished(side)
+    ]
     if eos is None and None in ends:
         changes.append("ends_without_eos")
     if any(ends):

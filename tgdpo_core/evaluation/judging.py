@@ -2,31 +2,39 @@
 
 import copy
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from tgdpo_core.data.pairs import PreferencePair, TokenizedPair
-from tgdpo_core.errors import PluginError
-from tgdpo_core.evaluation.generation import Answers, Sampling, answer
+from tgdpo_core.data.pairs import TokenizedPair
+from tgdpo_core.evaluation.endings import Unfinished, endings, random_or_all
 from tgdpo_core.evaluation.likelihood import pair_likelihoods
+from tgdpo_core.evaluation.verdict_checks import checked_verdicts, question
+from tgdpo_core.generation.answers import Answer, AnsweredPrompt
 from tgdpo_core.models.precision import Precision
-from tgdpo_core.plugin_api.judges import Generation, Judge, PairLikelihood
+from tgdpo_core.plugin_api.judges import Generation, Judge, PairLikelihood, Unjudged, Verdict
 from tgdpo_core.scoring.guard import call_on_batch
 
 _Array = np.ndarray[Any, Any]
-_NUM_TEXT = 40  # characters of a prompt in messages
 
 
 @dataclass(frozen=True)
 class Score:
-    """A mean over prompts or pairs with its standard error."""
+    """A mean over prompts or pairs with its standard error.
+
+    Attributes:
+        mean: over those that have a score.
+        standard_error: of it.
+        num_left_out: prompts without a score.
+    """
 
     mean: float
     standard_error: float
+    num_left_out: int = 0
 
 
 @dataclass(frozen=True)
@@ -36,16 +44,19 @@ class Evaluation:
     Attributes:
         model: its name.
         unit: what was judged: the answers to prompts, or pairs.
-        scores: of answers ``greedy`` and ``sampled`` (mean over samples, then over prompts), of
-            pairs ``score``.
+        scores: of answers ``greedy`` and ``sampled`` (mean over samples, then over prompts), those
+            of them that were asked for; of pairs ``score``.
         outputs: what belongs to each prompt or pair, as JSON: the answers, or the score and the
             log-probs of both responses (nats).
+        facts: further JSON: how the answers ended (``finished``: share; ``tokens``: mean length),
+            ``kl`` (nats), ``unjudged``: answers that the judge has no score for, by reason.
     """
 
     model: str
     unit: Literal["prompts", "pairs"]
     scores: Mapping[str, Score]
     outputs: Sequence[Mapping[str, Any]]
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     def summary(self) -> dict[str, Any]:
         """Return JSON without the outputs."""
@@ -53,38 +64,48 @@ class Evaluation:
             "model": self.model,
             f"num_{self.unit}": len(self.outputs),
             **{name: asdict(score) for name, score in self.scores.items()},
+            **self.facts,
         }
 
 
 def evaluate(
     name: str,
-    load: Callable[[], tuple[Any, Any]],
-    pairs: Sequence[PreferencePair],
+    answered: Sequence[AnsweredPrompt],
     judge: tuple[str, Judge],
-    sampling: Sampling,
+    *,
+    unfinished: Unfinished = "score",
+    kl: Sequence[Sequence[float]] | None = None,
 ) -> Evaluation:
     """Return the evaluation of one model by its answers.
 
     Args:
         name: how tables call it.
-        load: returns model and tokenizer.
-        pairs: whose prompts are answered; their columns go to the judge.
+        answered: prompts with its answers; their columns go to the judge.
         judge: a judge that is set up, with its name.
-        sampling: how answers are drawn.
+        unfinished: what an answer scores that was cut at the most tokens.
+        kl: to a reference, of every random answer to each prompt, nats; None: not measured.
 
     Raises:
         PluginError: the judge failed, or returned something else than one number per answer.
     """
-    model, tokenizer = load()
-    answers = answer(model, tokenizer, pairs, sampling, label=name)
-    greedy, sampled = judged(judge, pairs, answers)
-    outputs = [{"prompt": p.prompt, **asdict(a)} for p, a in zip(pairs, answers, strict=True)]
-    scores = {"greedy": _score(greedy), "sampled": _score(sampled)}
-    return Evaluation(name, "prompts", scores, outputs)
+    found = judged(judge, answered, unfinished)
+    ends = endings(each for item in answered for each in random_or_all(item.answers))
+    facts: dict[str, Any] = {**asdict(ends), "unfinished": unfinished}
+    if kl is not None:
+        facts["kl"] = asdict(_score(np.array([np.mean(each) for each in kl])))
+    outputs = [asdict(item) for item in answered]
+    facts["unjudged"] = dict(sorted(found.unjudged.items()))
+    scores = {kind: _score(each) for kind, each in found.scores.items()}
+    return Evaluation(name, "prompts", scores, outputs, facts)
 
 
 def evaluate_pairs(
-    name: str, model: Any, pairs: Sequence[TokenizedPair], judge: tuple[str, Judge]
+    name: str,
+    model: Any,
+    pairs: Sequence[TokenizedPair],
+    judge: tuple[str, Judge],
+    *,
+    precision: Precision,
 ) -> Evaluation:
     """Return the evaluation of one model by the likelihoods of pairs; nothing is generated.
 
@@ -93,11 +114,12 @@ def evaluate_pairs(
         model: a causal language model on its device.
         pairs: in the ids of its tokenizer.
         judge: a judge of pairs that is set up, with its name.
+        precision: mixed precision or none.
 
     Raises:
         PluginError: the judge failed, or returned something else than one number per pair.
     """
-    likelihoods = pair_likelihoods(model, pairs, Precision(), label=name)
+    likelihoods = pair_likelihoods(model, pairs, precision, label=name)
     scores = judged_pairs(judge, likelihoods)
     outputs = [
         {
@@ -110,30 +132,77 @@ def evaluate_pairs(
     return Evaluation(name, "pairs", {"score": _score(scores)}, outputs)
 
 
-def judged(
-    judge: tuple[str, Judge], pairs: Sequence[PreferencePair], answers: Sequence[Answers]
-) -> tuple[_Array, _Array]:
-    """Return the scores of the greedy and of the random answers, one per prompt each.
+@dataclass(frozen=True)
+class Judged:
+    """What a judge says of answers.
 
-    Random answers to a prompt are averaged; without any, their scores are NaN.
-
-    Raises:
-        PluginError: the judge failed, or returned something else than one number per answer.
+    Attributes:
+        scores: of the ``greedy`` and of the ``sampled`` answers, [P] each; NaN: no answer of the
+            prompt has one. Of these two kinds those are there that the prompts have answers of.
+        unjudged: answers that it has no score for, by reason.
     """
 
-    def ask(texts: Sequence[str]) -> _Array:
-        batch = [generation(pair, text) for pair, text in zip(pairs, texts, strict=True)]
-        return _ask(judge, judge[1].score, batch)
-
-    greedy = ask([a.greedy for a in answers])
-    num_samples = len(answers[0].sampled) if answers else 0
-    draws = [ask([a.sampled[i] for a in answers]) for i in range(num_samples)]
-    return greedy, np.mean(draws, axis=0) if draws else np.full(len(pairs), np.nan)
+    scores: Mapping[str, _Array]
+    unjudged: Mapping[str, int]
 
 
-def generation(pair: PreferencePair, text: str) -> Generation:
-    """Return an answer to a pair's prompt as judges see it; it is theirs to change."""
-    return Generation(copy.deepcopy(pair.prompt), text, copy.deepcopy(dict(pair.columns)))
+def judged(
+    judge: tuple[str, Judge],
+    answered: Sequence[AnsweredPrompt],
+    unfinished: Unfinished = "score",
+) -> Judged:
+    """Return the scores of answers; random answers to a prompt are averaged.
+
+    Raises:
+        PluginError: the judge failed, or returned neither a number nor ``Unjudged`` for an answer.
+    """
+    kinds = [("sampled" if a.seed is not None else "greedy") for a in _first(answered).answers]
+    found: dict[str, list[_Array]] = {}
+    unjudged: Counter[str] = Counter()
+    for place, kind in enumerate(kinds):
+        batch = [(item, item.answers[place]) for item in answered]
+        values, reasons = _scores(judge, batch, unfinished)
+        found.setdefault(kind, []).append(values)
+        unjudged.update(reasons)
+    return Judged({kind: _mean(draws) for kind, draws in found.items()}, unjudged)
+
+
+def _first(answered: Sequence[AnsweredPrompt]) -> AnsweredPrompt:
+    return answered[0] if answered else AnsweredPrompt("", ())
+
+
+def _scores(
+    judge: tuple[str, Judge],
+    batch: Sequence[tuple[AnsweredPrompt, Answer]],
+    unfinished: Unfinished,
+) -> tuple[_Array, list[str]]:
+    """Return the score of one answer to each prompt, NaN: left out; and why some have none."""
+    values = np.full(len(batch), 0.0 if unfinished == "zero" else np.nan)
+    asked = [i for i, (_, a) in enumerate(batch) if a.finished or unfinished == "score"]
+    if not asked:
+        return values, []
+    said = _ask(judge, [generation(*batch[i]) for i in asked])
+    values[asked] = _numbers(said)
+    return values, [each.reason for each in said if isinstance(each, Unjudged)]
+
+
+def _mean(draws: Iterable[_Array]) -> _Array:
+    """Return the mean of each prompt's scores that are there."""
+    stacked = np.stack(list(draws))
+    there = ~np.isnan(stacked)
+    with np.errstate(invalid="ignore"):
+        return np.where(there, stacked, 0.0).sum(0) / there.sum(0)
+
+
+def generation(item: AnsweredPrompt, answer: Answer) -> Generation:
+    """Return an answer to a prompt as judges see it; it is theirs to change."""
+    return Generation(
+        copy.deepcopy(item.prompt),
+        answer.text,
+        copy.deepcopy(dict(item.columns)),
+        answer.finished,
+        answer.num_tokens,
+    )
 
 
 def judged_pairs(judge: tuple[str, Judge], likelihoods: Sequence[PairLikelihood]) -> _Array:
@@ -142,11 +211,11 @@ def judged_pairs(judge: tuple[str, Judge], likelihoods: Sequence[PairLikelihood]
     Raises:
         PluginError: the judge failed, or returned something else than one number per pair.
     """
-    return _ask(judge, judge[1].score_pairs, likelihoods)
+    return _numbers(_ask(judge, likelihoods))
 
 
 def checked_scores(who: str, scores: Any, batch: Sequence[Generation | PairLikelihood]) -> _Array:
-    """Return what a judge said of a batch, [len(batch)] float64.
+    """Return what a judge said of a batch, [len(batch)] float64; NaN: unjudged.
 
     Args:
         who: how messages name the judge.
@@ -154,19 +223,9 @@ def checked_scores(who: str, scores: Any, batch: Sequence[Generation | PairLikel
         batch: what it was asked about.
 
     Raises:
-        PluginError: that is not one finite number each.
+        PluginError: that is neither a finite number nor ``Unjudged`` each.
     """
-    expected = f"{who} must return {len(batch)} finite numbers, got"
-    try:
-        values = np.asarray(scores, dtype=float)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise PluginError(f"{expected} {type(scores).__name__}: {error}") from error
-    if values.shape != (len(batch),):
-        raise PluginError(f"{expected} shape {values.shape}.")
-    for item, value in zip(batch, values, strict=True):
-        if not np.isfinite(value):
-            raise PluginError(f"{expected} {value} for the prompt {str(item.prompt)[:_NUM_TEXT]!r}")
-    return values
+    return _numbers(checked_verdicts(who, scores, batch, "answers"))
 
 
 def write_evaluation(folder: Path, evaluation: Evaluation, settings: Mapping[str, Any]) -> None:
@@ -178,17 +237,21 @@ def write_evaluation(folder: Path, evaluation: Evaluation, settings: Mapping[str
         file.writelines(json.dumps(output) + "\n" for output in evaluation.outputs)
 
 
-def _ask(
-    judge: tuple[str, Judge],
-    function: Callable[[Any], Any],
-    batch: Sequence[Generation | PairLikelihood],
-) -> _Array:
-    who = f"judge '{judge[0]}'"
+def _ask(judge: tuple[str, Judge], batch: Sequence[Generation | PairLikelihood]) -> list[Verdict]:
+    who, reads = f"judge '{judge[0]}'", judge[1].reads
     copies = copy.deepcopy(list(batch))  # what is written afterwards is what was judged
-    scores = call_on_batch(who, f"{len(batch)} {judge[1].reads}", function, copies)
-    return checked_scores(who, scores, batch)
+    said = call_on_batch(who, f"{len(batch)} {reads}", question(judge[1]), copies)
+    return checked_verdicts(who, said, batch, reads)
+
+
+def _numbers(verdicts: Sequence[Verdict]) -> _Array:
+    """Return [n] float64; NaN: unjudged."""
+    return np.array([np.nan if isinstance(each, Unjudged) else each for each in verdicts])
 
 
 def _score(values: _Array) -> Score:
-    error = values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else float("nan")
-    return Score(float(values.mean()), float(error))
+    there = values[~np.isnan(values)]
+    if not len(there):
+        return Score(float("nan"), float("nan"), len(values))
+    error = there.std(ddof=1) / len(there) ** 0.5 if len(there) > 1 else float("nan")
+    return Score(float(there.mean()), float(error), len(values) - len(there))

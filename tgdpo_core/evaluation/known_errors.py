@@ -9,6 +9,7 @@ import numpy as np
 from tgdpo_core.data.pairs import SIDES, TokenizedPair, TokenizedResponse
 from tgdpo_core.errors import PluginError
 from tgdpo_core.marks.tokens import span_mask
+from tgdpo_core.plugin_api.contents import NoContent, content_in
 from tgdpo_core.plugin_api.judges import Generation, Judge
 from tgdpo_core.plugin_api.rewards import Side
 from tgdpo_core.scoring.guard import call_on_batch
@@ -21,7 +22,9 @@ def known_errors(
 ) -> Mapping[Side, _Mask] | None:
     """Return the error tokens of each side; None if the judge cannot tell.
 
-    A token is an error if one of its characters is; each mask is [N], response after response.
+    A token is an error if one of its characters is; each mask is [N], response after response. The
+    judge is shown what the data set has: no closing marks of a chat template, and nothing cut off.
+    Errors behind a cut are left out.
 
     Args:
         judge: a judge with its name.
@@ -36,12 +39,10 @@ def known_errors(
 
 
 def _of_side(judge: tuple[str, Judge], pairs: Sequence[TokenizedPair], side: Side) -> _Mask | None:
-    responses = [pair.response(side) for pair in pairs]
+    contents = [_content(pair, side) for pair in pairs]
     batch = [
-        Generation(
-            copy.deepcopy(pair.pair.prompt), response.text, copy.deepcopy(dict(pair.pair.columns))
-        )
-        for pair, response in zip(pairs, responses, strict=True)
+        Generation(copy.deepcopy(pair.pair.prompt), text, copy.deepcopy(dict(pair.pair.columns)))
+        for pair, (_, text) in zip(pairs, contents, strict=True)
     ]
     who = f"judge '{judge[0]}', error_spans"
     spans = call_on_batch(who, f"{len(batch)} {side} responses", judge[1].error_spans, batch)
@@ -50,18 +51,46 @@ def _of_side(judge: tuple[str, Judge], pairs: Sequence[TokenizedPair], side: Sid
     if len(spans) != len(batch):
         raise PluginError(f"{who} must return {len(batch)} lists of spans, got {len(spans)}.")
     masks = [
-        _mask(response, some, f"{who}, {pair.pair.where} ({side})")
-        for pair, response, some in zip(pairs, responses, spans, strict=True)
+        _mask(pair.response(side), content, some, f"{who}, {pair.pair.where} ({side})")
+        for pair, content, some in zip(pairs, contents, spans, strict=True)
     ]
     return np.concatenate(masks) if masks else np.zeros(0, dtype=bool)
 
 
-def _mask(response: TokenizedResponse, spans: Sequence[tuple[int, int]], where: str) -> _Mask:
+def _content(pair: TokenizedPair, side: Side) -> tuple[int, str]:
+    """Return where the content begins in the text of a response, and all of it.
+
+    What a template rewrote, or is not one text, is shown as it is trained.
+    """
+    response = pair.response(side)
+    try:
+        raw = pair.pair.response(side)
+        return content_in(response.text, raw, is_cut=_is_cut(response))
+    except NoContent:
+        return 0, response.text
+
+
+def _is_cut(response: TokenizedResponse) -> bool:
+    return len(response.ids) < response.num_untruncated
+
+
+def _mask(
+    response: TokenizedResponse,
+    content: tuple[int, str],
+    spans: Sequence[tuple[int, int]],
+    where: str,
+) -> _Mask:
     """Return [T]: whether a span holds a character of the token, or is its empty place."""
-    for start, end in spans:
-        if not 0 <= start <= end <= len(response.text):
+    start, text = content
+    placed = []
+    for a, b in spans:
+        if not 0 <= a <= b <= len(text):
             raise PluginError(
-                f"{where}: the span ({start}, {end}) is outside the response of "
-                f"{len(response.text)} characters."
+                f"{where}: the span ({a}, {b}) is outside the response of {len(text)} characters."
             )
-    return span_mask(response.offsets, spans)
+        is_end = a == b == len(text)
+        if is_end and not _is_cut(response):  # what ends the response: closing marks, EOS
+            placed += [(start + a, len(response.text)), (len(response.text),) * 2]
+        elif not is_end:
+            placed.append((start + a, start + b))
+    return span_mask(response.offsets, placed)

@@ -6,6 +6,7 @@ from tgdpo_core.data.pairs import SIDES, PreferencePair
 from tgdpo_core.errors import DataError, PluginError
 from tgdpo_core.marks.responses import MarkedResponse, MarkedRow
 from tgdpo_core.plugin_api.judges import Generation, Judge
+from tgdpo_core.plugin_api.rewards import Side
 from tgdpo_core.scoring.guard import call_on_batch
 
 
@@ -26,11 +27,12 @@ def judged_rows(judge: tuple[str, Judge], pairs: Sequence[PreferencePair]) -> li
 
 
 def _errors(
-    judge: tuple[str, Judge], pairs: Sequence[PreferencePair], side: str
+    judge: tuple[str, Judge], pairs: Sequence[PreferencePair], side: Side
 ) -> list[MarkedResponse]:
     texts = [str(pair.chosen if side == "chosen" else pair.rejected) for pair in pairs]
     batch = [
-        Generation(pair.prompt, text, pair.columns) for pair, text in zip(pairs, texts, strict=True)
+        Generation(pair.prompt, text, pair.columns, pair.is_finished(side))
+        for pair, text in zip(pairs, texts, strict=True)
     ]
     who = f"judge '{judge[0]}', error_spans"
     found = call_on_batch(who, f"{len(batch)} {side} responses", judge[1].error_spans, batch)

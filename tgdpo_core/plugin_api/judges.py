@@ -1,6 +1,6 @@
 """Judges: how good a generated response is, or how well the policy tells responses apart."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, get_args
 
@@ -53,12 +53,34 @@ class Unjudged:
 
     Attributes:
         reason: in a few words, of a kind that can be counted: ``no verdict in the reply``.
+        explanation: the judge's own words, kept and shown beside the reason.
     """
 
     reason: str
+    explanation: str = field(default="", compare=False)
 
 
 Verdict = float | Unjudged
+
+
+class Explained(float):
+    """A score or verdict with the judge's own words, which are kept and shown beside it.
+
+    Attributes:
+        explanation: what it said.
+    """
+
+    explanation: str
+
+    def __new__(cls, value: float, explanation: str) -> "Explained":
+        """Return a number that carries the words."""
+        made = super().__new__(cls, value)
+        made.explanation = explanation
+        return made
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what copies and pickles are made from."""
+        return type(self), (float(self), self.explanation)
 
 
 @dataclass(frozen=True)
@@ -86,18 +108,20 @@ class PairLikelihood:
 class Judge(Options):
     """Base of a judge; only ``score`` must be written, or ``reads = "pairs"`` and ``score_pairs``.
 
-    Annotated fields are its options (see ``option``).
+    Annotated fields are its options (see ``option``). ``setup``, ``teardown`` and what it is asked
+    by may be ``async def``.
     """
 
     reads: ClassVar[Reads] = "answers"
     """What it is asked about: ``answers`` that the policy generates to prompts (``score``), or the
     likelihoods of the ``pairs`` of the data set; then nothing is generated (``score_pairs``); or
-    ``comparisons`` of two answers to one prompt (``compare``)."""
+    ``comparisons`` of two answers to one prompt (``compare``). A property where it depends on the
+    options."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Refuse a ``reads`` that does not exist, when the plugin is loaded."""
         super().__init_subclass__(**kwargs)
-        if cls.reads not in get_args(Reads):
+        if not isinstance(cls.reads, property) and cls.reads not in get_args(Reads):
             allowed = ", ".join(map(repr, get_args(Reads)))
             raise TypeError(f"{cls.__name__}.reads is {cls.reads!r}; it must be one of {allowed}")
 
@@ -108,21 +132,27 @@ class Judge(Options):
         a path that is not there, say. Import no torch here.
         """
 
-    def setup(self) -> None:
+    def setup(self) -> Awaitable[None] | None:
         """Load what ``score`` needs."""
 
-    def score(self, batch: Sequence[Generation]) -> Sequence[Verdict]:
+    def score(
+        self, batch: Sequence[Generation]
+    ) -> Sequence[Verdict] | Awaitable[Sequence[Verdict]]:
         """Return one score per generation; higher is better, 1 and 0 for solved and not solved."""
         raise NotImplementedError(
             f"{type(self).__name__} must implement score(batch), or say reads = 'pairs' and "
             "implement score_pairs(batch)"
         )
 
-    def score_pairs(self, batch: Sequence[PairLikelihood]) -> Sequence[float]:
+    def score_pairs(
+        self, batch: Sequence[PairLikelihood]
+    ) -> Sequence[float] | Awaitable[Sequence[float]]:
         """Return one score per pair; higher is better, 1 and 0 for right and wrong."""
         raise NotImplementedError(f"{type(self).__name__} must implement score_pairs(batch)")
 
-    def compare(self, batch: Sequence[Comparison]) -> Sequence[Verdict]:
+    def compare(
+        self, batch: Sequence[Comparison]
+    ) -> Sequence[Verdict] | Awaitable[Sequence[Verdict]]:
         """Return of each comparison how surely the first answer is the better one, 0 to 1.
 
         1: the first, 0: the second, 0.5: a tie.
@@ -140,5 +170,9 @@ class Judge(Options):
         """
         return None
 
-    def teardown(self) -> None:
+    def record(self) -> Mapping[str, Any]:
+        """Return JSON of what it has done so far, kept beside its verdicts: calls, cost, say."""
+        return {}
+
+    def teardown(self) -> Awaitable[None] | None:
         """Free what ``setup`` loaded; may be called twice."""

@@ -37,6 +37,7 @@ def option(
     default: Any = ...,
     *,
     help: str,
+    default_factory: Any = ...,
     choices: tuple[Any, ...] | None = None,
     stored: bool = True,
 ) -> Any: ...

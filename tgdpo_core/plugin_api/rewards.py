@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from tgdpo_core.plugin_api.contents import content_in
 from tgdpo_core.plugin_api.options import Options
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Example:
         template_kwargs: further variables that the chat template was given.
         special_tokens: what special tokens written in the row's own text are (the recipe's
             ``data.special_tokens``).
+        finished: whether the response ends; False: the row says that it goes on, and it has no EOS.
         columns: the data-set columns that the plugin asked for with ``column:NAME``.
         shared: per-token values that the core computed because the plugin asked for them;
             ``shared["reference_logps"][t]`` belongs to ``response_ids[t]``; a ``dynamic`` source
@@ -80,8 +82,24 @@ class Example:
     tools: Sequence[Any] | None = None
     template_kwargs: Mapping[str, Any] = field(default_factory=dict)
     special_tokens: SpecialTokensInText = "auto"
+    finished: bool = True
     columns: Mapping[str, Any] = field(default_factory=dict)
     shared: "Mapping[str, torch.Tensor]" = field(default_factory=dict)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the response was truncated."""
+        return len(self.response_ids) < self.num_untruncated
+
+    def content(self) -> tuple[int, str]:
+        """Return where the content begins in ``response``, and all of it, also what was cut.
+
+        The content is what the data set has, without the marks that a chat template adds.
+
+        Raises:
+            ValueError: the response is not one text, or a chat template rewrote it.
+        """
+        return content_in(self.response, self.raw_response, is_cut=self.is_cut)
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def _table(path: str, split: str, plan: Plan) -> PairTable:
     special = special_tokens_rule(data.special_tokens, path, plan.plugins)
     rules = PairRules(
         RowReading(data.format, data.columns),
-        TextRules(data.chat_template_kwargs, special, data.lost_text),
+        TextRules(data.chat_template_kwargs, special, data.lost_text, data.add_eos),
         data.swap,
     )
     table = read_pairs(rows, rules, plan.store)

@@ -10,9 +10,9 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from tgdpo_core.bench.intervals import estimate, resampled_weights
 from tgdpo_core.bench.ranking import auc
 from tgdpo_core.errors import DataError, UsageError
+from tgdpo_core.evaluation.intervals import estimate, resampled_weights
 from tgdpo_core.marks.reading import MarkedSource, read_marked_rows
 from tgdpo_core.marks.responses import marks_fingerprint
 from tgdpo_core.models.fingerprints import model_fingerprint

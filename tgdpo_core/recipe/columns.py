@@ -56,6 +56,8 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         "dispreferred_response",
         "non_preferred_output",
     ),
+    "chosen_finished": ("chosen_finished",),
+    "rejected_finished": ("rejected_finished",),
     "media": ("image", "images", "video", "videos", "audio", "audios"),
 }
 """What a row may hold, and the columns that are read as it, the usual name first."""

@@ -77,6 +77,11 @@ class DataSection(Section):
     lost_text: Literal["error", "count"] = Field(
         "error", description="what a chat template leaves out of a row: a bad row, or only counted"
     )
+    add_eos: Literal["auto", "never"] = Field(
+        "auto",
+        description="auto: a response ends, unless its row says chosen_finished or "
+        "rejected_finished: false; never: all go on, so that no end is trained",
+    )
     max_shares: MaxSharesSection = Field(
         default_factory=MaxSharesSection,
         description="how much of the data may be cut, left out or doubtful",

@@ -157,14 +157,28 @@ class JudgingSection(Section):
     args: dict[str, Any] = Field(default_factory=dict, description="its options")
     every_epochs: int = Field(1, gt=0, description="epochs between two judgements")
     num_prompts: int | None = Field(None, gt=0, description="the first N of them; null: all")
-    samples: int = Field(1, ge=0, description="random answers per prompt, beside the greedy one")
+    samples: int = Field(1, ge=0, description="random answers per prompt")
+    greedy: bool = Field(False, description="also the greedy answer to each prompt")
     temperature: Positive = Field(1.0, description="of the random answers")
+    top_p: float = Field(
+        1.0, gt=0, le=1, description="random answers take the likeliest tokens that sum up to it"
+    )
     max_new_tokens: int = Field(256, gt=0, description="longest answer")
-    batch_size: int = Field(64, gt=0, description="prompts answered together")
+    unfinished: Literal["score", "zero", "skip"] = Field(
+        "score",
+        description="answers cut at max_new_tokens: scored as they are, counted as 0, or left out",
+    )
+    batch_size: int = Field(64, gt=0, description="answers drawn together")
     # The seed of the answers is fixed: runs are compared on the same draws.
     kl: bool = Field(
         False, description="also KL(policy || reference) on samples; keeps the reference in memory"
     )
+
+    @model_validator(mode="after")
+    def _some_answer(self) -> "JudgingSection":
+        if not self.samples and not self.greedy:
+            raise ValueError("samples is 0 and greedy is false: no answer would be drawn")
+        return self
 
 
 class Recipe(Section):

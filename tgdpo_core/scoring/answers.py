@@ -286,12 +286,12 @@ def _names(source: RewardSource, pair: TokenizedPair) -> tuple[bytes, bytes]:
 
 def _name(source: RewardSource, pair: TokenizedPair, side: Side) -> bytes:
     response, row = pair.response(side), pair.pair
+    ends = {side}.intersection(row.unfinished)
     seen = [
-        "response",
-        response_uid(row, side),
+        *("response", response_uid(row, side)),
         response.text,
         response.num_untruncated,
-        [row.tools, dict(row.template_kwargs), row.special_tokens],
+        [row.tools, dict(row.template_kwargs), row.special_tokens, *ends],
         source.columns_of(row),
         pair.prompt_ids.tolist(),
         response.ids.tolist(),

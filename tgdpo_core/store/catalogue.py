@@ -58,6 +58,8 @@ class CollectionInfo:
         plugin = self.document.get("plugin")
         name = plugin.get("name") if isinstance(plugin, Mapping) else None
         kind = str(self.document.get("kind", "unknown"))
+        if kind == "answers":
+            name = self.document.get("engine")
         return f"{kind}: {name}" if name else kind
 
     def as_dict(self) -> dict[str, Any]:

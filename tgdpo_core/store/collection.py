@@ -231,14 +231,14 @@ class Collection:
             raise ShardDamaged("a checksum does not match")
         return values
 
-    def verified(self, entries: Sequence[bytes] | Array, lengths: Sequence[int]) -> Array:
+    def verified(self, entries: Sequence[bytes] | Array, lengths: Sequence[int] | None) -> Array:
         """Return which entries are stored whole, [E] bool; damaged shards are set aside.
 
         What is whole in a damaged shard stays in the collection.
 
         Args:
             entries: names.
-            lengths: how many values each must have.
+            lengths: how many values each must have; None: any number.
 
         Raises:
             StoreError: the disk fails; nothing is set aside.

@@ -56,17 +56,17 @@ class Located(Sequence[torch.Tensor]):
         """Return the values of some rows."""
         return Located(self._read, self._found[np.asarray(rows, np.int64)], self._who)
 
-    def damages(self, lengths: Sequence[int]) -> Damages:
+    def damages(self, lengths: Sequence[int] | None) -> Damages:
         """Return the shards that hold entries which are not whole.
 
         Args:
-            lengths: how many values each entry must have.
+            lengths: how many values each entry must have; None: any number.
         """
         found: Damages = {}
         rows = np.flatnonzero(self.are_stored)
         for row, numbers in zip(rows.tolist(), self._found[rows].tolist(), strict=True):
             entry = Entry(*numbers)
-            if problem := self._damage(entry, lengths[row]):
+            if problem := self._damage(entry, lengths[row] if lengths else entry.length):
                 damage, names = problem
                 first, before = found.get(entry.shard, (damage, set()))
                 found[entry.shard] = first, before | names

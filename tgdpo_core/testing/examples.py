@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     import torch
 
     from tgdpo_core.data.pairs import PreferencePair, TokenizedPair
-    from tgdpo_core.plugin_api.judges import Generation, PairLikelihood
+    from tgdpo_core.generation.answers import Answer
+    from tgdpo_core.plugin_api.judges import Comparison, Generation, PairLikelihood
     from tgdpo_core.plugin_api.rewards import Example, Side
 
 Row = Mapping[str, Any]
@@ -97,10 +98,30 @@ def make_generations(rows: Sequence[Row] | None = None) -> "list[Generation]":
     """
     from tgdpo_core.data.pairs import SIDES
     from tgdpo_core.evaluation.judging import generation
+    from tgdpo_core.generation.answers import AnsweredPrompt
 
     return [
-        generation(pair, _text(pair.response(side))) for pair in make_pairs(rows) for side in SIDES
+        generation(AnsweredPrompt(pair.prompt, (), pair.columns), _answer(pair.response(side)))
+        for pair in make_pairs(rows)
+        for side in SIDES
     ]
+
+
+def make_comparisons(rows: Sequence[Row] | None = None) -> "list[Comparison]":
+    """Return the two responses of some pairs (see ``make_examples``), in both orders.
+
+    Args:
+        rows: preference pairs in one of the known formats (default: the kit's own).
+
+    Raises:
+        DataError: a row that cannot be trained on.
+    """
+    from tgdpo_core.evaluation.both_orders import in_both_orders
+    from tgdpo_core.plugin_api.judges import Comparison
+
+    answers = make_generations(rows)
+    pairs = zip(answers[::2], answers[1::2], strict=True)
+    return in_both_orders([Comparison(first, second) for first, second in pairs])
 
 
 def make_likelihoods(rows: Sequence[Row] | None = None) -> "list[PairLikelihood]":
@@ -180,9 +201,12 @@ def _column(pair: "PreferencePair", name: str) -> Any:
     return pair.columns[name]
 
 
-def _text(response: "str | Sequence[Row]") -> str:
-    """Return a response as text: what the last message says."""
-    return response if isinstance(response, str) else str(response[-1]["content"])
+def _answer(response: "str | Sequence[Row]") -> "Answer":
+    """Return a response as an answer of a model: what the last message says, a token a word."""
+    from tgdpo_core.generation.answers import Answer
+
+    text = response if isinstance(response, str) else str(response[-1]["content"])
+    return Answer(text, finished=True, num_tokens=len(text.split()) + 1)
 
 
 def _logps(pair: "TokenizedPair", side: "Side", name: str) -> "torch.Tensor":

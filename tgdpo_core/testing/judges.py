@@ -3,19 +3,25 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tgdpo_core.plugin_api.judges import Judge
-from tgdpo_core.testing.contract import PluginContract
-from tgdpo_core.testing.examples import Row, make_generations, make_likelihoods
+from tgdpo_core.plugin_api.judges import Judge, Unjudged
+from tgdpo_core.testing.contract import PluginContract, require, require_json
+from tgdpo_core.testing.examples import (
+    Row,
+    make_comparisons,
+    make_generations,
+    make_likelihoods,
+)
 
 if TYPE_CHECKING:
-    from tgdpo_core.testing.trials import Values
+    from tgdpo_core.plugin_api.judges import Verdict
 
 
 class JudgeContract(PluginContract):
     """Checks of a ``Judge``, on preference pairs.
 
     A judge that reads answers is given their responses as if a model had generated them; one that
-    reads pairs, the pairs with made-up log-probs.
+    reads pairs, the pairs with made-up log-probs; one that reads comparisons, both responses of
+    each pair in both orders.
 
     Attributes:
         rows: preference pairs, for a judge that reads columns or one sort of prompt only.
@@ -28,27 +34,37 @@ class JudgeContract(PluginContract):
     tolerance: float = 1e-4
 
     def test_it_gives_one_finite_score_each(self) -> None:
-        """For every answer or pair, as in a run."""
-        self._scores(self._batch())
+        """Or ``Unjudged`` with a reason, as in a run; of comparisons from 0 to 1."""
+        self._verdicts(self._batch())
+
+    def test_it_judges_something(self) -> None:
+        """A judge that has a verdict on nothing of the kit reads other rows: give it some."""
+        found = self._verdicts(self._batch())
+        reasons = sorted({each.reason for each in found if isinstance(each, Unjudged)})
+        require(
+            any(not isinstance(each, Unjudged) for each in found),
+            f"{self.who} has no verdict on any of {len(found)}: {', '.join(reasons)}. Give rows "
+            "that it reads: rows = [...] in the test class, or --dataset for tgdpo plugins check.",
+        )
 
     def test_it_gives_the_same_scores_after_a_second_setup(self) -> None:
         """Within the tolerance."""
         batch = self._batch()
         self._require_equal(
             batch,
-            self._scores(batch),
-            self._scores(batch),
+            self._verdicts(batch),
+            self._verdicts(batch),
             "Scores must be the same each time: seed what is drawn.",
         )
 
     def test_its_scores_do_not_depend_on_the_batch(self) -> None:
-        """Alone, and in the opposite order."""
+        """Alone, and in the opposite order; what is unjudged stays so."""
         batch = self._batch()
-        together = self._scores(batch)
+        together = self._verdicts(batch)
         message = "A score may depend on its own answer or pair only, not on others in the batch."
-        alone = [score for item in batch for score in self._scores([item])]
+        alone = [score for item in batch for score in self._verdicts([item])]
         self._require_equal(batch, together, alone, message)
-        self._require_equal(batch, together, self._scores(batch[::-1])[::-1], message)
+        self._require_equal(batch, together, self._verdicts(batch[::-1])[::-1], message)
 
     def test_it_leaves_the_order_of_its_batch_alone(self) -> None:
         """What is sorted, reversed or emptied in place gets scores that belong to others."""
@@ -56,7 +72,7 @@ class JudgeContract(PluginContract):
 
         batch = self._batch()
         given = list(batch)
-        self._scores(given)
+        self._verdicts(given)
         require_batch_kept(self.who, given, batch)
 
     def test_it_changes_neither_its_input_nor_global_random_states(self) -> None:
@@ -65,7 +81,7 @@ class JudgeContract(PluginContract):
 
         batch = self._batch()
         with untouched(self.who, "the prompts, responses or columns", batch):
-            self._scores(batch)
+            self._verdicts(batch)
 
     def test_its_error_spans_lie_within_the_responses(self) -> None:
         """As far as it knows errors at all."""
@@ -84,28 +100,55 @@ class JudgeContract(PluginContract):
                     f"{len(item.response)} characters to {str(item.prompt)[:40]!r}"
                 )
 
+    def test_its_record_is_json(self) -> None:
+        """Before it is set up and afterwards: it is written beside the verdicts."""
+        from tgdpo_core.testing.trials import set_up
+
+        judge = self.fresh()
+        require_json(dict(judge.record()), f"{self.who}: the record {judge.record()}")
+        with set_up(judge):
+            pass
+        require_json(dict(judge.record()), f"{self.who}: the record {judge.record()}")
+
     def test_it_can_be_torn_down_twice(self) -> None:
         """``teardown`` also follows a ``setup`` that never came."""
+        from tgdpo_core.scoring.event_loop import finished
+
         judge = self.fresh()
-        judge.teardown()
-        judge.teardown()
+        finished(judge.teardown())
+        finished(judge.teardown())
 
     def _batch(self) -> list[Any]:
         """Return what the judge is asked about."""
-        make: Any = make_likelihoods if self.plugin.reads == "pairs" else make_generations
-        batch: list[Any] = make(self.rows)
+        makers: dict[str, Any] = {
+            "answers": make_generations,
+            "pairs": make_likelihoods,
+            "comparisons": make_comparisons,
+        }
+        batch: list[Any] = makers[self.plugin.reads](self.rows)
         return batch
 
-    def _scores(self, batch: Sequence[Any]) -> "Values":
-        """Return the score of each, [1], from a new instance."""
-        from tgdpo_core.testing.trials import judge_scores
+    def _verdicts(self, batch: Sequence[Any]) -> "list[Verdict]":
+        """Return the verdict on each, from a new instance."""
+        from tgdpo_core.testing.trials import judge_verdicts
 
-        return judge_scores(self.fresh(), batch)
+        return judge_verdicts(self.fresh(), batch)
 
     def _require_equal(
-        self, batch: Sequence[Any], first: "Values", second: "Values", message: str
+        self,
+        batch: Sequence[Any],
+        first: "Sequence[Verdict]",
+        second: "Sequence[Verdict]",
+        message: str,
     ) -> None:
-        from tgdpo_core.testing.trials import require_equal
+        for item, one, other in zip(batch, first, second, strict=True):
+            require(
+                self._are_equal(one, other),
+                f"{self.who}, the prompt {str(item.prompt)[:40]!r}: {one} and then {other}. "
+                f"{message}",
+            )
 
-        places = [f"{self.who}, the prompt {str(item.prompt)[:40]!r}" for item in batch]
-        require_equal(first, second, places, message, tolerance=self.tolerance)
+    def _are_equal(self, one: "Verdict", other: "Verdict") -> bool:
+        if isinstance(one, Unjudged) or isinstance(other, Unjudged):
+            return one == other
+        return abs(one - other) <= self.tolerance * max(1.0, abs(one))

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from tgdpo_core.evaluation.judging import checked_scores
-from tgdpo_core.plugin_api.judges import Judge
+from tgdpo_core.evaluation.verdict_checks import checked_verdicts, question
+from tgdpo_core.plugin_api.judges import Judge, Verdict
 from tgdpo_core.plugin_api.rewards import Example
 from tgdpo_core.plugin_api.transforms import Transform
+from tgdpo_core.scoring.event_loop import finished
 from tgdpo_core.scoring.guard import call_plugin
 from tgdpo_core.scoring.plugin_errors import named_errors
 from tgdpo_core.scoring.process_state import require_kept, settings_kept, settings_kept_by
@@ -26,18 +27,18 @@ Values = list[torch.Tensor]
 """One 1-D float32 tensor per response."""
 
 
-def judge_scores(judge: Judge, batch: Sequence[Any]) -> Values:
-    """Return a judge's checked scores, [1] each, between one ``setup`` and one ``teardown``.
+def judge_verdicts(judge: Judge, batch: Sequence[Any]) -> list[Verdict]:
+    """Return a judge's checked verdicts between one ``setup`` and one ``teardown``.
 
     Raises:
         PluginError: the judge raised, or returned what a run would refuse.
     """
     who = f"judge {type(judge).__name__}"
     with set_up(judge):
-        asked = tuple(batch)  # scores go by position, whatever is done to the list
+        asked = tuple(batch)  # verdicts go by position, whatever is done to the list
         with settings_kept_by(who), named_errors(who, f"{len(batch)} {judge.reads}"):
-            scores = judge.score_pairs(batch) if judge.reads == "pairs" else judge.score(batch)
-    return [torch.tensor([value]) for value in checked_scores(who, scores, asked)]
+            said = finished(question(judge)(batch))
+    return checked_verdicts(who, said, asked, judge.reads)
 
 
 def fit(transform: Transform, rewards: Values, examples: Sequence[Example]) -> Mapping[str, Any]:

@@ -83,6 +83,10 @@ class TGDPOConfig(TrainingArguments):
         default="error",
         metadata={"help": "What a chat template leaves out: a bad row, or counted."},
     )
+    add_eos: Literal["auto", "never"] = field(
+        default="auto",
+        metadata={"help": "auto: responses end unless their row says otherwise; never: none does."},
+    )
     max_streamed_rows: int = field(
         default=100_000,
         metadata={"help": "Most rows read from an iterator or IterableDataset; more are refused."},

@@ -120,7 +120,9 @@ def given_set(
     store = store_of(args.store_path)
     rules = PairRules(
         RowReading(args.data_format, args.columns or {}),
-        TextRules(args.chat_template_kwargs or {}, args.special_tokens, args.lost_text),
+        TextRules(
+            args.chat_template_kwargs or {}, args.special_tokens, args.lost_text, args.add_eos
+        ),
     )
     with _settings_named():
         pairs = read_pairs(rows, rules, store)

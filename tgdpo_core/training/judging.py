@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate.utils import gather_object
 from transformers import TrainerCallback
@@ -14,16 +15,21 @@ from tgdpo_core.data.pairs import PreferencePair, TokenizedPair
 from tgdpo_core.data.report import DataReport
 from tgdpo_core.data.tokenization import LengthLimits, tokenize_pairs
 from tgdpo_core.errors import UsageError
-from tgdpo_core.evaluation.divergence import SampledKL
-from tgdpo_core.evaluation.generation import Sampling, answer, is_sharded
+from tgdpo_core.evaluation.divergence import sampled_kl, samples_of
+from tgdpo_core.evaluation.endings import Unfinished, random_or_all
 from tgdpo_core.evaluation.judging import judged, judged_pairs
 from tgdpo_core.evaluation.likelihood import pair_likelihoods
-from tgdpo_core.evaluation.stopping import stop_ids
+from tgdpo_core.generation.door import answer_all
+from tgdpo_core.generation.in_process import InProcess
+from tgdpo_core.generation.prefill import is_sharded
+from tgdpo_core.generation.sampling import Sampling
 from tgdpo_core.models.precision import Precision
 from tgdpo_core.plugin_api.judges import Judge
 from tgdpo_core.scoring.guard import call_plugin
 from tgdpo_core.training.durability.agreement import gathered
 from tgdpo_core.training.durability.signals import stop_signals
+
+UNJUDGED = "judge/unjudged"
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,8 @@ class Judging:
         pairs: whose prompts are answered, or whose likelihoods are read; their columns go to the
             judge.
         sampling: how answers are drawn.
+        batch_size: answers drawn together.
+        unfinished: what an answer scores that was cut at the most tokens.
         every_epochs: epochs between two judgements; there is one before the first step, too.
         kl: also measure KL(policy || reference) on the samples; a copy of the reference then stays
             in memory.
@@ -45,6 +53,8 @@ class Judging:
     judge: Judge
     pairs: Sequence[PreferencePair]
     sampling: Sampling
+    batch_size: int = 64
+    unfinished: Unfinished = "score"
     every_epochs: int = 1
     kl: bool = False
 
@@ -52,6 +62,12 @@ class Judging:
         """Refuse settings that contradict each other."""
         if not self.pairs:
             raise UsageError("judging needs evaluation prompts: give data.eval_path.")
+        if self.judge.reads == "comparisons":
+            raise UsageError(
+                f"judging: judge '{self.name}' compares the answers of two models, and in training "
+                "there is one. Judge answers or pairs here, and compare finished runs with tgdpo "
+                "evaluate."
+            )
         if self.kl and not self.sampling.samples:
             raise UsageError("judging.kl is measured on random answers: set judging.samples.")
         if self.kl and self.judge.reads == "pairs":
@@ -64,8 +80,10 @@ class Judging:
 class JudgePolicy(TrainerCallback):
     """Logs what a judge says of the policy before the first step and at epoch ends.
 
-    Of answers: ``judge/greedy``, ``judge/sampled`` (means over prompts) and ``judge/kl`` (nats); of
-    pairs: ``judge/pairs`` (mean over pairs).
+    Of answers: ``judge/greedy``, ``judge/sampled`` (means over prompts), ``judge/finished`` (share
+    that the policy ended itself), ``judge/tokens`` (mean length) and ``judge/kl`` (nats); of pairs:
+    ``judge/pairs`` (mean over pairs). ``judge/unjudged`` counts the answers that the judge had no
+    score for, where there were any; they count in no mean.
 
     Args:
         judging: what is asked.
@@ -122,7 +140,13 @@ class JudgePolicy(TrainerCallback):
             rows = judge(args, policy, label)
         if args.world_size > 1:
             rows = {name: gather_object(values) for name, values in rows.items()}
-        self._log({name: statistics.fmean(values) for name, values in rows.items() if values})
+        self._log(
+            {
+                name: (sum if name == UNJUDGED else statistics.fmean)(values)
+                for name, values in rows.items()
+                if values
+            }
+        )
 
     @staticmethod
     @contextlib.contextmanager
@@ -144,6 +168,15 @@ class JudgePolicy(TrainerCallback):
         scores = judged_pairs((self._judging.name, self._judging.judge), likelihoods)
         return {"judge/pairs": scores.tolist()}
 
+    @property
+    def _kinds(self) -> list[str]:
+        """The kinds of answers that are drawn."""
+        sampling = self._judging.sampling
+        return [
+            *(["greedy"] if sampling.greedy else []),
+            *(["sampled"] if sampling.samples else []),
+        ]
+
     def _of_answers(self, args: Any, policy: Any, label: str) -> dict[str, list[float]]:
         """Return the scores of the answers to this process's prompts, and their KL."""
         share = list(self._judging.pairs[args.process_index :: args.world_size])
@@ -151,42 +184,31 @@ class JudgePolicy(TrainerCallback):
         if is_sharded(policy):  # processes meet at every token: as many batches on each
             most = -(-len(self._judging.pairs) // args.world_size)
             share += self._judging.pairs[: most - number]
-        kl = None
+        precision = _precision(args)
+        engine = InProcess(
+            policy,
+            self._tokenizer,
+            precision=precision,
+            batch_size=self._judging.batch_size,
+        )
+        answers = answer_all(engine, share, self._judging.sampling, label=label)
+        own = answers.answered[:number]
+        found = judged((self._judging.name, self._judging.judge), own, self._judging.unfinished)
+        # A process without a prompt has the same rows, empty: all of them gather each.
+        rows: dict[str, list[float]] = {f"judge/{kind}": [] for kind in self._kinds}
+        for kind, values in found.scores.items():
+            rows[f"judge/{kind}"] = values[~np.isnan(values)].tolist()
+        rows[UNJUDGED] = [float(count) for count in found.unjudged.values()]
+        ended = [each for item in own for each in random_or_all(item.answers)]
+        rows["judge/finished"] = [float(each.finished) for each in ended]
+        rows["judge/tokens"] = [float(each.num_tokens) for each in ended]
         if self._reference is not None:
-            stops = stop_ids(policy, self._tokenizer)
-            kl = SampledKL(policy, self._reference.to(policy.device), stop_ids=stops)
-        # One autocast around everything: the reference is called in the policy's formats, and
-        # the policy's weights are cast once, not for every token.
-        with _precision(args).active(policy.device):
-            answers = answer(
-                policy,
-                self._tokenizer,
-                share,
-                self._judging.sampling,
-                label=label,
-                observe=kl.add if kl else None,
-            )
-        judge = (self._judging.name, self._judging.judge)
-        greedy, sampled = judged(judge, share[:number], answers[:number])
-        rows = {
-            "judge/greedy": greedy.tolist(),
-            "judge/kl": self._responses_that_count(kl, len(share), number) if kl else [],
-        }
-        if self._judging.sampling.samples:
-            rows["judge/sampled"] = sampled.tolist()
+            samples = samples_of(answers.prompts, answers.drawn)
+            reference = self._reference.to(policy.device)
+            flat = [each for of_prompt in samples for each in of_prompt]
+            kl = sampled_kl(policy, reference, flat, precision)
+            rows["judge/kl"] = kl[: sum(map(len, samples[:number]))]
         return rows
-
-    def _responses_that_count(self, kl: SampledKL, share: int, number: int) -> list[float]:
-        """Return the KL of the answers to the first prompts of a share.
-
-        Answers come batch by batch, in each of them sample by sample.
-        """
-        sampling = self._judging.sampling
-        counts: list[bool] = []
-        for start in range(0, share, sampling.batch_size):
-            batch = range(start, min(start + sampling.batch_size, share))
-            counts += [i < number for i in batch] * sampling.samples
-        return [value for value, is_own in zip(kl.responses(), counts, strict=True) if is_own]
 
 
 def _most(number: int) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from tgdpo_core.errors import RecipeError
-from tgdpo_core.evaluation.generation import Sampling
+from tgdpo_core.generation.sampling import Sampling
 from tgdpo_core.preparation.formats import load_plan_policy, precision_of, trust_of
 from tgdpo_core.preparation.plan import Plan, resolved_recipe
 from tgdpo_core.preparation.reading import read
@@ -176,9 +176,12 @@ def judging(plan: Plan, tokens: Tokens) -> Judging | None:
         sampling=Sampling(
             max_new_tokens=section.max_new_tokens,
             samples=section.samples,
+            greedy=section.greedy,
             temperature=section.temperature,
-            batch_size=section.batch_size,
+            top_p=section.top_p,
         ),
+        batch_size=section.batch_size,
+        unfinished=section.unfinished,
         every_epochs=section.every_epochs,
         kl=section.kl,
     )

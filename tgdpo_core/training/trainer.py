@@ -8,7 +8,7 @@ import torch
 
 from tgdpo_core.data.token_table import TokenTable
 from tgdpo_core.engine.compiled_layers import compile_layers
-from tgdpo_core.engine.policy import attach, plain_copy
+from tgdpo_core.engine.policy import attach
 from tgdpo_core.models.checks import embedding_rows
 from tgdpo_core.models.loading import NO_TRUST, Policy, Trust
 from tgdpo_core.models.precision import Precision, frozen_dtype, mixed_precision
@@ -28,6 +28,7 @@ from tgdpo_core.scoring.settings import Reference, ScoringSettings
 from tgdpo_core.scoring.sources import resolve_shaping
 from tgdpo_core.training.batches import collate
 from tgdpo_core.training.callbacks import StepClock, replace_progress_bar
+from tgdpo_core.training.compared import compared_with
 from tgdpo_core.training.config import TGDPOConfig
 from tgdpo_core.training.durability.agreement import by_first
 from tgdpo_core.training.durability.identity import run_identity, with_keys
@@ -178,7 +179,8 @@ class TGDPOTrainer(PairLoop):
             "adapter": bool(getattr(policy, "peft_config", None)),
             **scoring_facts(scorer, scored.train, self._shaping, diagnostics),
         }
-        compared = plain_copy(scorer.reference.load()) if judging and judging.kl else None
+        kl = judging is not None and judging.kl
+        compared = compared_with(policy, scorer, ref_model, tokenizer, trust) if kl else None
         super().__init__(
             model=policy,
             args=args,

@@ -241,9 +241,16 @@ def _raise_if_failed(found: Sequence[dict[str, Any]]) -> None:
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder in which the package's folder is made.",
 )
+@click.option(
+    "--reads",
+    type=click.Choice(["answers", "pairs", "comparisons"]),
+    help="What a judge is asked about (default: answers).",
+)
 @json_option
 @click.pass_obj
-def new(session: Session, kind: str, name: str, output: Path, as_json: bool) -> None:
+def new(
+    session: Session, kind: str, name: str, output: Path, reads: str | None, as_json: bool
+) -> None:
     """Start a package for a plugin.
 
     It has a working plugin NAME of the KIND, its test and a README, to be changed into yours.
@@ -251,11 +258,14 @@ def new(session: Session, kind: str, name: str, output: Path, as_json: bool) -> 
     from tgdpo_cli.scaffold import write_package
     from tgdpo_core.errors import UsageError
 
+    if reads and kind != "judge":
+        raise UsageError(f"--reads is for judges; a {kind} has no use for it.")
     registered = "token-reward" if kind == "remote-reward" else kind
     if session.plugins.has(registered, name):
         taken = session.plugins.find(registered, name)
         raise UsageError(f"There is a {taken} already. Choose another name.")
-    folder = write_package(kind, name, output)
+    template = f"{kind}-of-{reads}" if reads in ("pairs", "comparisons") else kind
+    folder = write_package(template, name, output)
     if as_json:
         print_json({"kind": kind, "name": name, "folder": str(folder)})
         return

@@ -9,7 +9,13 @@ import click
 from tgdpo_cli import completion
 from tgdpo_cli.group_options import belongs_to_the_list
 from tgdpo_cli.output import echo, json_option, print_json, table
-from tgdpo_cli.shipped_recipes import find_file, is_ablation, launch_files, shipped_recipes
+from tgdpo_cli.shipped_recipes import (
+    evaluation_files,
+    find_file,
+    is_ablation,
+    launch_files,
+    shipped_recipes,
+)
 
 
 @click.group("recipes", invoke_without_command=True)
@@ -27,7 +33,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
 def list_recipes(as_json: bool) -> None:
     """List the recipes; the first comment line of each says what it is."""
     rows = []
-    for name, file in {**shipped_recipes(), **launch_files()}.items():
+    for name, file in {**shipped_recipes(), **evaluation_files(), **launch_files()}.items():
         lines = file.read_text(encoding="utf-8").splitlines()
         first = next(line for line in lines if not line.startswith("#!"))
         rows.append((name, _command_of(name, file), first.lstrip("# ")))
@@ -105,6 +111,8 @@ def schema(output: Path | None, as_json: bool) -> None:
 
 def _command_of(name: str, file: Traversable) -> str:
     folder = name.partition("/")[0] if "/" in name else ""
+    if name.removesuffix(".yaml") in evaluation_files():
+        return "evaluate"
     return folder or ("ablate" if is_ablation(file) else "train")
 
 
@@ -114,4 +122,6 @@ def _use_of(name: str, source: Traversable, file: str) -> str:
         return f"sbatch {file} (edit it first)"
     if command == "accelerate":
         return f"tgdpo train --config RECIPE --accelerate-config {file}"
+    if command == "evaluate":
+        return f"tgdpo evaluate RUN... --dimensions {file}"
     return f"tgdpo {command} --config {file}"

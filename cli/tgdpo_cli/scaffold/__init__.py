@@ -41,6 +41,12 @@ _KINDS = {
         "tgdpo train --config playground --set loss.name=$name --set loss.args.target=2",
     ),
     "judge": _Kind("judge", "tgdpo evaluate playground --dataset playground --judge $name"),
+    "judge-of-pairs": _Kind(
+        "judge", "tgdpo evaluate playground --dataset playground --judge $name"
+    ),
+    "judge-of-comparisons": _Kind(
+        "judge", "tgdpo evaluate playground runs/mine --prompts playground --judge $name"
+    ),
     "dataset": _Kind(
         "dataset", "tgdpo validate --dataset $name --model playground --output-dir runs/$name"
     ),
@@ -59,8 +65,9 @@ def write_package(kind: str, name: str, parent: Path) -> Path:
     """Return the folder of a new package, ``PARENT/tgdpo-WORD-NAME``.
 
     Args:
-        kind: ``token-reward``, ``transform``, ``shaping``, ``loss``, ``judge``, ``dataset`` or
-            ``command`` or ``remote-reward`` (a token reward that asks a server).
+        kind: ``token-reward``, ``transform``, ``shaping``, ``loss``, ``judge`` (of answers),
+            ``judge-of-pairs``, ``judge-of-comparisons``, ``dataset``, ``command`` or
+            ``remote-reward`` (a token reward that asks a server).
         name: what the plugin is registered under.
         parent: where the folder is made.
 

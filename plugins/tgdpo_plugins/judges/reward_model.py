@@ -1,11 +1,13 @@
 """The judge ``reward-model``: what a sequence-classification reward model says of an answer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from tgdpo_core import Generation, Judge, option, resolve_model_path
+from tgdpo_core import Generation, Judge, Unjudged, option, resolve_model_path
 
 _NUM_TEXT = 40  # characters of a prompt in messages
+TOO_LONG = Unjudged("longer than the reward model reads")
+EMPTY = Unjudged("empty prompt and answer")
 
 
 class RewardModelJudge(Judge):
@@ -24,7 +26,7 @@ class RewardModelJudge(Judge):
         None, help="use the chat template of its tokenizer; unset: if it has one"
     )
     max_length: int | None = option(
-        None, help="most tokens, longer inputs are refused; unset: the positions of the model"
+        None, help="most tokens, longer inputs are unjudged; unset: the positions of the model"
     )
     batch_size: int = option(8, help="answers read together")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = option(
@@ -39,6 +41,8 @@ class RewardModelJudge(Judge):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
+        self._num_judged = self._num_too_long = self._longest = 0
+        self._limit = self.max_length
 
     def validate(self) -> None:
         """Refuse a folder that holds no model."""
@@ -89,28 +93,38 @@ class RewardModelJudge(Judge):
         if not self.trust_remote_code:  # a class of its own may mean something else by it
             _require_one(self._model.config.num_labels)
 
+    def record(self) -> Mapping[str, Any]:
+        """Return how many answers were judged and too long, and the tokens of the longest."""
+        return {
+            "judged": self._num_judged,
+            "too_long": self._num_too_long,
+            "longest": self._longest,
+            "max_length": self._limit,
+        }
+
     def teardown(self) -> None:
         """Let go of the model."""
         self._model = self._tokenizer = None
 
-    def score(self, batch: Sequence[Generation]) -> list[float]:
-        """Return the score of every answer.
+    def score(self, batch: Sequence[Generation]) -> list[float | Unjudged]:
+        """Return the score of every answer; ``Unjudged`` for an input that is empty or too long.
 
         Raises:
-            ValueError: an input that is empty or longer than the limit, or that the chat template
-                refuses; the beginning of its prompt is named.
+            ValueError: messages that the chat template refuses, or that have none; the beginning of
+                the prompt is named.
         """
         rows = [self._ids(item) for item in batch]
-        by_length = sorted(range(len(rows)), key=lambda i: -len(rows[i]))
-        scores = [0.0] * len(rows)
-        for start in range(0, len(rows), self.batch_size):
+        readable = {i: row for i, row in enumerate(rows) if not isinstance(row, Unjudged)}
+        by_length = sorted(readable, key=lambda i: -len(readable[i]))
+        scores: dict[int, float] = {}
+        for start in range(0, len(by_length), self.batch_size):
             indices = by_length[start : start + self.batch_size]
-            values = self._read([rows[i] for i in indices])
-            for i, value in zip(indices, values, strict=True):
-                scores[i] = value
-        return scores
+            values = self._read([readable[i] for i in indices])
+            scores |= dict(zip(indices, values, strict=True))
+        self._num_judged += len(readable)
+        return [row if isinstance(row, Unjudged) else scores[i] for i, row in enumerate(rows)]
 
-    def _ids(self, item: Generation) -> list[int]:
+    def _ids(self, item: Generation) -> list[int] | Unjudged:
         """Return prompt and answer as the model's tokens."""
         where = f"the prompt {str(item.prompt)[:_NUM_TEXT]!r}"
         text = self._chat(item, where) if self._is_chat else self._text(item, where)
@@ -118,13 +132,11 @@ class RewardModelJudge(Judge):
         encoded = self._tokenizer(text, add_special_tokens=not self._is_chat, verbose=False)
         ids: list[int] = encoded["input_ids"]
         if not ids:
-            raise ValueError(f"{where}: prompt and answer are empty")
+            return EMPTY
+        self._longest = max(self._longest, len(ids))
         if self._limit and len(ids) > self._limit:
-            raise ValueError(
-                f"{where}: prompt and answer have {len(ids)} tokens, more than {self._limit}. Ask "
-                "for shorter answers (max_new_tokens), leave long prompts out, or, where the model "
-                "can read more, raise max_length"
-            )
+            self._num_too_long += 1
+            return TOO_LONG
         return ids
 
     def _chat(self, item: Generation, where: str) -> str:

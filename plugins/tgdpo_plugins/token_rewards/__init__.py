@@ -1,4 +1,4 @@
-"""Built-in token rewards: none, induced, dense-prm, random, column, confidence, remote."""
+"""Built-in token rewards: see the names below."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,9 +8,11 @@ from tgdpo_plugins.token_rewards.column import Column
 from tgdpo_plugins.token_rewards.confidence import Confidence
 from tgdpo_plugins.token_rewards.dense_prm import DensePRM
 from tgdpo_plugins.token_rewards.induced import Induced
+from tgdpo_plugins.token_rewards.lexicon import LexiconReward
 from tgdpo_plugins.token_rewards.none import NoReward
 from tgdpo_plugins.token_rewards.random import RandomReward
 from tgdpo_plugins.token_rewards.remote import Remote
+from tgdpo_plugins.token_rewards.rules import RulesReward
 
 
 @hookimpl
@@ -23,3 +25,5 @@ def register_token_rewards(register: Callable[[str, Any], None]) -> None:
     register("column", Column)
     register("confidence", Confidence)
     register("remote", Remote)
+    register("rules", RulesReward)
+    register("lexicon", LexiconReward)

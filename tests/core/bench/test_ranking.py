@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from tgdpo_core.bench.intervals import Estimate, estimate, resampled_weights, weighted_share
 from tgdpo_core.bench.ranking import auc, matched_auc, rank_correlation, wins, within_auc
+from tgdpo_core.evaluation.intervals import Estimate, estimate, resampled_weights, weighted_share
 
 things = st.lists(
     st.tuples(st.integers(-3, 3), st.booleans(), st.integers(0, 3)), min_size=1, max_size=25

@@ -17,9 +17,9 @@ from tgdpo_core.data.pairs import TokenizedPair
 from tgdpo_core.data.report import DataReport
 from tgdpo_core.data.tokenization import LengthLimits, tokenize_pairs
 from tgdpo_core.errors import PluginError
-from tgdpo_core.evaluation.generation import Answers
 from tgdpo_core.evaluation.judging import evaluate_pairs, judged, judged_pairs, write_evaluation
 from tgdpo_core.evaluation.likelihood import pair_likelihoods
+from tgdpo_core.generation.answers import Answer, AnsweredPrompt
 from tgdpo_core.models.precision import Precision
 from tgdpo_core.plugin_api.manager import PluginManager
 
@@ -103,7 +103,7 @@ def test_an_evaluation_is_the_mean_over_pairs_with_its_standard_error(
     ]
     margins = np.array([chosen - rejected for chosen, rejected in sums])
 
-    found = evaluate_pairs("tiny", model, pairs, ("margin", Margin()))
+    found = evaluate_pairs("tiny", model, pairs, ("margin", Margin()), precision=Precision())
     summary = found.summary()
     assert (summary["model"], summary["num_pairs"]) == ("tiny", 12)
     assert summary["score"]["mean"] == pytest.approx(margins.mean(), abs=1e-3)
@@ -142,12 +142,12 @@ class Says(Judge):
 @pytest.mark.parametrize(
     ("result", "message"),
     [
-        ([1.0, 0.0], r"judge 'says' must return 3 finite numbers, got shape \(2,\)"),
-        ([1.0, float("nan"), 0.0], r"3 finite numbers, got nan for the prompt 'prompt 1'"),
-        ([0.0, 0.0, float("inf")], r"3 finite numbers, got inf for the prompt 'prompt 2'"),
-        (["high", "low", "low"], r"3 finite numbers, got list: could not convert"),
-        (None, r"3 finite numbers, got shape \(\)"),
-        ([[1.0], [0.0], [1.0]], r"got shape \(3, 1\)"),
+        ([1.0, 0.0], r"judge 'says' must return 3 finite numbers or Unjudged\(reason\), got 2"),
+        ([1.0, float("nan"), 0.0], r"the prompt 'prompt 1': .* a finite number .*, got nan"),
+        ([0.0, 0.0, float("inf")], r"the prompt 'prompt 2': .* a finite number .*, got inf"),
+        (["high", "low", "low"], r"the prompt 'prompt 0': .*got 'high'"),
+        (None, r"must return 3 finite numbers .*, got NoneType"),
+        ([[1.0], [0.0], [1.0]], r"the prompt 'prompt 0': .*got \[1\.0\]"),
         (RuntimeError("no idea"), r"judge 'says' failed on 3 pairs: RuntimeError: no idea"),
     ],
 )
@@ -165,9 +165,12 @@ def test_a_judge_of_answers_is_held_to_the_same(small_rows: list[dict[str, Any]]
         def score(self, batch: Sequence[Generation]) -> list[float]:
             return [float("nan") if item.response == "b" else 1.0 for item in batch]
 
-    pairs = parse_rows([(str(i), row) for i, row in enumerate(small_rows[:2])], DataReport("test"))
-    with pytest.raises(PluginError, match=r"judge 'gap'.*got nan for the prompt 'Question 1"):
-        judged(("gap", Gap()), pairs, [Answers("a", []), Answers("b", [])])
+    answered = [
+        AnsweredPrompt(row["prompt"], (Answer(text, finished=True, num_tokens=2),))
+        for text, row in zip("ab", small_rows, strict=False)
+    ]
+    with pytest.raises(PluginError, match=r"judge 'gap', the prompt 'Question 1.*got nan"):
+        judged(("gap", Gap()), answered)
 
 
 def test_a_judge_does_not_move_the_random_state_of_the_run() -> None:

@@ -1,6 +1,7 @@
 """Error spans of a judge, projected to the tokens of training responses."""
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -110,3 +111,67 @@ def test_a_run_logs_how_well_its_reward_marks_the_errors(tmp_path: Path) -> None
     assert wrong["errors"]["rejected"] == 0.0
     assert "wrong-way" in [sign["code"] for sign in wrong["warnings"]]
     assert "wrong-way" not in [sign["code"] for sign in right["warnings"]]
+
+
+class Sees(Judge):
+    """Remembers what it was shown; knows every 'bad' and the end."""
+
+    def __init__(self) -> None:
+        self.shown: list[str] = []
+
+    def error_spans(self, batch: Sequence[Generation]) -> Spans:
+        self.shown += [item.response for item in batch]
+        return [
+            [(m.start(), m.end()) for m in re.finditer("bad|$", item.response)] for item in batch
+        ]
+
+
+def chat_pairs(max_length: int) -> Sequence[TokenizedPair]:
+    """Return one pair of messages behind a template with closing marks."""
+    from tgdpo_core.testing import make_tokenizer
+
+    plain = make_tokenizer()
+    tokenizer = type(plain)(
+        tokenizer_object=plain.backend_tokenizer, eos_token="</s>", pad_token="<pad>"
+    )
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{ m.role }}: {{ m.content }}</s>{% endfor %}"
+        "{% if add_generation_prompt %}assistant: {% endif %}"
+    )
+    row = {
+        "prompt": [{"role": "user", "content": "Speak."}],
+        "chosen": [{"role": "assistant", "content": "good and bad"}],
+        "rejected": [{"role": "assistant", "content": "so bad, it is bad and bad"}],
+    }
+    report = DataReport("test", num_rows=1)
+    parsed = parse_rows([("row 0", row)], report)
+    return tokenize_pairs(parsed, tokenizer, LengthLimits(max_length), report)
+
+
+def test_a_judge_is_shown_no_closing_marks_and_an_error_of_the_end_lies_on_them() -> None:
+    judge = Sees()
+    pairs = chat_pairs(200)
+    found = known_errors(("sees", judge), pairs)
+    assert judge.shown == ["good and bad", "so bad, it is bad and bad"]
+    assert found is not None
+    response = pairs[0].chosen
+    marked = [
+        response.text[a:b] for (a, b), m in zip(response.offsets, found["chosen"], strict=True) if m
+    ]
+    assert "".join(marked).replace(" ", "") == "bad</s>"
+
+
+def test_errors_behind_a_cut_and_the_end_of_a_cut_response_are_left_out() -> None:
+    judge = Sees()
+    pairs = chat_pairs(30)
+    response = pairs[0].rejected
+    assert len(response.ids) < response.num_untruncated
+    found = known_errors(("sees", judge), pairs)
+    assert judge.shown[1] == "so bad, it is bad and bad"
+    assert found is not None
+    marked = [
+        response.text[a:b]
+        for (a, b), m in zip(response.offsets, found["rejected"], strict=True)
+        if m
+    ]
+    assert 0 < "".join(marked).count("b") == response.text.count("bad")

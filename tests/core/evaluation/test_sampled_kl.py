@@ -1,18 +1,19 @@
 """KL(policy || reference) on samples, against plain forwards of one sequence each."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from tgdpo_core.evaluation.divergence import SampledKL
-from tgdpo_core.evaluation.generation import GeneratedBatch
+from tgdpo_core.errors import UsageError
+from tgdpo_core.evaluation.divergence import Sampled, require_same_formats, sampled_kl
+from tgdpo_core.models.precision import Precision
 
 EOS = 1
-PROMPTS = [[5, 6, 7], [8, 9]]
-ANSWERS = [[10, EOS, 11, 12], [13, 14, 15, EOS]]  # what follows EOS is padding
+PROMPTS = [[5, 6, 7], [8, 9], [4]]
+ANSWERS = [[10, EOS], [13, 14, 15, EOS], [11]]  # the last was cut
+SAMPLES = [Sampled(*each) for each in zip(PROMPTS, ANSWERS, strict=True)]
 
 
 @pytest.fixture
@@ -27,17 +28,10 @@ def models(model_folder: Any) -> tuple[Any, Any]:
     return policy, reference
 
 
-def batch() -> GeneratedBatch:
-    """Return both answers, the shorter prompt padded on the left."""
-    ids = torch.tensor([[*PROMPTS[0], *ANSWERS[0]], [0, *PROMPTS[1], *ANSWERS[1]]])
-    return GeneratedBatch(ids, torch.tensor([[1, 1, 1], [0, 1, 1]]))
-
-
 def plain_kl(policy: Any, reference: Any, prompt: list[int], answer: list[int]) -> float:
     """Return the sum over states of the KL of two next-token distributions."""
-    length = answer.index(EOS) + 1
     total = 0.0
-    for t in range(length):
+    for t in range(len(answer)):
         state = torch.tensor([prompt + answer[:t]])
         with torch.no_grad():
             p, q = (m(input_ids=state).logits[0, -1].softmax(-1) for m in (policy, reference))
@@ -45,20 +39,35 @@ def plain_kl(policy: Any, reference: Any, prompt: list[int], answer: list[int]) 
     return total
 
 
-def test_each_response_sums_the_divergence_of_its_states_to_eos(models: tuple[Any, Any]) -> None:
-    kl = SampledKL(*models, stop_ids={EOS})
-    kl.add(batch())
+def test_each_response_sums_the_divergence_of_its_states(models: tuple[Any, Any]) -> None:
     expected = [plain_kl(*models, p, a) for p, a in zip(PROMPTS, ANSWERS, strict=True)]
     assert min(expected) > 1e-3
-    assert kl.responses() == pytest.approx(expected, rel=1e-4)
+    assert sampled_kl(*models, SAMPLES, Precision()) == pytest.approx(expected, rel=1e-4)
 
 
-def test_it_is_zero_between_a_model_and_itself(models: tuple[Any, Any]) -> None:
-    kl = SampledKL(models[0], models[0], stop_ids={EOS})
-    kl.add(batch())
-    assert kl.responses() == [0.0, 0.0]
+PRECISIONS = [
+    Precision(),
+    Precision(autocast=torch.bfloat16),
+    Precision(torch.bfloat16),
+    Precision(torch.float16),
+]
+
+
+@pytest.mark.parametrize("precision", PRECISIONS, ids=lambda each: str(each.document()))
+def test_it_is_zero_between_equal_models_in_every_precision(
+    model_folder: Any, precision: Precision
+) -> None:
+    models = [
+        AutoModelForCausalLM.from_pretrained(model_folder, dtype=precision.dtype).eval()
+        for _ in range(2)
+    ]
+    assert sampled_kl(*models, SAMPLES, precision) == [0.0, 0.0, 0.0]
+
+
+def test_weights_of_two_formats_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"policy's weights are float32, the reference's bfloat16"):
+        require_same_formats(torch.float32, torch.bfloat16)
 
 
 def test_no_sample_gives_no_value(models: tuple[Any, Any]) -> None:
-    read: Callable[[], list[float]] = SampledKL(*models, stop_ids={EOS}).responses
-    assert read() == []
+    assert sampled_kl(*models, [], Precision()) == []

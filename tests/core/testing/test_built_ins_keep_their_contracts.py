@@ -12,7 +12,17 @@ from tgdpo_core.testing.checking import CONTRACT_OF_KIND, outcomes
 BUILT_IN = PluginManager(env={"TGDPO_LOAD_PLUGINS": ""})
 
 # Options without a default.
-OPTIONS = {"clip": {"max": 1.0}, "scale": {"factor": 2.0}}
+OPTIONS = {
+    "clip": {"max": 1.0},
+    "scale": {"factor": 2.0},
+    "lexicon": {"path": str(Path(__file__).parent / "words.tsv")},
+    "rules": {
+        "rules": [
+            {"id": "punctuation:no_comma"},
+            {"id": "length_constraints:number_words", "num_words": 20, "relation": "less than"},
+        ]
+    },
+}
 # What reads data or a tokenizer of one sort.
 OF_THE_PLAYGROUND = ("playground-oracle", "verifier")
 COLUMN_ROWS = [

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tgdpo_core import Judge, NamedDataset, Shaping, Spans, TokenReward, Transform, option
+from tgdpo_core import Judge, NamedDataset, Shaping, Spans, TokenReward, Transform, Unjudged, option
 from tgdpo_core.testing import (
     DatasetContract,
     JudgeContract,
@@ -447,6 +447,44 @@ class CopyingJudge(Judge):
         return [float(len(p.chosen)) for p in sorted(batch, key=lambda p: len(p.chosen))]
 
 
+class Comparing(Judge):
+    """How often the first answer is shown: by position, or without bound."""
+
+    reads = "comparisons"
+    by: str = option("position", help="what it goes by")
+
+    def compare(self, batch: Any) -> Any:
+        return [
+            {
+                "position": float(number == 0),
+                "length": float(len(item.first.response)),
+                "nothing": Unjudged("never asked"),
+                "no reason": Unjudged(""),
+                "words": "the first",
+            }[self.by]
+            for number, item in enumerate(batch)
+        ]
+
+
+class UnjudgedPairs(Judge):
+    """Has no number of a pair."""
+
+    reads = "pairs"
+
+    def score_pairs(self, batch: Any) -> Any:
+        return [Unjudged("too hard") for _ in batch]
+
+
+class NoRecord(Judge):
+    """Has a record that no file can hold."""
+
+    def score(self, batch: Any) -> Any:
+        return [1.0 for _ in batch]
+
+    def record(self) -> Any:
+        return {"when": object()}
+
+
 class Unsaid(Judge):
     """Has forgotten to say what it reads."""
 
@@ -458,12 +496,23 @@ class Unsaid(Judge):
     ("judge", "check", "said"),
     [
         (Ranking(), "its scores do not depend on the batch", "its own answer or pair only"),
-        (Silent(), "it gives one finite score each", "finite numbers, got shape"),
+        (
+            Silent(),
+            "it gives one finite score each",
+            "must return 16 finite numbers or Unjudged(reason), got 15",
+        ),
         (RankingOfPairs(), "its scores do not depend on the batch", "its own answer or pair only"),
         (Coin(), "it changes neither its input nor global random states", "random state of random"),
         (Eater(), "it changes neither its input nor global random states", "changed the prompts"),
         (SortingJudge(), ORDER, "changed the order of its batch in place"),
         (Unsaid(), "it gives one finite score each", "say reads = 'pairs'"),
+        (Comparing(), "its scores do not depend on the batch", "0.0 and then 1.0"),
+        (Comparing(by="length"), "it gives one finite score each", "from 0 (the second is better)"),
+        (Comparing(by="nothing"), "it judges something", "no verdict on any of 16: never asked"),
+        (Comparing(by="no reason"), "it gives one finite score each", "without a reason"),
+        (Comparing(by="words"), "it gives one finite score each", "got 'the first'"),
+        (UnjudgedPairs(), "it gives one finite score each", "got Unjudged(reason='too hard')"),
+        (NoRecord(), "its record is json", "must be JSON values"),
     ],
     ids=lambda x: type(x).__name__ if isinstance(x, Judge) else "",
 )

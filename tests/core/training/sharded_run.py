@@ -23,7 +23,7 @@ from tests.core.training.fsdp_on_cpu import allow_fsdp_on_cpu
 from tgdpo_core import Generation, Judge, PairLikelihood, TGDPOConfig, TGDPOTrainer
 from tgdpo_core.data.formats import parse_rows
 from tgdpo_core.data.report import DataReport
-from tgdpo_core.evaluation.generation import Sampling
+from tgdpo_core.generation.sampling import Sampling
 from tgdpo_core.training.judging import Judging
 
 _ROOT = Path(__file__).parents[3]
@@ -63,7 +63,7 @@ def trainer(name: str, *callbacks: TrainerCallback, **kwargs: Any) -> TGDPOTrain
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     judged = parse_rows([(f"row {i}", row) for i, row in enumerate(held_out)], DataReport("rows"))
     by_answers = Judging(
-        "length", Length(), judged, Sampling(max_new_tokens=4, batch_size=3), 1, True
+        "length", Length(), judged, Sampling(max_new_tokens=4), batch_size=3, kl=True
     )
     return TGDPOTrainer(
         kwargs.pop("policy", model),

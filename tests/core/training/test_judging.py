@@ -10,10 +10,11 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tgdpo_core import Generation, Judge, PairLikelihood
+from tgdpo_core import Generation, Judge, PairLikelihood, TGDPOConfig, TGDPOTrainer
 from tgdpo_core.data.pairs import PreferencePair
 from tgdpo_core.errors import DataError, PluginError, UsageError
-from tgdpo_core.evaluation.generation import Sampling
+from tgdpo_core.generation.sampling import Sampling
+from tgdpo_core.models.precision import Precision
 from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.preparation.plan import make_plan
 from tgdpo_core.recipe import resolve_recipe
@@ -116,13 +117,31 @@ def test_answers_are_judged_before_training_and_at_epoch_ends(
 ) -> None:
     rows = [
         row
-        for row in log(train(recipe, plugins, "judged", samples=2, kl=True))
+        for row in log(train(recipe, plugins, "judged", samples=2, greedy=True, kl=True))
         if "judge/greedy" in row
     ]
     assert [row["epoch"] for row in rows] == [0, 1, 2]
     assert rows[0]["judge/kl"] == 0
     assert rows[-1]["judge/kl"] > 0
     assert all(row["judge/sampled"] > 0 for row in rows)
+    # The tiny model is random: it ends hardly any answer within 6 tokens.
+    assert all(0 <= row["judge/finished"] < 1 and 1 <= row["judge/tokens"] <= 6 for row in rows)
+
+
+def test_unfinished_answers_may_count_as_zero(
+    recipe: dict[str, Any], plugins: PluginManager
+) -> None:
+    folder = train(recipe, plugins, "judged", max_new_tokens=1, unfinished="zero")
+    row = next(row for row in log(folder) if "judge/sampled" in row)
+    assert (row["judge/sampled"], row["judge/finished"]) == (0, 0)
+
+
+def test_the_greedy_answer_is_drawn_only_if_asked_for(
+    recipe: dict[str, Any], plugins: PluginManager
+) -> None:
+    rows = log(train(recipe, plugins, "judged", samples=1))
+    assert any("judge/sampled" in row for row in rows)
+    assert not any("judge/greedy" in row for row in rows)
 
 
 BF16 = {"training": {"bf16": True}}
@@ -142,8 +161,35 @@ def test_an_untrained_policy_has_no_kl_in_any_precision(
     assert kl[-1] > 0
 
 
+def test_a_reference_that_is_scored_in_bfloat16_is_compared_in_the_policys_format(
+    tmp_path: Path, model_folder: Path
+) -> None:
+    args = TGDPOConfig(
+        output_dir=str(tmp_path / "run"),
+        use_cpu=True,
+        bf16=True,
+        max_steps=1,
+        save_strategy="no",
+        report_to=[],
+        max_shares={"boundary_inside_prompt": 1},
+    )
+    pairs = [PreferencePair(row["prompt"], row["chosen"], row["rejected"], "") for row in ROWS]
+    trainer = TGDPOTrainer(
+        str(model_folder),
+        str(model_folder),
+        args,
+        train_dataset=ROWS,
+        # As on a GPU, where frozen weights are bfloat16 and the policy's are float32.
+        precision=Precision(torch.bfloat16, torch.bfloat16),
+        judging=Judging("nothing", Nothing(), pairs, Sampling(max_new_tokens=16), kl=True),
+    )
+    trainer.train()
+    kl = [row["judge/kl"] for row in log(tmp_path / "run") if "judge/kl" in row]
+    assert kl[0] == 0 < kl[-1]
+
+
 def test_epochs_between_judgements_are_kept(recipe: dict[str, Any], plugins: PluginManager) -> None:
-    folder = train(recipe, plugins, "judged", every_epochs=2, samples=0, num_prompts=3)
+    folder = train(recipe, plugins, "judged", every_epochs=2, samples=0, greedy=True, num_prompts=3)
     rows = [row for row in log(folder) if "judge/greedy" in row]
     assert [row["epoch"] for row in rows] == [0, 2]
     assert all("judge/sampled" not in row and "judge/kl" not in row for row in rows)

@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 from tgdpo_core import Judge, PairLikelihood, TGDPOConfig, TGDPOTrainer
 from tgdpo_core.data.formats import parse_rows
 from tgdpo_core.data.report import DataReport
-from tgdpo_core.evaluation.generation import Sampling
+from tgdpo_core.generation.sampling import Sampling
 from tgdpo_core.training.judging import Judging
 
 

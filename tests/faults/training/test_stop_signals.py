@@ -14,7 +14,7 @@ from tgdpo_core import Judge, TGDPOTrainer
 from tgdpo_core.data.formats import parse_rows
 from tgdpo_core.data.report import DataReport
 from tgdpo_core.errors import Preempted
-from tgdpo_core.evaluation.generation import Sampling
+from tgdpo_core.generation.sampling import Sampling
 from tgdpo_core.training.durability.signals import stop_signals, stopping_is
 from tgdpo_core.training.judging import Judging
 
@@ -89,8 +89,8 @@ def judging(small_rows: list[dict[str, Any]]) -> Callable[[bool], Judging]:
         pairs = parse_rows(rows, DataReport("rows"))
         judge = Length()
         Length.calls, Length.sends = 0, sends
-        sampling = Sampling(max_new_tokens=4, samples=0, batch_size=2)
-        return Judging("length", judge, pairs, sampling)
+        sampling = Sampling(max_new_tokens=4, samples=0, greedy=True)
+        return Judging("length", judge, pairs, sampling, batch_size=2)
 
     return make
 

@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from tests.conftest import SENTENCES, train_bpe
-from tgdpo_core import Generation
+from tgdpo_core import Generation, Unjudged
 from tgdpo_core.errors import UsageError
 from tgdpo_core.testing import JudgeContract
 from tgdpo_plugins.judges.reward_model import RewardModelJudge
@@ -178,17 +178,25 @@ def test_messages_that_the_template_refuses_name_the_prompt(make: Make) -> None:
         scores(make(template=refuses), [Generation(MESSAGES, "Yes.")])
 
 
-def test_an_input_longer_than_the_model_names_its_prompt(make: Make) -> None:
+TOO_LONG = Unjudged("longer than the reward model reads")
+
+
+def test_an_input_longer_than_the_model_is_unjudged_and_the_others_are_not(make: Make) -> None:
     long = Generation("Tell a story. ", "The cat sat on the mat. " * 60)
-    with pytest.raises(ValueError, match=r"'Tell a story\. ': .* tokens, more than 256"):
-        scores(make(), [*BATCH, long])
+    judge = RewardModelJudge(model=make())
+    judge.setup()
+    found = judge.score([*BATCH[:4], long, *BATCH[4:]])
+    assert found[4] == TOO_LONG
+    assert [*found[:4], *found[5:]] == pytest.approx(scores(judge.model, BATCH), abs=1e-5)
+    record = judge.record()
+    assert (record["judged"], record["too_long"], record["max_length"]) == (len(BATCH), 1, 256)
+    assert record["longest"] > 256
 
 
 def test_max_length_moves_the_limit_both_ways(make: Make) -> None:
     long = Generation("Tell a story. ", "The cat sat on the mat. " * 60)
-    assert len(scores(make(), [long], max_length=2000)) == 1
-    with pytest.raises(ValueError, match="more than 5"):
-        scores(make(), BATCH, max_length=5)
+    assert isinstance(scores(make(), [long], max_length=2000)[0], float)
+    assert scores(make(), BATCH, max_length=5) == [TOO_LONG] * len(BATCH)
 
 
 def test_a_model_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 
-PROGRAM = Path(__file__).parents[2] / "remote_server.py"
+PROGRAMS = Path(__file__).parents[2]
 
 
 class RewardServer:
     """A server with faults; it keeps its port and its log of answers when it is started again."""
+
+    program = "remote_server.py"
 
     def __init__(self, folder: Path, faults: dict[str, Any]) -> None:
         self.folder = folder
@@ -36,7 +38,9 @@ class RewardServer:
     def start(self, **faults: Any) -> None:
         """Start it (again) with some faults, and wait until it listens."""
         arguments = [str(self.port), str(self.folder), json.dumps(faults)]
-        self.process = subprocess.Popen([sys.executable, "-S", str(PROGRAM), *arguments])
+        self.process = subprocess.Popen(
+            [sys.executable, "-S", str(PROGRAMS / self.program), *arguments]
+        )
         for _ in range(200):
             try:
                 self.stats()

@@ -11,7 +11,7 @@ from tokenizers import AddedToken
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from tgdpo_core.errors import UsageError
-from tgdpo_core.evaluation.stopping import say_once, stop_ids, until_stop
+from tgdpo_core.generation.stopping import say_once, stop_ids, until_stop
 
 EOS = 1
 CHATML = (

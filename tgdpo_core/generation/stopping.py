@@ -23,26 +23,41 @@ _MARK = "Quetzalcoatl"  # an answer that no template has words of
 
 
 def stop_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:
+    """Return the ids that end an answer of a model in this process, see ``configured_stop_ids``.
+
+    Raises:
+        UsageError: nothing ends an answer, or text does (``stop_strings``), which is no id.
+    """
+    configs = (model.generation_config, model.config, model.config.get_text_config())
+    return configured_stop_ids(configs, tokenizer)
+
+
+def configured_stop_ids(configs: Iterable[Any], tokenizer: Any) -> tuple[int, ...]:
     """Return the ids that end an answer, in ascending order.
 
     The union of ``eos_token_id`` of the tokenizer, of the model's generation config and of its
     config (one id or several), and of the special or added token that the chat template writes
     right behind an assistant's content.
 
+    Args:
+        configs: what the model has: its generation config, its config, its text config; or None.
+        tokenizer: its tokenizer.
+
     Raises:
         UsageError: nothing ends an answer, or text does (``stop_strings``), which is no id.
     """
-    generation_config = model.generation_config
-    if strings := getattr(generation_config, "stop_strings", None):
-        raise UsageError(
-            f"generation_config.json of the model ends answers at text, stop_strings={strings!r}; "
-            "answers are ended at token ids only. Remove stop_strings, and add the id to its "
-            "eos_token_id if the text is one token."
-        )
+    sources = [tokenizer, *configs]
+    for source in sources:
+        if strings := getattr(source, "stop_strings", None):
+            raise UsageError(
+                f"generation_config.json of the model ends answers at text, "
+                f"stop_strings={strings!r}; answers are ended at token ids only. Remove "
+                "stop_strings, and add the id to its eos_token_id if the text is one token."
+            )
     ends = _tokens(tokenizer)
     found = {
         int(number)
-        for source in (tokenizer, generation_config, model.config, model.config.get_text_config())
+        for source in sources
         for number in _several(getattr(source, "eos_token_id", None))
     }
     if (end := _turn_end(tokenizer, ends)) is not None:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -51,13 +51,60 @@ def estimate(statistic: Statistic, weights: Array) -> Estimate:
     value = statistic(np.ones(weights.shape[1]))
     if not math.isfinite(value):
         return Estimate(None)
-    drawn = np.array([statistic(row) for row in weights], dtype=np.float64)
-    defined = drawn[np.isfinite(drawn)]
+    return interval(value, np.array([statistic(row) for row in weights], dtype=np.float64))
+
+
+def interval(value: float, drawn: Array) -> Estimate:
+    """Return a number with the percentiles of what it is in resamples.
+
+    Args:
+        value: over all problems; NaN: not defined.
+        drawn: [B], NaN where it is not defined. An end of the interval that is infinite is open:
+            None.
+    """
+    if not math.isfinite(value):
+        return Estimate(None)
+    defined = drawn[~np.isnan(drawn)]
     if not len(defined) or len(defined) < _LEAST_DEFINED * len(drawn):
         return Estimate(value)
     tail = (1 - LEVEL) / 2
-    low, high = np.quantile(defined, (tail, 1 - tail)).tolist()
-    return Estimate(value, low, high)
+    # Between an infinite and a finite value there is nothing to interpolate.
+    method: Literal["linear", "nearest"] = "linear" if np.isfinite(defined).all() else "nearest"
+    low, high = np.quantile(defined, (tail, 1 - tail), method=method).tolist()
+    return Estimate(value, *(end if math.isfinite(end) else None for end in (low, high)))
+
+
+def mean_interval(values: Array, weights: Array) -> Estimate:
+    """Return the mean of one number a problem, with its interval.
+
+    Args:
+        values: [P], NaN where there is none.
+        weights: [B, P], see ``resampled_weights``.
+    """
+    known = ~np.isnan(values)
+    if not known.any():
+        return Estimate(None)
+    mean = float(values[known].mean())
+    if known.sum() == 1:
+        return Estimate(mean)
+    drawn = weights[:, known]
+    with np.errstate(invalid="ignore"):  # a resample without a known value
+        return interval(mean, (drawn @ values[known]) / drawn.sum(axis=1))
+
+
+def share_interval(values: Array, weights: Array) -> Estimate:
+    """Return the mean of one number of [0, 1] a problem, with its interval.
+
+    Where all of them are 0, or all 1, resamples know nothing else: the interval is then the exact
+    one of a share (Clopper and Pearson). Arguments as of ``mean_interval``.
+    """
+    known = values[~np.isnan(values)]
+    if not len(known) or not (np.ptp(known) == 0 and known[0] in (0, 1)):
+        return mean_interval(values, weights)
+    from scipy.stats import binomtest
+
+    exact = binomtest(int(known.sum()), len(known)).proportion_ci(LEVEL, method="exact")
+    return Estimate(float(known[0]), float(exact.low), float(exact.high))
 
 
 def weighted_share(is_true: Array, problem: Array) -> Statistic:

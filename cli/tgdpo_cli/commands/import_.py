@@ -1,0 +1,133 @@
+"""``tgdpo import``: judgements of public benchmarks' own judges, in our tables."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tgdpo_cli.output import echo, print_json, table
+
+if TYPE_CHECKING:
+    from tgdpo_core.evaluation.verdicts import Verdict
+
+_FILES = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command("import")
+@click.argument("benchmark", type=click.Choice(["alpaca-eval", "mt-bench", "arena-hard"]))
+@click.argument("files", nargs=-1, required=True, type=_FILES)
+@click.option("--output-dir", required=True, type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--prompts", type=_FILES, help="The benchmark's questions: texts, and MT-Bench's categories."
+)
+@click.option(
+    "--answers",
+    "answer_files",
+    multiple=True,
+    type=_FILES,
+    help="model_answer/MODEL.jsonl: texts that judgements lack (repeatable).",
+)
+@click.option(
+    "--baseline",
+    help="mt-bench pairs: compare with this model alone; arena-hard v0.1: the model that rows do "
+    "not name (gpt-4-0314).",
+)
+@click.option("--overwrite", is_flag=True, help="Replace an earlier import.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(
+    benchmark: Any,
+    files: Sequence[Path],
+    output_dir: Path,
+    prompts: Path | None,
+    answer_files: Sequence[Path],
+    baseline: str | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Read the judgement FILES of a public benchmark.
+
+    alpaca-eval: annotations.json; mt-bench: JUDGE_single.jsonl and JUDGE_pair.jsonl; arena-hard:
+    model_judgment/JUDGE/MODEL.jsonl of v0.1 or v2. The tool's own numbers are computed again by its
+    rules; verdicts of every prompt are kept in --output-dir: docs/benchmarks-export.md.
+    """
+    from tgdpo_core.exchange import import_folder
+    from tgdpo_core.exchange.judged_texts import texts_of
+    from tgdpo_core.exchange.judgements import Judgements
+    from tgdpo_core.exchange.questions import read_questions
+    from tgdpo_core.exchange.verdict_of_judgements import verdicts_of
+
+    if baseline and benchmark == "alpaca-eval":
+        raise click.UsageError("--baseline: the rows of alpaca-eval name it (generator_1).")
+    import_folder.require_new(output_dir, overwrite=overwrite)
+    judgements = import_folder.read_of(benchmark, files, baseline=baseline)
+    questions = read_questions(prompts, benchmark) if prompts else None
+    texts = texts_of(questions, answer_files)
+    judgements = Judgements(
+        texts.categorised(judgements.compared),
+        texts.categorised(judgements.graded),
+        judgements.report,
+    )
+    headlines = import_folder.headlines_of(benchmark, judgements, baseline=baseline)
+    settings = {"benchmark": benchmark, "files": [str(path) for path in files]}
+    verdicts = verdicts_of(
+        judgements,
+        texts,
+        baseline=baseline if benchmark == "mt-bench" else None,
+        settings=settings,
+    )
+    summary = import_folder.summary_of(judgements, headlines, settings)
+    import_folder.write_import(output_dir, summary, verdicts)
+    if as_json:
+        print_json(summary)
+        return
+    _show(summary, output_dir)
+    for verdict in verdicts:
+        _show_verdict(verdict)
+
+
+def _show(summary: Mapping[str, Any], output_dir: Path) -> None:
+    """Print the tool's own numbers, then what could not be read."""
+    by_names: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
+    for each in summary["headlines"]:
+        by_names.setdefault(tuple(each["values"]), []).append(each)
+    for names, rows in by_names.items():
+        table(
+            ("model", *names, "of"),
+            [
+                (
+                    each["model"],
+                    *(_number(value) for value in each["values"].values()),
+                    each["group"],
+                )
+                for each in rows
+            ],
+        )
+        echo()
+    echo(f"{summary['read']} of {summary['rows']} judgements read; {output_dir}")
+    for kind, count in summary["not_read"].items():
+        places = ", ".join(summary["places"][kind])
+        echo(f"  {count}: {kind} ({places}{', ...' if count > 3 else ''})")
+    if summary["repeated"]:
+        echo(
+            f"  {summary['repeated']} are of what the same judge was asked before; all are counted."
+        )
+
+
+def _show_verdict(verdict: "Verdict") -> None:
+    """Print our own tables of the same judgements: intervals over questions, both orders."""
+    from tgdpo_core.evaluation.verdict_sentences import verdict_sentences
+    from tgdpo_core.evaluation.verdict_summary import summarize
+    from tgdpo_core.evaluation.verdict_tables import verdict_tables
+
+    numbers = summarize(verdict)
+    for each in verdict_tables(numbers):
+        echo(f"\n{each.title}")
+        table(each.columns, each.rows)
+        echo(each.caption)
+    for sentence in verdict_sentences(numbers):
+        echo(sentence)
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == value // 1 and abs(value) >= 1 else f"{value:.3f}"

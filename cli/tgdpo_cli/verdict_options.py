@@ -1,0 +1,203 @@
+"""Options of ``tgdpo evaluate`` about verdicts on several models, and what they mean."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tgdpo_cli.main import Session
+from tgdpo_cli.model_names import short_names
+from tgdpo_cli.recipe_options import key_value
+
+if TYPE_CHECKING:
+    from tgdpo_core.evaluation.length_control import Gamed
+    from tgdpo_core.plugin_api.registered import Registered
+
+NAMES = ("baseline", "compare", "tie_rule", "output_dir", "gamed")
+"""The parameters of the options."""
+
+_OPTIONS = [
+    click.option(
+        "--baseline", help="Model that the others are compared with (default: the first)."
+    ),
+    click.option(
+        "--compare",
+        type=click.Choice(["baseline", "all"]),
+        default="baseline",
+        show_default=True,
+        help="Judges of comparisons: each model with the baseline, or every two models.",
+    ),
+    click.option(
+        "--tie-rule",
+        type=click.Choice(["mean", "agree"]),
+        default="mean",
+        show_default=True,
+        help="Both orders: each counts half, or a win only where both name the same winner.",
+    ),
+    click.option(
+        "--output-dir",
+        default="verdict",
+        show_default=True,
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Where verdict.html, verdict.json, verdict.csv and the answers go.",
+    ),
+    click.option(
+        "--gamed",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        help="AlpacaEval's df_gamed.csv, for its own length-controlled win rate.",
+    ),
+]
+
+
+def verdict_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options to a command."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+@dataclass(frozen=True)
+class ChosenJudge:
+    """A judge as the command line names it.
+
+    Attributes:
+        name: how tables call it.
+        found: the plugin.
+        instance: made of its options.
+        arguments: as they were given.
+    """
+
+    name: str
+    found: "Registered"
+    instance: Any
+    arguments: Mapping[str, str]
+
+
+def chosen_judges(
+    session: Session, judges: Sequence[str], arguments: Sequence[str]
+) -> list[ChosenJudge]:
+    """Return the judges of ``--judge`` with their ``--judge-arg``.
+
+    ``--judge NAME`` or ``--judge OWN=NAME``; with several judges an argument is ``OWN.KEY=VALUE``.
+
+    Raises:
+        UsageError: of click: two of one name, or an argument that belongs to none of them.
+    """
+    named: dict[str, str] = {}
+    for text in judges:
+        own, _, plugin = text.partition("=")
+        if own in named:
+            raise click.UsageError(
+                f"--judge {text}: '{own}' was there before. Two judges of one kind have names of "
+                f"their own: --judge first={plugin or own} --judge second={plugin or own}"
+            )
+        named[own] = plugin or own
+    given: dict[str, dict[str, str]] = {name: {} for name in named}
+    for text in arguments:
+        key, value = key_value(text, "--judge-arg")
+        owner, _, option = key.partition(".")
+        if option and owner in given:
+            given[owner][option] = value
+        elif len(named) == 1:
+            next(iter(given.values()))[key] = value
+        else:
+            raise click.UsageError(
+                f"--judge-arg {text}: which judge's? Write JUDGE.KEY=VALUE; they are "
+                f"{', '.join(named)}."
+            )
+    return [_chosen(session, name, plugin, given[name]) for name, plugin in named.items()]
+
+
+def _chosen(session: Session, name: str, plugin: str, arguments: dict[str, str]) -> ChosenJudge:
+    from tgdpo_core.scoring.sources import validate_options
+
+    found = session.plugins.find("judge", plugin)
+    instance = found.create(arguments)
+    validate_options(str(found), instance.validate)
+    return ChosenJudge(name, found, instance, arguments)
+
+
+def is_verdict(values: Mapping[str, Any], judges: Sequence[ChosenJudge]) -> bool:
+    """Return whether models are judged side by side: asked for, or the judges need it."""
+    return (
+        values["prompts"] is not None
+        or len(judges) > 1
+        or judges[0].instance.reads == "comparisons"
+        or any(answers_file(model) for model in values["models"])
+    )
+
+
+def refuse_given(parameters: Sequence[str], why: str) -> None:
+    """Raise ``UsageError`` for an option on the command line that would have no effect."""
+    from click.core import ParameterSource
+
+    context = click.get_current_context()
+    flags = {parameter.name: parameter.opts[0] for parameter in context.command.params}
+    for name in parameters:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{flags[name]}: {why}")
+
+
+def answers_file(model: str) -> Path | None:
+    """Return the file of answers that a model's name is, if it is one."""
+    path = Path(model)
+    return path if path.suffix == ".jsonl" and path.is_file() else None
+
+
+def names_of_models(models: Sequence[str]) -> list[str]:
+    """Return short names; a file of answers is called without its suffix."""
+    return short_names([str(Path(m).with_suffix("")) if answers_file(m) else m for m in models])
+
+
+def chosen_baseline(baseline: str | None, models: Sequence[str], names: Sequence[str]) -> str:
+    """Return the name of the baseline: the first model, or the one that is named or given.
+
+    Raises:
+        UsageError: of click: it is none of the models.
+    """
+    if baseline is None:
+        return names[0]
+    for model, name in zip(models, names, strict=True):
+        if baseline in (name, model):
+            return name
+    raise click.UsageError(f"--baseline {baseline} is none of the models: {', '.join(names)}.")
+
+
+def require_own_folder(folder: Path) -> None:
+    """Raise ``UsageError`` for an output folder that holds something else than a verdict."""
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "verdict.json").exists():
+        raise click.UsageError(
+            f"--output-dir {folder} holds other files and no verdict. Name a folder of its own."
+        )
+
+
+def read_gamed(path: Path) -> "Gamed":
+    """Return AlpacaEval's judgements of its baseline told to be verbose or concise.
+
+    Raises:
+        DataError: the file lacks a column, or has a cell that is no number.
+    """
+    import csv
+
+    import numpy as np
+
+    from tgdpo_core.errors import DataError
+    from tgdpo_core.evaluation.length_control import Gamed
+
+    columns = ("preference", "std_delta_len", "instruction_difficulty")
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    try:
+        found = [np.array([float(row[name]) for row in rows]) for name in columns]
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{path}: expected numbers in the columns {', '.join(columns)}, as AlpacaEval's "
+            f"df_gamed.csv has them ({type(error).__name__}: {error})."
+        ) from error
+    if not rows or not all(np.isfinite(column).all() for column in found):
+        raise DataError(f"{path}: has no rows, or a cell that is no finite number.")
+    if found[0].min() < 0 or found[0].max() > 1:
+        raise DataError(f"{path}: preferences must be from 0 to 1, got {found[0].max():g}.")
+    return Gamed(*found)

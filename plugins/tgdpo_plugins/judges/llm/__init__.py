@@ -1,0 +1,3 @@
+"""The judge ``llm``: see ``judge``."""
+
+from tgdpo_plugins.judges.llm.judge import LLMJudge as LLMJudge

@@ -1,0 +1,3 @@
+"""The judge ``rules``: see ``judge``."""
+
+from tgdpo_plugins.judges.rules.judge import Rules as Rules
