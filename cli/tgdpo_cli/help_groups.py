@@ -8,13 +8,14 @@ import click
 _GROUPS = {
     "Recipe": "config overrides quick",
     "Model": "model reference trust_remote_code allow_pickle",
-    "Data": "dataset eval_dataset split limit columns row_format template_kwargs special_tokens "
+    "Data": "prompts prompt_form system dataset eval_dataset split limit columns row_format template_kwargs special_tokens "
     "on_bad_row max_length",
     "Reward": "reward_plugins rewards reward_args reward_transforms transforms controls "
     "reward_betas",
     "Weights and loss": "shaping shapings shaping_args alphas beta betas",
-    "Judge": "judge judge_args",
-    "Answers": "samples temperature max_new_tokens batch_size",
+    "Judge": "judge judges judge_args compare baseline tie_rule gamed unfinished kl",
+    "Answers": "samples greedy temperature top_p max_new_tokens batch_size engine engine_args "
+    "dtype",
     "Choice of the best": "patterns choose_split",
     "Run": "output_dir resume overwrite allow_changed seeds seed dry_run gpu_memory gpus",
     "Processes and machines": "num_processes accelerate_config launch_options jobs executor "
