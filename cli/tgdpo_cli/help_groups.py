@@ -8,8 +8,8 @@ import click
 _GROUPS = {
     "Recipe": "config overrides quick",
     "Model": "model reference trust_remote_code allow_pickle",
-    "Data": "prompts prompt_form system dataset eval_dataset split limit columns row_format template_kwargs special_tokens "
-    "on_bad_row max_length",
+    "Data": "prompts prompt_form system dataset eval_dataset split limit columns row_format "
+    "template_kwargs special_tokens on_bad_row max_length",
     "Reward": "reward_plugins rewards reward_args reward_transforms transforms controls "
     "reward_betas",
     "Weights and loss": "shaping shapings shaping_args alphas beta betas",

@@ -61,7 +61,7 @@ def test_every_command_takes_it() -> None:
     assert set(lacking) <= {
         "inspect",
         "export",
-    }  # whose page is a file, and whose table goes to a pipe
+    }  # they write files
 
 
 def test_every_command_is_tried_here_or_elsewhere() -> None:
