@@ -17,11 +17,12 @@ def dry_run(plan: "Plan", *, machine: "Machine", as_json: bool) -> None:
     Raises:
         MachineError: a step is known not to fit into the memory of a GPU.
     """
+    from tgdpo_core.models.checks import missing_parts
     from tgdpo_core.preparation.formats import policy_source
     from tgdpo_core.preparation.reading import read
     from tgdpo_core.preparation.tokens import tokenize
     from tgdpo_core.training import run
-    from tgdpo_core.training.memory.planning import missing_parts, require_memory
+    from tgdpo_core.training.memory.planning import require_memory
 
     lacking = missing_parts(policy_source(plan))
     tokens = None

@@ -5,6 +5,8 @@ from typing import Any
 
 import click
 
+from tgdpo_cli.help_groups import GroupedCommand
+
 # Option -> module of the command that takes over, with options of its own.
 MODES = {
     "--tasks": "tgdpo_cli.harness_tasks",
@@ -17,7 +19,7 @@ _HELP = (
 )
 
 
-class EvaluateCommand(click.Command):
+class EvaluateCommand(GroupedCommand):
     """``tgdpo evaluate``; with an option of ``MODES`` another command of the same name."""
 
     def make_context(

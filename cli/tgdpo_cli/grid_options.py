@@ -1,6 +1,6 @@
 """What the options of ``tgdpo ablate`` say about the grid."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -31,8 +31,10 @@ def grid_from(options: Mapping[str, Any]) -> tuple["Grid", str]:
 
     path = recipe_path(options["config"])
     content = load_recipe(path)
+    name = path.stem
     if "variants" not in content:
-        content = {"recipe": content, "variants": _variants(options, options["config"])}
+        name = f"{name}-ablation"  # the recipe's own run may lie in runs/NAME
+        content = {"recipe": content, "variants": _variants(content, options)}
     elif given := [flag for flag, key in _OF_VARIANTS.items() if options[key]]:
         raise click.UsageError(
             f"{given[0]}: {options['config']} has variants of its own. Copy and edit it "
@@ -45,47 +47,70 @@ def grid_from(options: Mapping[str, Any]) -> tuple["Grid", str]:
     grid = read_grid(content, options["config"])
     if options["quick"]:
         grid = quick_form(grid)
-    return read_grid(_overridden(grid, options), options["config"]), path.stem
+    return read_grid(_overridden(grid, options), options["config"]), name
 
 
-def _variants(options: Mapping[str, Any], config: str) -> dict[str, Any]:
-    """Return one variant for each reward plugin of the command line."""
-    if not options["rewards"]:
+def _variants(content: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the variants of a recipe: its own token reward, or those of the command line."""
+    own = _own_rewards(content)
+    named = options["rewards"]
+    if not named and not own:
         raise click.UsageError(
-            f"{config} is a recipe: give --reward-plugin NAME..., or an ablation file with "
-            "variants."
+            f"{options['config']} is a recipe of plain DPO: give --reward-plugin NAME..., or an "
+            "ablation file with variants."
         )
-    args: dict[str, dict[str, str]] = {name: {} for name in options["rewards"]}
+    rewards = {
+        name: [each for each in own if each["plugin"] == name] or [{"plugin": name, "args": {}}]
+        for name in named
+    }
+    rewards = rewards or {"+".join(each["plugin"] for each in own): own}
+    _add_args([entry for entries in rewards.values() for entry in entries], options)
+    controls = list(options["controls"]) or ([] if named else _USUAL_CONTROLS)
+    shared = {
+        "transforms": [[transform_entry(text) for text in options["transforms"]]],
+        "controls": [transform_entry(text) for text in controls if text != "none"],
+    }
+    lists = {key: list(options[name]) for key, name in _LISTS.items() if options[name]}
+    return {
+        name: _plain_variant(lists) if name == "none" else {"reward": entries, **shared, **lists}
+        for name, entries in rewards.items()
+    }
+
+
+# The same values at other places, two constants for them, and noise of their size.
+_USUAL_CONTROLS = ["permute", "class-mean", "gaussian"]
+_LISTS = {"shaping": "shapings", "alpha": "alphas", "beta": "betas", "reward_beta": "reward_betas"}
+
+
+def _own_rewards(content: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the token rewards of a recipe; its other mistakes are found later."""
+    entries = content.get("reward")
+    found = entries if isinstance(entries, list) else []
+    usable = [each for each in found if isinstance(each, Mapping) and each.get("plugin")]
+    return [
+        {**each, "plugin": str(each["plugin"]), "args": dict(each.get("args") or {})}
+        for each in usable
+        if each["plugin"] != "none"
+    ]
+
+
+def _add_args(entries: Sequence[dict[str, Any]], options: Mapping[str, Any]) -> None:
+    """Set the options of ``--reward-arg`` over those of the recipe."""
+    names = [entry["plugin"] for entry in entries]
     for text in options["reward_args"]:
         key, value = key_value(text, "--reward-arg")
         plugin, _, option = key.rpartition(".")
-        if not plugin and len(args) == 1:
-            plugin = next(iter(args))
-        if plugin not in args:
+        if not plugin and len(names) == 1:
+            plugin = names[0]
+        if plugin not in names:
+            said = " or ".join(f"{name}.{option}" for name in dict.fromkeys(names))
+            raise click.UsageError(f"--reward-arg {text}: write {said}.")
+        if names.count(plugin) > 1:
             raise click.UsageError(
-                f"--reward-arg {text}: write {' or '.join(f'{name}.{option}' for name in args)}."
+                f"--reward-arg {text}: the recipe has {names.count(plugin)} rewards '{plugin}'; "
+                "set it there."
             )
-        args[plugin][option] = value
-    shared = {
-        "transforms": [[transform_entry(text) for text in options["transforms"]]],
-        "controls": [transform_entry(text) for text in options["controls"]],
-    }
-    lists = {
-        key: list(options[name])
-        for key, name in (
-            ("shaping", "shapings"),
-            ("alpha", "alphas"),
-            ("beta", "betas"),
-            ("reward_beta", "reward_betas"),
-        )
-        if options[name]
-    }
-    return {
-        name: _plain_variant(lists)
-        if name == "none"
-        else {"reward": [{"plugin": name, "args": args[name]}], **shared, **lists}
-        for name in args
-    }
+        entries[names.index(plugin)]["args"][option] = value
 
 
 def _plain_variant(lists: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
+
+from tgdpo_cli.help_groups import GroupedCommand
+
+_TYPED = "tgdpo.typed"
 
 
 class ListOption(click.Option):
@@ -27,7 +32,7 @@ class NumberList(ListOption):
             ) from None
 
 
-class ListCommand(click.Command):
+class ListCommand(GroupedCommand):
     """A command without arguments, so that values behind a ``ListOption`` belong to it."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -38,7 +43,18 @@ class ListCommand(click.Command):
             if isinstance(parameter, ListOption)
             for name in parameter.opts
         }
+        ctx.meta[_TYPED] = list(args)
         return super().parse_args(ctx, list(_repeated(args, names)))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete a further value of a list option; else as any command."""
+        last = next((arg for arg in reversed(ctx.meta.get(_TYPED, ())) if _is_option(arg)), "")
+        name = last.partition("=")[0]
+        for parameter in self.params:
+            is_named = isinstance(parameter, ListOption) and name in parameter.opts
+            if is_named and not _is_option(incomplete):
+                return parameter.shell_complete(ctx, incomplete)
+        return super().shell_complete(ctx, incomplete)
 
 
 def _repeated(args: Sequence[str], names: set[str]) -> Iterator[str]:

@@ -46,6 +46,7 @@ COMMANDS = {
     "plugins": "List and explain what is installed.",
     "doctor": "Is this machine ready; is a run folder whole, and can it go on?",
     "recipes": "List, show and copy the recipes that come along.",
+    "convert": "Make a recipe of a configuration of TRL or LLaMA-Factory.",
 }
 
 

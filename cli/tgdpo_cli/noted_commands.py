@@ -21,16 +21,16 @@ def note_commands(commands: Sequence[Noted]) -> None:
     from tgdpo_core.store.folder import write_whole
 
     with contextlib.suppress(OSError):
-        path = _path()
+        path = notes_folder() / "commands.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, json.dumps({"installed": _installed(), "commands": list(commands)}))
+        write_whole(path, json.dumps({"installed": installed_mark(), "commands": list(commands)}))
 
 
 def noted_commands() -> list[Noted] | None:
     """Return the commands as they were noted; None where something was installed since."""
     try:
-        document = json.loads(_path().read_text(encoding="utf-8"))
-        if document["installed"] != _installed():
+        document = json.loads((notes_folder() / "commands.json").read_text(encoding="utf-8"))
+        if document["installed"] != installed_mark():
             return None
         return sorted(
             (str(n), str(summary), str(where)) for n, summary, where in document["commands"]
@@ -39,15 +39,16 @@ def noted_commands() -> list[Noted] | None:
         return None
 
 
-def _path() -> Path:
+def notes_folder() -> Path:
+    """Return the folder of the store, in which notes of what is installed lie."""
     # As in tgdpo_core.store.folder, which --help has no time to import.
     if named := os.environ.get("TGDPO_STORE"):
-        return Path(named).expanduser() / "commands.json"
+        return Path(named).expanduser()
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "tgdpo" / "store" / "commands.json"
+    return Path(cache).expanduser() / "tgdpo" / "store"
 
 
-def _installed() -> list[list[str]]:
+def installed_mark() -> list[list[str]]:
     """Return a mark of what is installed and chosen."""
     here = os.getcwd()
     # The first folder is that of the script, or the current one.

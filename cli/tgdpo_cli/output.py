@@ -1,6 +1,8 @@
 """What commands print: tables, data reports, JSON."""
 
 import json
+import math
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,6 +16,11 @@ if TYPE_CHECKING:
 _QUANTILE_NAMES = {0.0: "min", 0.5: "median", 1.0: "max"}
 
 
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document; all else goes to stderr."
+)
+
+
 def echo(text: str = "", *, err: bool = False) -> None:
     """Print text that may hold what data, files or plugins say; control characters as escapes."""
     from tgdpo_core.reports.visible import printable
@@ -21,32 +28,53 @@ def echo(text: str = "", *, err: bool = False) -> None:
     click.echo(printable(text), err=err)
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table; where the output is no terminal, with one line for each row."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+def table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    names: int = 1,
+    first: Sequence[str] = (),
+    rest: str = "--json",
+) -> None:
+    """Print a table; see ``tables``. What is no terminal gets all columns, one line for each row.
 
+    Args:
+        header: names of the columns.
+        rows: one text a column.
+        names: so many columns at the left are names, which are never cut.
+        first: the columns that matter most, for a narrow screen.
+        rest: where the columns are that do not fit.
+    """
+    lines = table_text(header, rows, names=names, first=first, rest=rest)
+    click.echo("\n".join(lines))
+
+
+def table_text(
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, err: bool = False, **how: Any
+) -> list[str]:
+    """Return the lines of a table for stdout, or for stderr."""
+    from tgdpo_cli.tables import WIDE, table_lines
     from tgdpo_core.reports.visible import printable
 
-    shown = Table(box=None, pad_edge=False, header_style="bold")
-    # Text: what data and plugins say is never markup.
-    for name in header:
-        shown.add_column(Text(printable(name)))
-    for row in rows:
-        shown.add_row(*(Text(printable(str(cell))) for cell in row))
-    if sys.stdout.isatty():
-        Console().print(shown)
-        return
-    console = Console(width=400)
-    with console.capture() as capture:
-        console.print(shown)
-    click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
+    is_screen = (sys.stderr if err else sys.stdout).isatty()
+    width = shutil.get_terminal_size().columns if is_screen else WIDE
+    shown = [[printable(str(cell)) for cell in row] for row in rows]
+    return table_lines([printable(name) for name in header], shown, width=width, **how)
 
 
 def print_json(value: Any) -> None:
-    """Print JSON."""
-    click.echo(json.dumps(value, indent=1, default=str))
+    """Print JSON; numbers that JSON does not know (NaN, infinities) are null."""
+    click.echo(json.dumps(_finite(value), indent=1, default=str, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
 
 
 def show_data(train: "DataReport", evaluation: "DataReport | None") -> None:

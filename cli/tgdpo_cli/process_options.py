@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from tgdpo_cli import completion
+
 _STARTED = "TGDPO_LAUNCHED"
 _ARGUMENTS = "tgdpo.arguments"
 
@@ -20,6 +22,7 @@ _OPTIONS = [
     click.option(
         "--accelerate-config",
         metavar="FILE",
+        shell_complete=completion.accelerate_configs,
         help="What accelerate does with them: a file, or accelerate/* of `tgdpo recipes list`.",
     ),
     click.option(

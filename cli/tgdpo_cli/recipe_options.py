@@ -5,20 +5,44 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tgdpo_cli import completion
+
 if TYPE_CHECKING:
+    from tgdpo_cli.main import Session
     from tgdpo_core.recipe import Recipe
 
 _OPTIONS = [
-    click.option("--config", help="Recipe: a YAML file, or a name of `tgdpo recipes list`."),
-    click.option("--model", help="Policy: Hub id, folder, or run folder."),
-    click.option("--reference", help="Reference model; default: the policy before training."),
-    click.option("--dataset", help="Preference pairs: Hub id, file, folder, or registered name."),
-    click.option("--eval-dataset", help="Pairs to evaluate on during training."),
+    click.option(
+        "--config",
+        help="Recipe: a YAML file, or a name of `tgdpo recipes list`.",
+        shell_complete=completion.recipes,
+    ),
+    click.option(
+        "--model",
+        help="Policy: Hub id, folder, or run folder.",
+        shell_complete=completion.models,
+    ),
+    click.option(
+        "--reference",
+        help="Reference model; default: the policy before training.",
+        shell_complete=completion.models,
+    ),
+    click.option(
+        "--dataset",
+        help="Preference pairs: Hub id, file, folder, or registered name.",
+        shell_complete=completion.plugin_names("dataset", files=True),
+    ),
+    click.option(
+        "--eval-dataset",
+        help="Pairs to evaluate on during training.",
+        shell_complete=completion.plugin_names("dataset", files=True),
+    ),
     click.option(
         "--reward-plugin",
         "reward_plugins",
         multiple=True,
         metavar="NAME[=WEIGHT]",
+        shell_complete=completion.plugin_names("token-reward"),
         help="Source of token rewards; 'none' is plain DPO. Repeated: their weighted sum.",
     ),
     click.option(
@@ -26,6 +50,7 @@ _OPTIONS = [
         "reward_args",
         multiple=True,
         metavar="KEY=VALUE",
+        shell_complete=completion.option_keys("token-reward", "reward_plugins"),
         help="Option of the reward plugin (NAME.KEY=VALUE where there are several).",
     ),
     click.option(
@@ -33,14 +58,25 @@ _OPTIONS = [
         "reward_transforms",
         multiple=True,
         metavar="NAME[:KEY=VALUE,...]",
+        shell_complete=completion.plugin_names("transform"),
         help="Transform of the token rewards, applied in order.",
     ),
-    click.option("--shaping", metavar="NAME", help="How rewards become weights."),
     click.option(
-        "--shaping-arg", "shaping_args", multiple=True, metavar="KEY=VALUE", help="Its option."
+        "--shaping",
+        metavar="NAME",
+        help="How rewards become weights.",
+        shell_complete=completion.plugin_names("shaping"),
+    ),
+    click.option(
+        "--shaping-arg",
+        "shaping_args",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Its option.",
+        shell_complete=completion.option_keys("shaping", "shaping"),
     ),
     click.option("--beta", type=float, help="Strength of the tie to the reference."),
-    click.option("--output-dir", help="The run folder."),
+    click.option("--output-dir", help="The run folder.", shell_complete=completion.runs),
     click.option(
         "--trust-remote-code",
         is_flag=True,
@@ -51,6 +87,7 @@ _OPTIONS = [
         "overrides",
         multiple=True,
         metavar="SECTION.KEY=VALUE",
+        shell_complete=completion.recipe_keys,
         help="Any key of the recipe, e.g. training.learning_rate=5e-7.",
     ),
 ]
@@ -63,9 +100,16 @@ def recipe_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def recipe_from(values: Mapping[str, Any], *, needs_output: bool = True) -> "Recipe":
-    """Return the checked recipe of a command's option values."""
+def recipe_from(
+    session: "Session", values: Mapping[str, Any], *, needs_output: bool = True
+) -> "Recipe":
+    """Return the checked recipe of a command's option values.
+
+    Raises:
+        RecipeError: everything that is wrong with it, unknown plugins included.
+    """
     from tgdpo_cli.shipped_recipes import recipe_path
+    from tgdpo_core.preparation.problems import unknown_plugins
     from tgdpo_core.recipe import load_recipe, resolve_recipe
     from tgdpo_core.recipe.trust import require_trust
 
@@ -91,6 +135,7 @@ def recipe_from(values: Mapping[str, Any], *, needs_output: bool = True) -> "Rec
         overrides=values["overrides"],
         settings=settings,
         source=config or "the command line",
+        more=lambda merged: unknown_plugins(merged, session.plugins),
     )
 
 

@@ -167,6 +167,62 @@ def test_the_reward_beta_is_an_option_of_the_reward(plan: Any) -> None:
     assert [cell["settings"].get("reward_beta") for cell in cells] == [None, 0.05, 0.5]
 
 
+MINE = """
+model: {name_or_path: playground}
+data: {path: playground}
+reward:
+  - {plugin: playground-oracle, weight: 2.0, transforms: [{name: rms}]}
+  - {plugin: random, args: {seed: 3}}
+shaping: {name: symmetric, args: {alpha: 0.7}}
+loss: {beta: 0.5}
+output_dir: runs/mine
+"""
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> str:
+    """The file of a recipe with two rewards, a shaping and a beta of its own."""
+    path = tmp_path / "mine.yaml"
+    path.write_text(MINE)
+    return str(path)
+
+
+def test_a_recipe_is_ablated_as_it_is_with_the_usual_controls(plan: Any, mine: str) -> None:
+    cells = plan("--config", mine)
+    both = "playground-oracle+random"
+    assert names(cells) == [
+        *("dpo", both, f"{both}+permute", f"{both}+class-mean", f"{both}+gaussian")
+    ]
+    own = cells[1]["recipe"]
+    recipe = yaml.safe_load(MINE)
+    assert own["shaping"] == recipe["shaping"]
+    assert own["loss"]["beta"] == 0.5
+    assert [(r["plugin"], r["weight"], r["args"]) for r in own["reward"]] == [
+        ("playground-oracle", 2.0, {}),
+        ("random", 1.0, {"seed": 3}),
+    ]
+    assert [t["name"] for t in own["reward"][0]["transforms"]] == ["rms"]
+    assert {cell["baseline"] for cell in cells} == {"dpo"}
+    assert [cell["control"] for cell in cells] == [True, False, True, True, True]
+
+
+def test_options_narrow_and_widen_what_the_recipe_says(plan: Any, mine: str) -> None:
+    narrow = plan("--config", mine, "--reward-plugin", "random", "--control", "permute")
+    assert names(narrow) == ["dpo", "random", "random+permute"]
+    assert narrow[1]["recipe"]["reward"][0]["args"] == {"seed": 3}  # of the recipe
+    wide = plan("--config", mine, "--control", "none", "--alpha", "0.5", "1")
+    assert [cell["settings"]["alpha"] for cell in wide[1:]] == [0.5, 1.0]
+    assert {cell["settings"]["shaping"] for cell in wide[1:]} == {"symmetric"}
+
+
+def test_an_option_of_one_of_two_equal_rewards_is_refused(tgdpo: Tgdpo, tmp_path: Path) -> None:
+    path = tmp_path / "two.yaml"
+    path.write_text(MINE.replace("playground-oracle", "random"))
+    done = tgdpo("ablate", "--config", str(path), "--reward-arg", "random.seed=1", "--dry-run")
+    assert done.code == 2
+    assert "the recipe has 2 rewards 'random'" in done.err
+
+
 def test_model_data_and_set_hold_for_all_cells(tgdpo: Tgdpo, tmp_path: Path) -> None:
     done = tgdpo(
         *("ablate", *FLAGS, "--model", "m", "--dataset", "d", "--eval-dataset", "e"),
@@ -214,7 +270,11 @@ def test_a_file_may_name_its_recipe(plan: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--config", "playground"], "playground is a recipe: give --reward-plugin NAME..., or an"),
+        (["--config", "playground"], "playground is a recipe of plain DPO: give --reward-plugin"),
+        (
+            ["--config", "recommended", "--reward-arg", "random.seed=1"],
+            "--reward-arg random.seed=1: write dense-prm.seed.",
+        ),
         (["--config", "plyground"], "Unknown recipe 'plyground'. Did you mean"),
         (
             ["--config", "FILE", "--reward-plugin", "random"],
@@ -231,7 +291,6 @@ def test_a_file_may_name_its_recipe(plan: Any, tmp_path: Path) -> None:
         ([*FLAGS, "--reward-arg", "seed"], "--reward-arg seed: expected KEY=VALUE."),
         ([*FLAGS, "--set", "loss.betta=1"], "loss.betta: unknown key. Did you mean 'beta'?"),
         ([*FLAGS, "--quick", "more"], "unexpected extra argument"),
-        ([*FLAGS, "--json"], "--json goes with --dry-run."),
         ([*FLAGS, "--address", "auto"], "--address goes with --executor ray."),
         ([*FLAGS, "--gpus-per-cell", "0"], "--gpus-per-cell goes with --executor ray."),
         ([*FLAGS, "--executor", "ray", "--jobs", "2"], "--jobs goes with --executor local."),

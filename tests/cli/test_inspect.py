@@ -1,5 +1,6 @@
 """``tgdpo inspect``: pairs, sources of the recipe, and where the view goes."""
 
+import json
 import re
 from pathlib import Path
 
@@ -51,9 +52,10 @@ def test_rows_that_are_no_numbers_are_a_usage_error(base: list[str]) -> None:
 
 
 def test_only_the_pairs_shown_are_scored(base: list[str]) -> None:
-    result = inspect(*base, "--reward-plugin", "random", "--limit", "2")
-    assert "2/2" in result.stderr
-    assert "12/12" not in result.stderr
+    inspect(*base, "--reward-plugin", "random", "--limit", "2")
+    listed = json.loads(CliRunner().invoke(cli, ["store", "list", "--json"]).stdout)
+    entries = {each["what"]: each["entries"] for each in listed["collections"]}
+    assert entries["token_rewards: random"] == 2, entries
 
 
 def test_a_fitted_transform_is_fitted_on_the_whole_training_set(base: list[str]) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from tgdpo_core.data.columns import RowReading
 from tgdpo_core.data.duplicates import Array, PairHashes, count_duplicates, pair_hashes
@@ -20,10 +19,9 @@ from tgdpo_core.data.rows import Row
 from tgdpo_core.data.source_code import data_code
 from tgdpo_core.data.text_rules import TextRules, with_rules
 from tgdpo_core.errors import RecipeError
+from tgdpo_core.progress import stage
 from tgdpo_core.store.folder import canonical_hash
 from tgdpo_core.store.tables import cached_table
-
-_SECONDS_BEFORE_BAR = 2  # short work needs no bar
 
 
 @dataclass(frozen=True)
@@ -179,9 +177,7 @@ def _check(rows: RowTable, reading: RowReading) -> _Checked:
 
 
 def _with_bar(rows: RowTable) -> Iterator[Row]:
-    with tqdm(
-        total=len(rows), desc=f"checking {rows.name}", unit="row", delay=_SECONDS_BEFORE_BAR
-    ) as bar:
+    with stage(f"checking {Path(rows.name).name}", len(rows), "row") as bar:
         for number in range(len(rows)):
             yield rows[number]
             bar.update()

@@ -1,6 +1,8 @@
 """A table of pairs turned into a table of token ids, on all cores, once."""
 
 import os
+import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -20,6 +22,7 @@ from tgdpo_core.data.tokenization import (
     check_tokenizer,
     tokenize_batch,
 )
+from tgdpo_core.progress import say
 from tgdpo_core.store.tables import cached_table
 
 _FEW_PAIRS = 4096  # fewer are not worth further processes, nor a progress bar
@@ -87,7 +90,7 @@ def _write(pairs: PairTable, tokenizer: Any, limits: LengthLimits, folder: Path)
         ]
         return {name: [row[name] for row in rows] for name in _EMPTY}
 
-    with _bars(shown=not is_small):
+    with _bars(len(pairs), num_processes, shown=not is_small):
         Dataset.from_dict({"row": np.arange(len(pairs))}).map(
             tokenized,
             batched=True,
@@ -127,17 +130,22 @@ def _features() -> Any:
 
 
 @contextmanager
-def _bars(*, shown: bool) -> Iterator[None]:
+def _bars(num_pairs: int, num_processes: int, *, shown: bool) -> Iterator[None]:
+    """Show the bar of ``datasets`` on a screen, two lines of the log elsewhere."""
     from datasets import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
     were_shown = not are_progress_bars_disabled()
-    if were_shown and not shown:
-        disable_progress_bars()
+    is_bar = shown and sys.stderr.isatty()
+    (enable_progress_bars if is_bar else disable_progress_bars)()
+    begun = time.perf_counter()
+    if shown and not is_bar:
+        say(f"tokenizing {num_pairs} pairs in {num_processes} processes ..")
     try:
         yield
     finally:
-        if were_shown:
-            enable_progress_bars()
+        (enable_progress_bars if were_shown else disable_progress_bars)()
+    if shown and not is_bar:
+        say(f"tokenized in {time.perf_counter() - begun:.0f} s")
 
 
 def _report(pairs: PairTable, columns: MappedColumns, kinds: Any, table: TokenTable) -> DataReport:

@@ -45,6 +45,10 @@ class Table:
     rows: Sequence[Sequence[str]]
     marks: Sequence[str] = ()
 
+    def records(self) -> list[dict[str, str]]:
+        """Return the rows, each as column to text."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
     def markdown(self) -> str:
         """Return the table in GitHub's form; nothing in a cell can end it."""
         lines = [self.columns, ["---"] * len(self.columns), *self.rows]

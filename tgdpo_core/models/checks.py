@@ -200,6 +200,18 @@ def has_tokenizer(source: ModelSource) -> bool:
     return source.text("tokenizer_config.json") is not None
 
 
+def missing_parts(source: ModelSource) -> list[str]:
+    """Return what a model's folder lacks of ``weights`` and ``tokenizer``."""
+    if not source.folder:
+        return []
+    lacks = []
+    if not any(next(source.folder.glob(f"*.{end}"), None) for end in ("safetensors", "bin")):
+        lacks.append("weights")
+    if not any(has_tokenizer(each) for each in source.chain):
+        lacks.append("tokenizer")
+    return lacks
+
+
 def require_same_tokens(
     own: Any, other: Any, *, who: str, whose: str = "the policy's", next_step: str = ""
 ) -> None:

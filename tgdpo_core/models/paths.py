@@ -6,6 +6,7 @@ Nothing here loads a model or torch.
 import functools
 import json
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,7 +119,13 @@ def _hub_id(name: str, path: Path) -> str:
             "" if is_path else f" ('{parent}' is a folder here, so it is not looked for elsewhere)"
         )
         raise UsageError(f"Model '{name}': no such folder{near}.")
+    if not _HUB_ID.fullmatch(name):
+        raise UsageError(f"Model '{name}': no such folder, and no name that the Hub can have.")
     return name
+
+
+# Letters, digits, - _ . in one or two parts, as huggingface_hub checks them.
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 
 
 def _locate(name: str, revision: str | None, above: tuple[str, ...]) -> ModelSource:

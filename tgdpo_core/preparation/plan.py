@@ -1,8 +1,10 @@
 """Step 1, Recipe -> Plan: everything a recipe names is found; no row, model or torch is loaded."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tgdpo_core.errors import RecipeError
 from tgdpo_core.models.paths import resolve_model_path
@@ -12,6 +14,7 @@ from tgdpo_core.plugin_api.losses import Loss
 from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.plugin_api.rewards import SpecialTokensInText
 from tgdpo_core.plugin_api.shapings import Shaping
+from tgdpo_core.preparation.problems import Problems
 from tgdpo_core.recipe.optional_packages import require_packages
 from tgdpo_core.recipe.requirements import require_installed, with_used
 from tgdpo_core.recipe.schema import LossSection, Recipe
@@ -56,26 +59,45 @@ def make_plan(recipe: Recipe, plugins: PluginManager) -> Plan:
     """Return the plan of a recipe.
 
     Raises:
-        TgdpoError: something it names does not exist.
+        TgdpoError: something it names does not exist, or does not fit; all of it at once.
     """
-    _check_swap(recipe)
-    require_installed(recipe.requires)
-    require_packages(
-        recipe.training, lora=bool(recipe.model.lora), four_bits=recipe.model.load_in_4bit
-    )
-    model = policy_name(recipe, plugins)
-    if recipe.reference.name_or_path:
-        resolve_model_path(recipe.reference.name_or_path)
+    found: dict[str, Any] = {}
+    problems = Problems()
+    for name, find in _steps(recipe, plugins).items():
+        with problems.collected():
+            found[name] = find()
+    problems.raise_all()
     return Plan(
         recipe=recipe,
         plugins=plugins,
-        model=model,
-        sources=[source_of_entry(entry.model_dump(), plugins) for entry in recipe.reward],
-        shaping=resolve_shaping(recipe.shaping.name, plugins, recipe.shaping.args),
-        loss=loss_of(recipe.loss, plugins),
-        judge=_judge(recipe, plugins) if recipe.judging else None,
+        model=found["model"],
+        sources=[found[f"reward {i}"] for i in range(len(recipe.reward))],
+        shaping=found["shaping"],
+        loss=found["loss"],
+        judge=found["judge"],
         store=store_of(recipe.training.get("store_path")),
     )
+
+
+def _steps(recipe: Recipe, plugins: PluginManager) -> dict[str, Callable[[], Any]]:
+    """Return what finds or checks each thing that a recipe names, none of which needs another."""
+    section, reference = recipe.model, recipe.reference.name_or_path
+    packages = {"lora": bool(section.lora), "four_bits": section.load_in_4bit}
+    rewards = {
+        f"reward {i}": partial(source_of_entry, entry.model_dump(), plugins)
+        for i, entry in enumerate(recipe.reward)
+    }
+    return {
+        "swap": lambda: _check_swap(recipe),
+        "requires": lambda: require_installed(recipe.requires),
+        "packages": lambda: require_packages(recipe.training, **packages),
+        "model": lambda: policy_name(recipe, plugins),
+        "reference": lambda: reference and resolve_model_path(reference),
+        **rewards,
+        "shaping": lambda: resolve_shaping(recipe.shaping.name, plugins, recipe.shaping.args),
+        "loss": lambda: loss_of(recipe.loss, plugins),
+        "judge": lambda: _judge(recipe, plugins) if recipe.judging else None,
+    }
 
 
 def loss_of(section: LossSection, plugins: PluginManager) -> tuple[str, Loss]:

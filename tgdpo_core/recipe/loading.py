@@ -1,8 +1,10 @@
 """YAML and ``--set`` overrides to a checked recipe."""
 
 import copy
+import difflib
+import re
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -11,7 +13,10 @@ from pydantic import BaseModel, ValidationError
 
 from tgdpo_core.environment_secrets import secret_in
 from tgdpo_core.errors import RecipeError, did_you_mean
+from tgdpo_core.recipe.foreign import what_it_is_instead
+from tgdpo_core.recipe.hints import ALIASES, place_of
 from tgdpo_core.recipe.schema import Recipe
+from tgdpo_core.recipe.training_arguments import ArgumentProblems
 from tgdpo_core.recipe.yaml_reading import MOST_CHARACTERS, read_yaml
 
 Schema = TypeVar("Schema", bound=BaseModel)
@@ -45,6 +50,7 @@ def resolve_recipe(
     overrides: Sequence[str] = (),
     settings: Mapping[str, Any] | None = None,
     source: str = "the command line",
+    more: Callable[[Mapping[str, Any]], Sequence[str]] | None = None,
 ) -> Recipe:
     """Return the checked recipe.
 
@@ -53,10 +59,13 @@ def resolve_recipe(
         overrides: ``section.key=value`` strings, the value in YAML.
         settings: dotted keys to values, from command-line options; None values are skipped.
         source: the file, for messages.
+        more: what else is wrong with a content; asked, and said, where it is not valid.
 
     Raises:
-        RecipeError: see ``validated``; or a secret stands in it.
+        RecipeError: see ``validated``; or a secret stands in it, or it is another sort of file.
     """
+    if instead := what_it_is_instead(content, source):
+        raise RecipeError(instead)
     merged: dict[str, Any] = copy.deepcopy(dict(content))
     for key, value in (settings or {}).items():
         if value is not None:
@@ -71,7 +80,11 @@ def resolve_recipe(
             f"{found}. A recipe is written to the run folder, the store and the model card: leave "
             "it out. Tokens of the Hub and keys of services are read from the environment."
         )
-    return validated(Recipe, merged, f"The recipe from {source}")
+    try:
+        return validated(Recipe, merged, f"The recipe from {source}")
+    except RecipeError as error:
+        further = more(merged) if more else ()
+        raise RecipeError("\n  ".join([str(error), *further])) from None
 
 
 def validated(schema: type[Schema], content: Mapping[str, Any], title: str) -> Schema:
@@ -89,7 +102,7 @@ def validated(schema: type[Schema], content: Mapping[str, Any], title: str) -> S
     try:
         return schema.model_validate(content)
     except ValidationError as error:
-        lines = [_explain(e, schema) for e in error.errors()]
+        lines = [line for e in error.errors() for line in _explain(e, schema)]
         raise RecipeError("\n".join([f"{title} is not valid:", *lines])) from None
 
 
@@ -138,19 +151,43 @@ def _index(place: list[Any], part: str, dotted: str) -> int:
     return int(part)
 
 
-def _explain(error: Any, schema: type[BaseModel]) -> str:
-    """Return one line for a pydantic error, with a suggestion for an unknown key."""
+def _explain(error: Any, schema: type[BaseModel]) -> list[str]:
+    """Return a line for each problem of a pydantic error, with where an unknown key belongs."""
     path = [str(part) for part in error["loc"]]
     dotted = ".".join(path)
     if error["type"] == "extra_forbidden":
-        return f"  {dotted}: unknown key. {did_you_mean(path[-1], _keys_at(schema, path[:-1]))}"
+        return [f"  {dotted}: unknown key. {_advice(path, schema)}"]
     if error["type"] == "missing":
         flag = _REQUIRED_AT.get(dotted)
-        return f"  {dotted}: required{f' (give {flag})' if flag else ''}."
+        return [f"  {dotted}: required{f' (give {flag})' if flag else ''}."]
     if error["type"] == "value_error":
+        found = error["ctx"]["error"]
         place = f"{dotted}: " if dotted else ""
-        return f"  {place}{error['ctx']['error']}."
-    return f"  {dotted}: {error['msg']} (got {reprlib.repr(error['input'])})."
+        if isinstance(found, ArgumentProblems):
+            return [f"  {place}{_with_place(line)}." for line in found.lines]
+        return [f"  {place}{found}."]
+    return [f"  {dotted}: {error['msg']} (got {reprlib.repr(error['input'])})."]
+
+
+def _advice(path: Sequence[str], schema: type[BaseModel]) -> str:
+    """Return where an unknown key belongs, else the keys that are known at its place."""
+    allowed = _keys_at(schema, path[:-1])
+    if schema is not Recipe and len(path) == 1 and path[0] in Recipe.model_fields:
+        return "It belongs below `recipe`."
+    is_near = difflib.get_close_matches(path[-1], allowed, n=1)
+    place = place_of(path[-1], inside=path[0] if len(path) > 1 else "")
+    if place is None or (is_near and path[-1] not in ALIASES):
+        return did_you_mean(path[-1], allowed)
+    return f"It is {place}." if schema is Recipe else f"It is `set: {{{place}: ..}}`."
+
+
+def _with_place(line: str) -> str:
+    """Return a problem of ``training``, of a key of another section with its place there."""
+    found = re.match(r"unknown key '([^']*)'\. ", line)
+    if found is None or "Did you mean" in line:
+        return line
+    place = place_of(found[1])
+    return f"unknown key '{found[1]}'. It is {place}" if place else line
 
 
 def _keys_at(schema: type[BaseModel], path: Sequence[str]) -> list[str]:

@@ -4,7 +4,7 @@ import ast
 import functools
 import importlib.util
 import reprlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,22 +25,36 @@ from tgdpo_core.recipe.truth_values import is_truth_for_number
 _SIMPLE = {"int": int, "float": float, "str": str, "bool": bool, "None": None, "list": list}
 
 
+class ArgumentProblems(ValueError):
+    """Everything that is wrong with some settings.
+
+    Attributes:
+        lines: one sentence a problem.
+    """
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        super().__init__("; ".join(lines))
+        self.lines = list(lines)
+
+
 def check_training_arguments(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of a recipe converted to their types.
 
     Raises:
-        ValueError: unknown names, names that are set elsewhere or have no effect, values of a wrong
-            type or outside their range; all of them at once.
+        ArgumentProblems: unknown names, names that are set elsewhere or have no effect, values of
+            a wrong type or outside their range, values that contradict each other; all of them at
+            once.
     """
-    problems, checked = [], {}
+    problems: list[str] = []
+    checked: dict[str, Any] = {}
     for name, value in values.items():
         try:
             checked[name] = _check(name, value)
         except ValueError as error:
             problems.append(str(error))
-    problems = problems or list(_contradictions(checked))
+    problems += _contradictions({**values, **checked})
     if problems:
-        raise ValueError("; ".join(problems))
+        raise ArgumentProblems(problems)
     return checked
 
 
@@ -67,9 +81,9 @@ def _check(name: str, value: Any) -> Any:
         raise ValueError(f"'{name}' would end up in files: set HF_TOKEN in the environment")
     annotations = training_argument_types()
     if name not in annotations:
-        near = did_you_mean(name, annotations).partition("Available:")[0].strip()
+        near = did_you_mean(name, annotations).partition("Available:")[0]
         raise ValueError(
-            f"unknown key '{name}'. {near} Allowed: the names of transformers.TrainingArguments"
+            f"unknown key '{name}'. {near}Allowed: the names of transformers.TrainingArguments"
         )
     if name not in USED and name not in REFUSED:
         raise ValueError(
@@ -150,11 +164,33 @@ def _plain(value: Any) -> Any:
 @functools.cache
 def training_argument_types() -> dict[str, str]:
     """Return field name to annotation, read from the source of transformers."""
+    return {name: ast.unparse(item.annotation) for name, item in _fields().items()}
+
+
+@functools.cache
+def training_argument_help() -> dict[str, str]:
+    """Return field name to the text that transformers has of it, empty where it has none."""
+    texts = {}
+    for name, item in _fields().items():
+        pairs = [p for node in ast.walk(item) if isinstance(node, ast.Dict) for p in _items(node)]
+        texts[name] = next((text for key, text in pairs if key == "help"), "")
+    return texts
+
+
+def _items(node: ast.Dict) -> Iterator[tuple[str, str]]:
+    for key, value in zip(node.keys, node.values, strict=True):
+        is_text = isinstance(value, ast.Constant) and isinstance(value.value, str)
+        if isinstance(key, ast.Constant) and is_text:
+            yield str(key.value), str(value.value)  # type: ignore[attr-defined] # a constant
+
+
+@functools.cache
+def _fields() -> dict[str, ast.AnnAssign]:
     for node in _source("training_args").body:
         if isinstance(node, ast.ClassDef) and node.name == "TrainingArguments":
             fields = [item for item in node.body if isinstance(item, ast.AnnAssign)]
             return {
-                item.target.id: ast.unparse(item.annotation)
+                item.target.id: item
                 for item in fields
                 if isinstance(item.target, ast.Name) and not item.target.id.startswith("_")
             }

@@ -10,11 +10,11 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from filelock import FileLock, Timeout
-from tqdm.auto import tqdm
 
 from tgdpo_core.data.token_table import Array, TokenTable
 from tgdpo_core.errors import StoreError
 from tgdpo_core.free_memory import FreeMemory
+from tgdpo_core.progress import stage
 from tgdpo_core.scoring.answers import Answers
 from tgdpo_core.store.collection import Collection
 from tgdpo_core.store.located import Located
@@ -118,12 +118,8 @@ def fill(task: Pass, *, label: str = "", elsewhere: Elsewhere | None = None) -> 
         work = (elsewhere or _here)(task, batches) if batches else iter(())
         free = FreeMemory()
         try:
-            with tqdm(
-                total=len(mine),
-                desc=label + task.label,
-                unit="pair",
-                disable=not len(mine) or not state.is_main_process,
-            ) as bar:
+            is_shown = bool(len(mine)) and state.is_main_process
+            with stage(label + task.label, len(mine), "pair", shown=is_shown) as bar:
                 for num_rows in work:
                     bar.update(num_rows)
                     free.give_back()

@@ -9,6 +9,8 @@ from typing import Any
 
 import xxhash
 
+from tgdpo_core.progress import StageBar
+
 FORMAT = 2  # of collections
 _BLOCK = 16 * 2**20
 
@@ -34,9 +36,12 @@ def canonical_hash(document: Mapping[str, Any]) -> str:
 def file_hash(path: Path) -> str:
     """Return the xxh3-128 hex digest of a file."""
     digest = xxhash.xxh3_128()
-    with path.open("rb") as file:
+    size = path.stat().st_size
+    bar = StageBar(total=size, desc=f"hashing {path.name}", unit="B", unit_scale=True, leave=False)
+    with path.open("rb") as file, bar:
         while block := file.read(_BLOCK):
             digest.update(block)
+            bar.update(len(block))
     return digest.hexdigest()
 
 

@@ -8,17 +8,15 @@ from typing import Any
 
 from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
+from transformers.trainer_utils import has_length
 
+from tgdpo_core.progress import StageBar
 from tgdpo_core.scoring.online import OnlineRewards
 
 logger = logging.getLogger(__name__)
 
-_SHOWN = {
-    "loss": "loss",
-    "rewards/margins": "margin",
-    "rewards/accuracies": "accuracy",
-    "grad_norm": "grad",
-}
+# Short, so that at 80 columns half of the line is left to the bar; logs have all.
+_SHOWN = {"loss": "loss", "rewards/accuracies": "acc"}
 
 
 class JsonlLog(TrainerCallback):
@@ -73,7 +71,32 @@ def _step(line: str) -> float | None:
 
 
 class ProgressLine(ProgressCallback):
-    """transformers' progress bar, with a few metrics behind it instead of every row in full."""
+    """transformers' progress bar, with two metrics behind it instead of every row in full."""
+
+    training_bar: Any
+    prediction_bar: Any
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Start the bar at the step that a run goes on from."""
+        if state.is_world_process_zero:
+            self.training_bar = StageBar(
+                total=state.max_steps, initial=state.global_step, desc="training", unit="step"
+            )
+        self.current_step = state.global_step
+
+    def on_prediction_step(
+        self, args: Any, state: Any, control: Any, eval_dataloader: Any = None, **kwargs: Any
+    ) -> None:
+        """Show how far an evaluation is."""
+        if state.is_world_process_zero and has_length(eval_dataloader):
+            if self.prediction_bar is None:
+                self.prediction_bar = StageBar(
+                    total=len(eval_dataloader),
+                    desc="evaluation",
+                    unit="batch",
+                    leave=self.training_bar is None,
+                )
+            self.prediction_bar.update(1)
 
     def on_log(
         self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any

@@ -5,17 +5,18 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from tgdpo_cli import completion
+from tgdpo_cli.ablation_output import show_ablation, show_results
 from tgdpo_cli.grid_options import grid_from
 from tgdpo_cli.list_options import ListCommand, ListOption, NumberList
 from tgdpo_cli.main import Session
-from tgdpo_cli.output import echo, print_json, quiet_libraries, table
+from tgdpo_cli.output import json_option, quiet_libraries
 
 if TYPE_CHECKING:
-    from tgdpo_core.experiments.ablation import Summary
     from tgdpo_core.experiments.executors import LocalExecutor, RayExecutor
     from tgdpo_core.experiments.tasks import Ablation, Task
     from tgdpo_core.experiments.work import Outcome
@@ -27,34 +28,77 @@ if TYPE_CHECKING:
     "--recipe",
     "config",
     required=True,
-    help="Ablation (or, with --reward-plugin, recipe): a file, or a name of `tgdpo recipes list`.",
+    shell_complete=completion.recipes,
+    help="Ablation, or the recipe of a run: a file, or a name of `tgdpo recipes list`.",
 )
 @click.option(
-    "--reward-plugin", "rewards", cls=ListOption, metavar="NAME...", help="Sources to compare."
+    "--reward-plugin",
+    "rewards",
+    cls=ListOption,
+    metavar="NAME...",
+    help="Sources to compare.  [default: those of the recipe]",
+    shell_complete=completion.plugin_names("token-reward"),
 )
 @click.option(
-    "--reward-arg", "reward_args", multiple=True, metavar="NAME.KEY=VALUE", help="Their options."
+    "--reward-arg",
+    "reward_args",
+    multiple=True,
+    metavar="NAME.KEY=VALUE",
+    help="Their options.",
+    shell_complete=completion.option_keys("token-reward", "rewards"),
 )
 @click.option(
     "--reward-transform",
     "transforms",
     cls=ListOption,
     metavar="NAME[:KEY=VALUE,...]",
+    shell_complete=completion.plugin_names("transform"),
     help="Transforms of all of them, applied in order.",
 )
-@click.option("--control", "controls", cls=ListOption, metavar="NAME...", help="Such as permute.")
-@click.option("--shaping", "shapings", cls=ListOption, metavar="NAME...", help="Shapings.")
+@click.option(
+    "--control",
+    "controls",
+    cls=ListOption,
+    metavar="NAME...",
+    help="Such as permute; none: no control.  [default with a recipe: permute class-mean gaussian]",
+    shell_complete=completion.plugin_names("transform"),
+)
+@click.option(
+    "--shaping",
+    "shapings",
+    cls=ListOption,
+    metavar="NAME...",
+    help="Shapings.",
+    shell_complete=completion.plugin_names("shaping"),
+)
 @click.option("--alpha", "alphas", cls=NumberList, metavar="NUMBER...", help="Of the shaping.")
 @click.option("--beta", "betas", cls=NumberList, metavar="NUMBER...", help="Of the loss.")
 @click.option(
     "--reward-beta", "reward_betas", cls=NumberList, metavar="NUMBER...", help="Of the reward."
 )
 @click.option("--seeds", metavar="N", help="The first N seeds, or a list such as 4,5,6.")
-@click.option("--model", help="Policy: Hub id, folder, or run folder.")
-@click.option("--dataset", help="Preference pairs: Hub id, file, folder, or registered name.")
-@click.option("--eval-dataset", help="Pairs to evaluate on during training.")
 @click.option(
-    "--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Any key, of all cells."
+    "--model",
+    help="Policy: Hub id, folder, or run folder.",
+    shell_complete=completion.models,
+)
+@click.option(
+    "--dataset",
+    help="Preference pairs: Hub id, file, folder, or registered name.",
+    shell_complete=completion.plugin_names("dataset", files=True),
+)
+@click.option(
+    "--eval-dataset",
+    help="Pairs to evaluate on during training.",
+    shell_complete=completion.plugin_names("dataset", files=True),
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="SECTION.KEY=VALUE",
+    help="Any key, of all cells.",
+    shell_complete=completion.recipe_keys,
 )
 @click.option("--output-dir", help="The ablation folder.  [default: runs/NAME]")
 @click.option(
@@ -75,15 +119,20 @@ if TYPE_CHECKING:
     help="With Ray.  [default: 1 if the cluster has GPUs]",
 )
 @click.option("--dry-run", is_flag=True, help="Say which cells there are; run nothing.")
-@click.option("--json", "as_json", is_flag=True, help="With --dry-run: print JSON.")
+@json_option
 @click.pass_obj
 def command(session: Session, /, **options: Any) -> int:
     """Compare token rewards, transforms, shapings, alpha and beta over several seeds.
 
     \b
       tgdpo ablate --config playground-rewards
+      tgdpo ablate --config my-recipe.yaml --alpha 0.5 1 --seeds 4
       tgdpo ablate --config playground --reward-plugin playground-oracle random \\
                    --alpha 0.5 2 --beta 0.1 0.5 --seeds 4
+
+    With the recipe of a run, its own token reward is the variant: compared with plain DPO and with
+    controls that keep its values and lose its places (permute), keep two constants (class-mean) or
+    are noise of its size (gaussian). Options that say more than the recipe replace or widen it.
 
     Every cell is an ordinary run, and compared with plain DPO (alpha = 0) that shares everything
     else with it. Started again, it does only what is missing; a cell that fails stops no other.
@@ -97,7 +146,7 @@ def command(session: Session, /, **options: Any) -> int:
     folder = Path(options["output_dir"] or f"runs/{name}")
     ablation = plan_ablation(grid, folder, session.plugins)
     if options["dry_run"]:
-        _show_plan(ablation, options["as_json"])
+        show_ablation(ablation, options["as_json"])
         return 0
     from tgdpo_core.experiments.ablation import run_ablation
     from tgdpo_core.experiments.work import Settings
@@ -105,9 +154,12 @@ def command(session: Session, /, **options: Any) -> int:
     threads = _threads(options)
     plugin_files = [os.path.abspath(path) for path in session.plugin_files]
     settings = Settings(run_command, plugin_files, threads)
-    with _progress(ablation) as report, _executor(options, threads) as executor:
+    log = sys.stderr if options["as_json"] else sys.stdout
+    with _progress(ablation, log) as report, _executor(options, threads) as executor:
         summary = run_ablation(ablation, executor, settings, report=report)
-    return _show_results(ablation, summary)
+    show_results(ablation, summary, options["as_json"])
+    codes = [outcome.exit_code for outcome in summary.outcomes.values() if outcome.error]
+    return codes[0] if codes else 0
 
 
 def run_command(arguments: Sequence[str], plugin_files: Sequence[str]) -> int:
@@ -122,7 +174,6 @@ def _refuse_useless(options: Mapping[str, Any]) -> None:
     """Refuse options that would change nothing."""
     on_ray = options["executor"] == "ray"
     for flag, key, needed, is_there in (
-        ("--json", "as_json", "--dry-run", options["dry_run"]),
         ("--jobs", "jobs", "--executor local", not on_ray),
         ("--address", "address", "--executor ray", on_ray),
         ("--gpus-per-cell", "gpus_per_cell", "--executor ray", on_ray),
@@ -168,61 +219,28 @@ def _executor(options: Mapping[str, Any], threads: int) -> "LocalExecutor | RayE
 
 
 @contextlib.contextmanager
-def _progress(ablation: "Ablation") -> Any:
-    """Yield what shows how tasks end: a bar of runs, a line for what failed."""
-    from tqdm import tqdm
-
+def _progress(ablation: "Ablation", log: TextIO) -> Any:
+    """Yield what shows how tasks end: a bar of runs, a line in the log for each."""
     from tgdpo_core.experiments.ablation import is_finished
     from tgdpo_core.experiments.tasks import CellRun
+    from tgdpo_core.progress import StageBar
     from tgdpo_core.reports.visible import printable
 
     missing = sum(not is_finished(run) for run in ablation.runs)
-    with tqdm(total=missing, desc="runs", unit="run", disable=None) as bar:
+    # Where there is no screen, the lines of the log are enough.
+    with StageBar(total=missing, desc="runs", unit="run", disable=None) as bar:
 
         def report(task: "Task", outcome: "Outcome") -> None:
             is_run = isinstance(task, CellRun)
             if outcome.error is not None:
-                tqdm.write(printable(f"FAILED {task.label}: {outcome.error}"))
-            elif is_run:
-                tqdm.write(printable(f"{task.label}: {outcome.seconds:.0f} s"))
+                line = f"FAILED {task.label}: {outcome.error}"
+            elif is_run or not outcome.computed:
+                line = f"{task.label}: {outcome.seconds:.0f} s"
             else:
-                computed = f", {outcome.computed} pairs computed" if outcome.computed else ""
-                tqdm.write(printable(f"{task.label}: {outcome.seconds:.0f} s{computed}"))
-            sys.stdout.flush()  # a log file is read while the ablation goes on
+                line = f"{task.label}: {outcome.seconds:.0f} s, {outcome.computed} pairs computed"
+            StageBar.write(printable(line), file=log)
+            log.flush()  # a log file is read while the ablation goes on
             if is_run:
                 bar.update()
 
         yield report
-
-
-def _show_plan(ablation: "Ablation", as_json: bool) -> None:
-    cells = {run.cell.name: run.cell for run in ablation.runs}
-    if as_json:
-        print_json({"cells": [vars(cell) for cell in ablation.cells]})
-        return
-    rows = []
-    for name, cell in cells.items():
-        settings = ", ".join(f"{key}={value}" for key, value in cell.settings.items())
-        rows.append((name, settings, cell.baseline or "", "control" if cell.control else ""))
-    table(("cell", "settings", "compared with", ""), rows)
-    prepared = ablation.needed_preparations(ablation.runs)
-    shared = ablation.shared_scoring(ablation.runs)
-    echo(
-        f"\n{len(cells)} cells, {len(ablation.grid.seeds)} seeds, {len(ablation.runs)} runs; "
-        f"first {len(prepared)} preparations and {len(shared)} shared scoring passes. "
-        "Dry run: nothing was run."
-    )
-
-
-def _show_results(ablation: "Ablation", summary: "Summary") -> int:
-    """Print the table and what follows from it; return the exit code of the first failure."""
-    results = summary.results
-    table(results.table.columns, results.table.rows)
-    echo()
-    for finding in results.findings:
-        echo(finding)
-    if summary.reused:
-        echo(f"{summary.reused} runs were finished before and kept.")
-    echo(f"Report: {ablation.folder / 'report.html'}")
-    codes = [outcome.exit_code for outcome in summary.outcomes.values() if outcome.error]
-    return codes[0] if codes else 0

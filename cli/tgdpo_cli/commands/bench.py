@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tgdpo_cli import completion
 from tgdpo_cli.main import Session
-from tgdpo_cli.output import echo, print_json, quiet_libraries, table
+from tgdpo_cli.output import echo, json_option, print_json, quiet_libraries, table
 from tgdpo_cli.recipe_options import key_value, transform_entry
 
 if TYPE_CHECKING:
@@ -21,7 +22,13 @@ def command() -> None:
 
 
 @command.command("reward")
-@click.argument("rewards", nargs=-1, required=True, metavar="[LABEL=]NAME...")
+@click.argument(
+    "rewards",
+    nargs=-1,
+    required=True,
+    metavar="[LABEL=]NAME...",
+    shell_complete=completion.plugin_names("token-reward"),
+)
 @click.option(
     "--dataset", required=True, help="Rows with marked errors: file, folder, Hub id, or playground."
 )
@@ -84,7 +91,7 @@ def command() -> None:
     type=click.Path(path_type=Path),
     help="results.json (or its folder) of an earlier bench, shown beside this one.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @click.pass_obj
 def reward(session: Session, /, **options: Any) -> None:
     """Measure how well token rewards find marked errors, before any training.

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tgdpo_cli import completion
 from tgdpo_cli.main import Session
-from tgdpo_cli.output import echo, print_json, table
+from tgdpo_cli.output import echo, json_option, print_json, table
 
 if TYPE_CHECKING:
     from tgdpo_core.training.durability.run_check import RunCheck
@@ -17,8 +18,10 @@ _DAMAGED = 5  # as StoreError
 
 
 @click.command("doctor")
-@click.argument("run", required=False, type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.argument(
+    "run", required=False, type=click.Path(path_type=Path), shell_complete=completion.runs
+)
+@json_option
 @click.pass_obj
 def command(session: Session, /, run: Path | None, as_json: bool) -> int:
     """Check a run folder, or report versions, devices, disk, store and plugins.

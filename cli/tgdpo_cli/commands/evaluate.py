@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from tgdpo_cli import completion
 from tgdpo_cli.evaluate_modes import EvaluateCommand
 from tgdpo_cli.evaluation_rows import row_options
 from tgdpo_cli.generation_options import generation_options
@@ -13,8 +14,12 @@ from tgdpo_cli.verdict_options import verdict_options
 
 
 @click.command("evaluate", cls=EvaluateCommand)
-@click.argument("models", nargs=-1, required=True)
-@click.option("--dataset", help="Pairs or prompts: Hub id, file, folder, or registered name.")
+@click.argument("models", nargs=-1, required=True, shell_complete=completion.models)
+@click.option(
+    "--dataset",
+    help="Pairs or prompts: Hub id, file, folder, or registered name.",
+    shell_complete=completion.plugin_names("dataset", files=True),
+)
 @click.option("--prompts", help="The same, for a verdict: the models judged side by side.")
 @click.option("--split", help="Split of the data set (default: test; all rows of a file).")
 @click.option("--limit", type=click.IntRange(min=1), help="Use the first N rows only.")
@@ -32,6 +37,7 @@ from tgdpo_cli.verdict_options import verdict_options
     required=True,
     multiple=True,
     metavar="[OWN=]NAME",
+    shell_complete=completion.plugin_names("judge"),
     help="Registered judge: tgdpo plugins list. Repeatable; OWN is what tables call it.",
 )
 @click.option(
@@ -39,6 +45,7 @@ from tgdpo_cli.verdict_options import verdict_options
     "judge_args",
     multiple=True,
     metavar="[JUDGE.]KEY=VALUE",
+    shell_complete=completion.option_keys("judge", "judges"),
     help="Option of the judge.",
 )
 @click.option(

@@ -54,15 +54,15 @@ def command(
       tgdpo exact --beta 0.5 --alpha 0 0.1 0.5 --worlds 4 --json
     """
     import torch
-    from tqdm import tqdm
 
     from tgdpo_core.experiments.exact.findings import findings
     from tgdpo_core.experiments.exact.study import Settings, mean_tables, run_world
+    from tgdpo_core.progress import StageBar
 
     torch.set_num_threads(1)  # on tensors this small, several threads wait for each other
     settings = Settings(vocabulary, horizon, betas, alphas)
     seeds = range(seed, seed + worlds)
-    tables = [run_world(settings, seed=s) for s in tqdm(seeds, desc="worlds", disable=None)]
+    tables = [run_world(settings, seed=s) for s in StageBar(seeds, desc="worlds", unit="world")]
     means = mean_tables(tables)
     if as_json:
         print_json(
@@ -96,6 +96,7 @@ def _show(tables: "Tables") -> None:
             _cells(row.beta, row.alpha, row.delta_std, f"{row.one_pair:.6f}", *row.datasets)
             for row in tables.gradients
         ],
+        names=2,
     )
     echo("\n2. Minima, Bradley-Terry labels: KL between policies, nats per sequence")
     echo("   tok: token-optimal policy, seq: sequence-optimal policy (RLHF)")
@@ -112,6 +113,7 @@ def _show(tables: "Tables") -> None:
             )
             for row in tables.optima
         ],
+        names=2,
     )
     echo("\n3. What the same policies lack of the largest E[R] - beta KL; the least losses")
     table(
@@ -132,6 +134,7 @@ def _show(tables: "Tables") -> None:
             )
             for row in tables.optima
         ],
+        names=2,
     )
     if not tables.coin_flips:
         return
@@ -155,6 +158,7 @@ def _show(tables: "Tables") -> None:
             )
             for row in tables.coin_flips
         ],
+        names=2,
     )
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tgdpo_cli import completion
+from tgdpo_cli.help_groups import GroupedCommand
 from tgdpo_cli.main import Session
 from tgdpo_cli.output import echo, quiet_libraries, show_data, table
 from tgdpo_cli.recipe_options import recipe_from, recipe_options
@@ -19,8 +21,8 @@ if TYPE_CHECKING:
 _SHOWN = 3  # pairs, where nobody says how many
 
 
-@click.command("inspect")
-@click.argument("run", required=False, metavar="[RUN]")
+@click.command("inspect", cls=GroupedCommand)
+@click.argument("run", required=False, metavar="[RUN]", shell_complete=completion.runs)
 @recipe_options
 @click.option("--rows", metavar="I,J,...", help="Training pairs to show, counted from 0.")
 @click.option(
@@ -99,7 +101,7 @@ def command(
         from tgdpo_core.reports.browser.pages import require_free
 
         require_free(pages)
-    recipe = recipe_from(_with_run(run, options), needs_output=False)
+    recipe = recipe_from(session, _with_run(run, options), needs_output=False)
     quiet_libraries()
     from tgdpo_core.preparation.plan import make_plan
     from tgdpo_core.preparation.prepared import scored_rows

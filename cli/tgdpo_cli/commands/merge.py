@@ -4,13 +4,14 @@ from pathlib import Path
 
 import click
 
-from tgdpo_cli.output import echo, quiet_libraries
+from tgdpo_cli import completion
+from tgdpo_cli.output import echo, json_option, print_json, quiet_libraries
 
 _FEW = 0.5
 
 
 @click.command("merge")
-@click.argument("run")
+@click.argument("run", shell_complete=completion.runs)
 @click.option(
     "--output-dir",
     type=click.Path(file_okay=False, path_type=Path),
@@ -26,6 +27,7 @@ _FEW = 0.5
 @click.option("--overwrite", is_flag=True, help="Replace what the folder holds.")
 @click.option("--trust-remote-code", is_flag=True, help="Run code that the base model brings.")
 @click.option("--allow-pickle", is_flag=True, help="Read weights that are not safetensors.")
+@json_option
 def command(
     run: str,
     output_dir: Path | None,
@@ -33,6 +35,7 @@ def command(
     overwrite: bool,
     trust_remote_code: bool,
     allow_pickle: bool,
+    as_json: bool,
 ) -> None:
     """Write the weights of a LoRA run merged into its base model.
 
@@ -54,6 +57,16 @@ def command(
         trust=Trust(trust_remote_code, allow_pickle),
         overwrite=overwrite,
     )
+    if as_json:
+        print_json(
+            {
+                "base": str(done.base),
+                "folder": str(done.folder),
+                "dtype": str(done.dtype),
+                "changed_share": done.moved,
+            }
+        )
+        return
     echo(f"Merged into {done.base}: {done.folder} ({done.dtype})")
     echo(f"The adapter changes {done.moved:.1%} of the weights that it is on.")
     if done.moved < _FEW:

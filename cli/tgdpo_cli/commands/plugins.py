@@ -1,15 +1,17 @@
 """``tgdpo plugins``: what is installed, whether it keeps its contract, and how to write one."""
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from tgdpo_cli import completion
 from tgdpo_cli.call_counts import counted_calls
+from tgdpo_cli.group_options import belongs_to_the_list
 from tgdpo_cli.main import Session
-from tgdpo_cli.output import echo, print_json, table
+from tgdpo_cli.noted_plugins import note_plugins
+from tgdpo_cli.output import echo, json_option, print_json, table
 
 if TYPE_CHECKING:
     from tgdpo_core.plugin_api.loading import Trace
@@ -22,21 +24,25 @@ _NUM_CHECKED_ROWS = 8  # enough to see a contract broken, few enough for a model
 
 
 @click.group("plugins", invoke_without_command=True)
+@json_option
 @click.pass_context
-def command(ctx: click.Context) -> None:
+def command(ctx: click.Context, as_json: bool) -> None:
     """List, explain, check and start plugins (default: list)."""
+    belongs_to_the_list(ctx, as_json)
     if ctx.invoked_subcommand is None:
-        ctx.invoke(list_plugins, as_json=False, trace=False)
+        ctx.invoke(list_plugins, as_json=as_json, trace=False)
 
 
 @command.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @click.option("--trace", is_flag=True, help="Also what loading each took, and what it opens.")
 @click.pass_obj
 def list_plugins(session: Session, as_json: bool, trace: bool) -> None:
     """List everything that plugins bring, commands included, and what is broken."""
     plugins = session.plugins
     commands = session.plugin_commands
+    if not session.plugin_files:
+        note_plugins(plugins)
     rows = [(item.kind, item.name, item.origin, item.summary) for item in plugins]
     rows += [("command", each.name, each.origin, each.summary) for each in commands]
     if as_json:
@@ -57,7 +63,7 @@ def list_plugins(session: Session, as_json: bool, trace: bool) -> None:
             document["trace"] = [_traced(session, each) for each in plugins.traces]
         print_json(document)
         return
-    table(("kind", "name", "from", "what"), rows)
+    table(("kind", "name", "from", "what"), rows, names=2, first=("what",))
     for broken in plugins.broken:
         echo(f"BROKEN  {broken}")
     if trace:
@@ -105,21 +111,28 @@ def _slowest(traced: dict[str, Any]) -> float:
 
 
 @command.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=completion.plugin_names())
+@json_option
 @click.pass_obj
-def show(session: Session, name: str) -> None:
+def show(session: Session, name: str, as_json: bool) -> None:
     """Explain NAME: its text, its options, their types and defaults."""
-    for item in _named(session, name):
-        _explain(item)
+    from tgdpo_cli.plugin_text import explain, explained
+
+    found = _named(session, name)
+    if as_json:
+        print_json({"plugins": [explained(item) for item in found]})
+        return
+    for item in found:
+        explain(item)
 
 
 @command.command("check")
-@click.argument("name")
+@click.argument("name", shell_complete=completion.plugin_names())
 @click.option("--arg", "args", multiple=True, metavar="KEY=VALUE", help="Option of the plugin.")
 @click.option("--dataset", help="Pairs to check it on (the first 8); default: the kit's own.")
 @click.option("--split", default="train", show_default=True, help="Split of the data set.")
 @click.option("--model", help="Whose tokenizer to use as the policy's; default: the kit's own.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @click.pass_obj
 def check(
     session: Session,
@@ -233,8 +246,11 @@ def _raise_if_failed(found: Sequence[dict[str, Any]]) -> None:
     type=click.Choice(["answers", "pairs", "comparisons"]),
     help="What a judge is asked about (default: answers).",
 )
+@json_option
 @click.pass_obj
-def new(session: Session, kind: str, name: str, output: Path, reads: str | None) -> None:
+def new(
+    session: Session, kind: str, name: str, output: Path, reads: str | None, as_json: bool
+) -> None:
     """Start a package for a plugin.
 
     It has a working plugin NAME of the KIND, its test and a README, to be changed into yours.
@@ -250,6 +266,9 @@ def new(session: Session, kind: str, name: str, output: Path, reads: str | None)
         raise UsageError(f"There is a {taken} already. Choose another name.")
     template = f"{kind}-of-{reads}" if reads in ("pairs", "comparisons") else kind
     folder = write_package(template, name, output)
+    if as_json:
+        print_json({"kind": kind, "name": name, "folder": str(folder)})
+        return
     echo(f"Wrote {folder}. Next: pip install -e '{folder}[test]', then pytest {folder}")
 
 
@@ -265,33 +284,3 @@ def _named(session: Session, name: str) -> "list[Registered]":
         names = {item.name for item in plugins}
         raise PluginError(f"Unknown plugin '{name}'. {did_you_mean(name, names)}{broken}")
     return [plugins.find(kind, name) for kind in kinds]
-
-
-def _explain(item: "Registered") -> None:
-    import inspect
-
-    from tgdpo_core.plugin_api.options import option_fields
-    from tgdpo_core.plugin_api.secret_options import is_secret, variable_of
-
-    echo(f"{item.kind} '{item.name}' from {item.origin} ({item.module})\n")
-    echo(inspect.getdoc(item.factory) or "(not documented)")
-    fields = option_fields(item.factory)
-    if not fields:
-        return
-    echo("\nOptions (KEY=VALUE):")
-    rows = []
-    for field in fields:
-        default = _shown_default(field)
-        if is_secret(field):
-            default = f"secret, from ${variable_of(field)}"
-        kind_name = getattr(field.type, "__name__", str(field.type))
-        rows.append((field.name, kind_name, default, field.metadata.get("help", "")))
-    table(("option", "type", "default", "help"), rows)
-
-
-def _shown_default(field: "dataclasses.Field[Any]") -> str:
-    if field.default is not dataclasses.MISSING:
-        return repr(field.default)
-    if field.default_factory is not dataclasses.MISSING:
-        return repr(field.default_factory())
-    return "required"

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tgdpo_cli.help_groups import GroupedCommand
 from tgdpo_cli.main import Session
 from tgdpo_cli.output import (
     echo,
+    json_option,
     print_json,
     quiet_libraries,
     show_data,
@@ -24,10 +26,10 @@ if TYPE_CHECKING:
 _OF_RAY = ("address", "num_actors", "cpus_per_actor", "gpus_per_actor")
 
 
-@click.command("score")
+@click.command("score", cls=GroupedCommand)
 @recipe_options
 @click.option("--describe", is_flag=True, help="Then print statistics of the rewards and weights.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @click.option("--executor", type=click.Choice(["local", "ray"]), default="local", show_default=True)
 @click.option("--address", help="Of the Ray cluster.  [default: auto, the one of this machine]")
 @click.option(
@@ -52,7 +54,7 @@ def command(session: Session, /, describe: bool, as_json: bool, **options: Any) 
     of a Ray cluster, where a node that is lost costs the batch it was in.
     """
     _refuse_useless(options)
-    recipe = recipe_from(options, needs_output=False)
+    recipe = recipe_from(session, options, needs_output=False)
     if (code := start_processes(options)) is not None:
         return code
     quiet_libraries()

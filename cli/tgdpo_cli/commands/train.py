@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tgdpo_cli.dry_run import dry_run as describe
+from tgdpo_cli.help_groups import GroupedCommand
 from tgdpo_cli.main import Session
-from tgdpo_cli.output import echo, quiet_libraries, show_data
+from tgdpo_cli.output import echo, json_option, print_json, quiet_libraries, show_data
 from tgdpo_cli.process_options import process_options, require_one_gpu, start_processes
 from tgdpo_cli.recipe_options import recipe_from, recipe_options
 
 if TYPE_CHECKING:
     from tgdpo_core.recipe import Recipe
+    from tgdpo_core.training.run_folder import RunFolder
 
 
-@click.command("train")
+@click.command("train", cls=GroupedCommand)
 @recipe_options
 @click.option("--resume", is_flag=True, help="Continue from the newest checkpoint of the run.")
 @click.option("--overwrite", is_flag=True, help="Replace a run that the folder holds.")
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Score (what is stored is reused) and describe; train nothing, write no run folder.",
 )
-@click.option("--json", "as_json", is_flag=True, help="With --dry-run: print JSON.")
+@json_option
 @click.option(
     "--gpu-memory",
     type=click.FloatRange(min=0, min_open=True),
@@ -74,17 +76,16 @@ def command(
 
     Several GPUs: --num-processes 8, with FSDP2 also --accelerate-config fsdp2.yaml (docs/gpu.md).
     """
-    if resume and overwrite:
-        raise click.UsageError("--resume and --overwrite exclude each other.")
-    if gpus and not dry_run:
-        raise click.UsageError("--gpus belongs to --dry-run.")
-    if allow_changed and not resume:
-        raise click.UsageError("--allow-changed says what --resume may change; give both.")
-    recipe = recipe_from(options)
+    _refuse_useless(
+        (
+            (resume and overwrite, "--resume and --overwrite exclude each other."),
+            (gpus and not dry_run, "--gpus belongs to --dry-run."),
+            (allow_changed and not resume, "--allow-changed goes with --resume."),
+        )
+    )
+    recipe = recipe_from(session, options)
     if not dry_run:
-        from tgdpo_core.training.run_folder import require_free
-
-        require_free(recipe.output_dir, resume=resume, overwrite=overwrite)
+        _require_folder(recipe.output_dir, resume=resume, overwrite=overwrite)
     if (code := _started(recipe, dry_run, options)) is not None:
         return code
     quiet_libraries()
@@ -104,14 +105,41 @@ def command(
         resume=resume,
         overwrite=overwrite,
         allow_changed=allow_changed,
-        show=show_data,
+        show=None if as_json else show_data,
         machine=machine,
     )
     from tgdpo_core.preparation.scoring import is_first_process
 
     if is_first_process(plan):
-        echo(f"Done: {folder.path} (model in {folder.model}, metrics in {folder.log})")
+        _show_run(folder, as_json)
     return 0
+
+
+def _refuse_useless(conditions: Sequence[tuple[Any, str]]) -> None:
+    """Refuse options that contradict each other or would change nothing."""
+    for is_useless, message in conditions:
+        if is_useless:
+            raise click.UsageError(message)
+
+
+def _require_folder(output_dir: str, *, resume: bool, overwrite: bool) -> None:
+    """Refuse an occupied output folder before any work; say where nothing is there to resume."""
+    from tgdpo_core.training.run_folder import RunFolder, require_free
+
+    require_free(output_dir, resume=resume, overwrite=overwrite)
+    if resume and not RunFolder(output_dir).read():
+        echo(f"--resume: {output_dir} holds no run; it starts from the beginning.", err=True)
+
+
+def _show_run(folder: "RunFolder", as_json: bool) -> None:
+    """Print where everything of a finished run is."""
+    if as_json:
+        record = folder.read()
+        paths = {"folder": folder.path, "model": folder.model, "log": folder.log}
+        kept = {name: record.get(name) for name in ("status", "metrics", "store", "diagnostics")}
+        print_json({**{name: str(path) for name, path in paths.items()}, **kept})
+        return
+    echo(f"Done: {folder.path} (model in {folder.model}, metrics in {folder.log})")
 
 
 def _started(recipe: "Recipe", dry_run: bool, options: Mapping[str, Any]) -> int | None:

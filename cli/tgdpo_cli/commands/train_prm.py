@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tgdpo_cli.main import Session
-from tgdpo_cli.output import echo, print_json, quiet_libraries
+from tgdpo_cli.output import echo, json_option, print_json, quiet_libraries
 
 if TYPE_CHECKING:
     from tgdpo_core.prm.training import PrmSettings
@@ -67,7 +67,7 @@ if TYPE_CHECKING:
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads.")
 @click.option("--overwrite", is_flag=True, help="Replace what the folder holds.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @click.pass_obj
 def command(
     session: Session, /, output_dir: Path, threads: int | None, as_json: bool, **options: Any
@@ -86,10 +86,10 @@ def command(
     """
     quiet_libraries()
     import torch
-    from tqdm import tqdm
 
     from tgdpo_core.marks.reading import MarkedSource
     from tgdpo_core.prm.training import train_prm
+    from tgdpo_core.progress import StageBar
 
     if threads:
         torch.set_num_threads(threads)
@@ -100,7 +100,7 @@ def command(
         limit=options["limit"],
         on_bad_row=options["on_bad_row"],
     )
-    with tqdm(desc="reward model", unit="step") as bar:
+    with StageBar(desc="reward model", unit="step") as bar:
 
         def on_step(done: int, total: int, loss: float) -> None:
             bar.total = total

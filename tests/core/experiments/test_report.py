@@ -93,6 +93,7 @@ def test_the_page_holds_what_was_found(ablation: Any) -> None:
     found, html = page(ablation)
     for sentence in (*results.findings, *results.notes):
         assert sentence in found.text
+    assert "<code>tgdpo ablate --config ablation.yaml</code>" in html
     for table in (results.table, *results.further_tables()):
         assert table.title in found.text
         for row in table.rows:

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +12,6 @@ import torch
 from tgdpo_core.data.token_table import TokenTable
 from tgdpo_core.engine.rows import plan_rows
 from tgdpo_core.errors import MachineError
-from tgdpo_core.models.paths import ModelSource
 from tgdpo_core.preparation.formats import fresh_adapter, policy_source, trust_of, weights_dtype
 from tgdpo_core.preparation.plan import Plan
 from tgdpo_core.training.memory.activations import UnknownMemoryError
@@ -268,17 +267,3 @@ def _with(plan: Plan, training: Mapping[str, Any], **model: Any) -> Plan:
         settings = {k: v for k, v in settings.items() if k not in ("optim", "optim_args")}
     document |= {"training": settings, "model": {**document["model"], **model}}
     return replace(plan, recipe=type(recipe).model_validate(document))
-
-
-def missing_parts(source: ModelSource) -> Sequence[str]:
-    """Return what a model's folder lacks of ``weights`` and ``tokenizer``."""
-    from tgdpo_core.models.checks import has_tokenizer
-
-    if not source.folder:
-        return []
-    lacks = []
-    if not any(next(source.folder.glob(f"*.{end}"), None) for end in ("safetensors", "bin")):
-        lacks.append("weights")
-    if not any(has_tokenizer(each) for each in source.chain):
-        lacks.append("tokenizer")
-    return lacks

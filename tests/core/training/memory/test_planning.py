@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tgdpo_core.errors import MachineError
+from tgdpo_core.models.checks import missing_parts
 from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.preparation.formats import policy_source
 from tgdpo_core.preparation.plan import Plan, make_plan
@@ -20,7 +21,6 @@ from tgdpo_core.training.memory.planning import (
     longest_row,
     machine_of,
     memory_document,
-    missing_parts,
     plan_memory,
     require_memory,
 )

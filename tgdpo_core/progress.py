@@ -1,0 +1,88 @@
+"""How far a stage is: a bar on a screen, a line of the log now and then where there is none.
+
+Stages shorter than two seconds show nothing.
+"""
+
+import io
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tqdm import tqdm
+
+_DELAY = 2  # seconds
+_SECONDS_BETWEEN_LINES = 15
+# No speed: at 80 columns the bar needs its room, and the time that is left says it.
+_FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{remaining} left{postfix}]"
+
+
+class StageBar(tqdm):  # type: ignore[type-arg] # not generic at run time in all versions
+    """A progress bar with the time that is left; where stderr is no screen, lines of its text."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        stream = settings.get("file") or sys.stderr
+        settings = {"file": stream, "delay": _DELAY, "disable": _is_other_process(), **settings}
+        self.is_screen = stream.isatty()
+        if self.is_screen:
+            settings.setdefault("dynamic_ncols", True)
+            if settings.get("total"):
+                settings.setdefault("bar_format", _FORMAT)
+        else:
+            # Without columns there is text alone: share, counts, time and what is left of it.
+            settings |= {"ncols": 0, "mininterval": _SECONDS_BETWEEN_LINES, "miniters": 1}
+            settings |= {"maxinterval": _SECONDS_BETWEEN_LINES}
+        super().__init__(*args, **settings)
+
+    @staticmethod
+    def status_printer(file: Any) -> Callable[[str], None]:
+        """Return what prints the text: over the last one, or as a line of its own."""
+        if file.isatty():
+            return tqdm.status_printer(file)
+
+        def print_line(text: str) -> None:
+            if text.strip():
+                file.write(f"{text.strip()}\n")
+                file.flush()
+
+        return print_line
+
+    def close(self) -> None:
+        """End it; where there is no screen, with a last line if there were others."""
+        if self.is_screen or self.disable:
+            super().close()
+            return
+        if self.last_print_t >= self.start_t + _DELAY:
+            self.display()
+        self.leave, self.fp = False, io.StringIO()  # tqdm would go back to the line's start
+        super().close()
+
+
+def say(text: str) -> None:
+    """Write a line about a stage to stderr, above the bars that stand there."""
+    if sys.stderr.isatty():
+        StageBar.write(text, file=sys.stderr)
+        return
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def _is_other_process() -> bool:
+    """Return whether another process of the run shows how far it is."""
+    return int(os.environ.get("RANK") or 0) > 0
+
+
+@contextmanager
+def stage(desc: str, total: int | None, unit: str, *, shown: bool = True) -> Iterator[StageBar]:
+    """Yield the bar of a stage; its ``update`` takes the number of units that are done.
+
+    Args:
+        desc: what is done, in a few words: at 80 columns the bar needs half of the line.
+        total: units; None: not known.
+        unit: what is counted.
+        shown: whether anything is to be seen (other processes of a run show nothing).
+    """
+    is_hidden = not shown or _is_other_process()
+    with StageBar(total=total, desc=desc, unit=unit, disable=is_hidden) as bar:
+        yield bar
