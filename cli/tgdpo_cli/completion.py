@@ -63,18 +63,19 @@ def recipes(ctx: click.Context, param: click.Parameter, given: str) -> list[Comp
 
 def recipe_files(ctx: click.Context, param: click.Parameter, given: str) -> list[CompletionItem]:
     """Complete everything that comes along, launch files included."""
-    from tgdpo_cli.shipped_recipes import launch_files, shipped_recipes
+    from tgdpo_cli.shipped_recipes import evaluation_files, further_files, shipped_recipes
 
-    return _matching(given, ((name, "") for name in {**shipped_recipes(), **launch_files()}))
+    files = {**shipped_recipes(), **evaluation_files(), **further_files()}
+    return _matching(given, ((name, "") for name in files))
 
 
 def accelerate_configs(
     ctx: click.Context, param: click.Parameter, given: str
 ) -> list[CompletionItem]:
     """Complete the accelerate configs that come along, and files."""
-    from tgdpo_cli.shipped_recipes import launch_files
+    from tgdpo_cli.shipped_recipes import further_files
 
-    names = [name for name in launch_files() if name.startswith("accelerate/")]
+    names = [name for name in further_files() if name.startswith("accelerate/")]
     return [*_matching(given, ((name, "") for name in names)), *_files(given)]
 
 

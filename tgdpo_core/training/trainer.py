@@ -177,8 +177,11 @@ class TGDPOTrainer(PairLoop):
             "adapter": bool(getattr(policy, "peft_config", None)),
             **scoring_facts(scorer, scored.train, self._shaping, diagnostics),
         }
-        kl = judging is not None and judging.kl
-        compared = compared_with(policy, scorer, ref_model, tokenizer, trust) if kl else None
+        compared = (
+            compared_with(policy, scorer, ref_model, tokenizer, trust)
+            if judging and judging.kl
+            else None
+        )
         super().__init__(
             model=policy,
             args=args,
