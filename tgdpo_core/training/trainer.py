@@ -122,13 +122,13 @@ class TGDPOTrainer(PairLoop):
     ) -> None:
         model, ref_model = text_of_path(model), text_of_path(ref_model)
         args = args or TGDPOConfig(output_dir="runs/tgdpo")
-        given_by_user = {
-            "model": model,
-            "ref_model": ref_model,
-            "train_dataset": train_dataset,
-            "eval_dataset": eval_dataset,
-        }
-        check_trainer_arguments(type(self).__init__, args, given_by_user, kwargs)
+        check_trainer_arguments(
+            type(self).__init__,
+            args,
+            {"model": model, "ref_model": ref_model}
+            | {"train_dataset": train_dataset, "eval_dataset": eval_dataset},
+            kwargs,
+        )
         check_trackers(args)
         plugins = plugins or PluginManager()
         self._facts: dict[str, Any] = {"model": _name_of(model), **(facts or {})}
