@@ -124,3 +124,10 @@ def disable_dropout(model: torch.nn.Module) -> None:
             is_dropout = "drop" in name or (name == "p" and isinstance(module, torch.nn.Dropout))
             if isinstance(value, float) and is_dropout:
                 setattr(module, name, 0.0)
+
+
+def name_of(model: Any) -> str:
+    """Return what a model was loaded from; empty where nobody knows."""
+    if isinstance(model, str):
+        return model
+    return str(getattr(getattr(model, "config", None), "_name_or_path", "") or "")

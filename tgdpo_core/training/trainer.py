@@ -36,7 +36,13 @@ from tgdpo_core.training.durability.rank_agreement import require_same_run, requ
 from tgdpo_core.training.durability.resumption import Resumption
 from tgdpo_core.training.given_data import given_data
 from tgdpo_core.training.given_rows import EvalData, TrainData
-from tgdpo_core.training.inputs import given_loss, given_policy, resolve_sources, tokenizer_of
+from tgdpo_core.training.inputs import (
+    given_loss,
+    given_policy,
+    name_of,
+    resolve_sources,
+    tokenizer_of,
+)
 from tgdpo_core.training.judging import JudgePolicy, Judging
 from tgdpo_core.training.limits import packing_summary
 from tgdpo_core.training.loop import PairLoop
@@ -131,7 +137,7 @@ class TGDPOTrainer(PairLoop):
         )
         check_trackers(args)
         plugins = plugins or PluginManager()
-        self._facts: dict[str, Any] = {"model": _name_of(model), **(facts or {})}
+        self._facts: dict[str, Any] = {"model": name_of(model), **(facts or {})}
         self._config_yaml = config_yaml
         self._folder = RunFolder(str(args.output_dir))
         by_first(self._folder.require_own)
@@ -287,13 +293,6 @@ class TGDPOTrainer(PairLoop):
         return given_reference(
             ref_model, tokenizer, precision=precision, policy_rows=rows, trust=trust
         )
-
-
-def _name_of(model: Any) -> str:
-    """Return what a model was loaded from; empty where nobody knows."""
-    if isinstance(model, str):
-        return model
-    return str(getattr(getattr(model, "config", None), "_name_or_path", "") or "")
 
 
 def _evaluation_sets(scored: Mapping[str, ScoredTable]) -> Any:
