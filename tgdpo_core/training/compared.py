@@ -9,14 +9,23 @@ from tgdpo_core.models.loading import Trust
 from tgdpo_core.models.precision import Precision
 from tgdpo_core.preparation.references import given_reference
 from tgdpo_core.scoring.scorer import Scorer
+from tgdpo_core.training.judging import Judging
 
 
-def compared_with(policy: Any, scorer: Scorer, ref_model: Any, tokenizer: Any, trust: Trust) -> Any:
-    """Return a frozen copy of the reference with weights in the policy's format.
+def compared_with(
+    judging: Judging | None,
+    policy: Any,
+    scorer: Scorer,
+    ref_model: Any,
+    tokenizer: Any,
+    trust: Trust,
+) -> Any:
+    """Return a frozen copy of the reference with weights in the policy's format, or None.
 
     The one that scores may have coarser ones; the difference would count as divergence.
 
     Args:
+        judging: what is judged; None, or without KL, needs no reference.
         policy: as it is before training.
         scorer: holds the reference that scores.
         ref_model: the reference as it was given: a name, a model, or None.
@@ -26,6 +35,8 @@ def compared_with(policy: Any, scorer: Scorer, ref_model: Any, tokenizer: Any, t
     Raises:
         UsageError: it was given as a model in another format.
     """
+    if judging is None or not judging.kl:
+        return None
     reference = scorer.reference
     if isinstance(ref_model, str | Path):
         own = Precision(policy.dtype, None, scorer.settings.precision.attn_implementation)

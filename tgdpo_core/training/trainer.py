@@ -183,11 +183,7 @@ class TGDPOTrainer(PairLoop):
             "adapter": bool(getattr(policy, "peft_config", None)),
             **scoring_facts(scorer, scored.train, self._shaping, diagnostics),
         }
-        compared = (
-            compared_with(policy, scorer, ref_model, tokenizer, trust)
-            if judging and judging.kl
-            else None
-        )
+        compared = compared_with(judging, policy, scorer, ref_model, tokenizer, trust)
         super().__init__(
             model=policy,
             args=args,
