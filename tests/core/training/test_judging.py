@@ -332,7 +332,7 @@ def test_a_judge_without_anything_to_judge_is_refused(
 ) -> None:
     del recipe["data"]["eval_path"]
     with pytest.raises(RecipeError, match=r"give data\.eval_path, or judging\.prompts"):
-        train(recipe, plugins, "judged")
+        train(recipe, plugins, "judged", samples=1)
 
 
 def test_a_judge_of_pairs_has_no_use_for_prompts(
