@@ -20,7 +20,7 @@ _GROUPS = {
     "Run": "output_dir resume overwrite allow_changed seeds seed dry_run gpu_memory gpus",
     "Processes and machines": "num_processes accelerate_config launch_options jobs executor "
     "address cpus_per_cell gpus_per_cell num_actors cpus_per_actor gpus_per_actor",
-    "Output": "describe as_json",
+    "Output": "describe html_path pages serve port per_page as_json",
 }
 GROUP_OF = {name: title for title, names in _GROUPS.items() for name in names.split()}
 """Parameter -> the title that it stands under; the same in every command."""

@@ -80,7 +80,7 @@ def base(model_folder: Path, rows_file: Path, tmp_path: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ("report_to=wandb", "pip install wandb"),
+        ("report_to=wandb", "pip install 'tgdpo[wandb]'"),
         ("use_liger_kernel=true", "pip install liger-kernel"),
         ("optim=galore_adamw", "pip install galore-torch"),
         ("learning_rate=-1", "'learning_rate' must be at least 0"),

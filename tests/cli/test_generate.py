@@ -112,7 +112,7 @@ def test_what_cannot_be_meant_is_refused(
 
 
 def evaluated(model: str, prompts: str, judge: str, *options: str) -> Any:
-    command = ["--plugin-file", judge, "evaluate", model, "--prompts", prompts, "--judge", "long"]
+    command = ["--plugin-file", judge, "evaluate", model, "--dataset", prompts, "--judge", "long"]
     result = run(*command, "--max-new-tokens", "6", "--json", *options)
     assert result.exit_code == 0, result.output + repr(result.exception)
     return json.loads(result.stdout)[0]
@@ -130,7 +130,7 @@ def test_a_judge_of_answers_needs_prompts_only(
 def test_the_table_says_how_answers_ended_and_what_cut_ones_score(
     model_folder: Path, prompts: str, judge: str
 ) -> None:
-    command = ["--plugin-file", judge, "evaluate", str(model_folder), "--prompts", prompts]
+    command = ["--plugin-file", judge, "evaluate", str(model_folder), "--dataset", prompts]
     command += ["--judge", "long", "--max-new-tokens", "1"]
     result = run(*command)
     assert result.stdout.splitlines()[0].split()[:4] == ["model", "sampled", "finished", "tokens"]
@@ -160,7 +160,7 @@ def test_a_kl_that_cannot_be_measured_is_refused(
     model_folder: Path, prompts: str, judge: str, options: list[str], message: str
 ) -> None:
     given = [str(model_folder) if each == "MODEL" else each for each in options]
-    command = ["--plugin-file", judge, "evaluate", str(model_folder), "--prompts", prompts]
+    command = ["--plugin-file", judge, "evaluate", str(model_folder), "--dataset", prompts]
     result = run(*command, "--judge", "long", "--max-new-tokens", "2", *given)
     assert result.exit_code == 2 or isinstance(result.exception, UsageError)
     assert message in result.output + str(result.exception)
@@ -169,7 +169,7 @@ def test_a_kl_that_cannot_be_measured_is_refused(
 def test_a_judge_of_pairs_still_needs_them_and_names_an_option_that_exists(
     model_folder: Path, prompts: str
 ) -> None:
-    command = ["evaluate", str(model_folder), "--prompts", prompts, "--judge", "likelihood"]
+    command = ["evaluate", str(model_folder), "--dataset", prompts, "--judge", "likelihood"]
     result = run(*command)
     assert isinstance(result.exception, DataError)
     said = str(result.exception)

@@ -32,4 +32,4 @@ def test_only_help_itself_is_among_other_options(name: str) -> None:
     assert command is not None
     others = {p.name for p in command.params if isinstance(p, click.Option)} - GROUP_OF.keys()
     # Options of one command's own subject need no title of their own.
-    assert others <= {"rows", "html_path"}, others
+    assert others <= {"rows"}, others

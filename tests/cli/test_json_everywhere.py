@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from tgdpo_cli.main import COMMANDS, cli
 
 # Commands whose documents have tests of their own, since they need a trained run or marked rows.
-_ELSEWHERE = {"merge", "train-prm", "bench reward"}
+_ELSEWHERE = {"merge", "train-prm", "bench reward", "pairs"}
 _PAIRS = "--model {model} --dataset {rows} --reward-plugin random --set training.use_cpu=true"
 RUNS = {
     "train": f"{_PAIRS} --set training.max_steps=1 --output-dir {{folder}}/run",
