@@ -167,7 +167,9 @@ def _settings(run: Mapping[str, Any], args: TGDPOConfig) -> dict[str, Any]:
         "loss": f"{run.get('loss', {}).get('name', args.loss_type)}, beta={args.beta:g}",
         "pairs a step": batch,
         "learning rate": args.learning_rate,
-        "epochs": args.num_train_epochs if args.max_steps < 0 else f"{args.max_steps} steps",
+        "length": f"{args.num_train_epochs:g} epochs"
+        if args.max_steps < 0
+        else f"{args.max_steps} steps",
         "seed": args.seed,
     }
 

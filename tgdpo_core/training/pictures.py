@@ -3,6 +3,7 @@
 A run that is done stays done whatever happens here: a failure is a line in the log and in run.json.
 """
 
+import functools
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
@@ -118,7 +119,7 @@ class Pictures(TrainerCallback):
             num_pairs=found.num_pairs,
             num_trained=len(scored),
             distributions=found.distributions,
-            groups=[*self._by_margin(), *self._by_reward()],
+            groups=[*self._by_margin(), *self._by_reward],
         )
         plots_folder(folder.path).write_text(FILE, sheet_text(sheet))
 
@@ -143,8 +144,12 @@ class Pictures(TrainerCallback):
             named("Best: the policy is most sure of the right order", self._high),
         ]
 
+    @functools.cached_property
     def _by_reward(self) -> list[PairGroup]:
-        """Return the pairs in which the token reward is most against and for the preference."""
+        """The pairs in which the token reward is most against and for the preference.
+
+        Looked at once: dynamic rewards are asked again for every look.
+        """
         sample, found = sample_of(self._prepared.scored.train), self._prepared.diagnostics
         of = (
             f"By the mean reward of the chosen minus that of the rejected response, of "

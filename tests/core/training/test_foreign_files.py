@@ -155,6 +155,7 @@ def test_the_card_of_a_run_made_in_python_is_honest(
         trainer = make_trainer(name, model=model, max_steps=1)
         trainer.train()
         card = (Path(trainer.args.output_dir) / "README.md").read_text()
-        assert f"from\n`{model_folder.name}` on\nrows given in Python (12 pairs)" in card
+        assert f"from `{model_folder.name}` (llama, " in card
+        assert " on rows given in Python (12 pairs)." in card
         assert "`settings.yaml`" in card
         assert not (Path(trainer.args.output_dir) / "config.yaml").exists()

@@ -90,6 +90,7 @@ def test_a_token_is_in_no_file_and_settings_in_no_pickle(
         "run.json",
         "settings.yaml",
         "README.md",
+        "report.html",
         ".lock",
     }
 
