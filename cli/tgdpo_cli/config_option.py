@@ -38,13 +38,15 @@ def _read(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
         if name not in known or name == "config":
             allowed = [each.replace("_", "-") for each in known - {"config", "help"}]
             raise RecipeError(f"{path}: unknown key '{key}'. {did_you_mean(str(key), allowed)}")
-        defaults[_parameter(ctx, name)] = given
+        parameter = _parameter(ctx, name)
+        is_single = isinstance(given, str | int | float) and getattr(parameter, "multiple", False)
+        defaults[str(parameter.name)] = [given] if is_single else given
     ctx.default_map = {**(ctx.default_map or {}), **defaults}
 
 
-def _parameter(ctx: click.Context, name: str) -> str:
+def _parameter(ctx: click.Context, name: str) -> click.Parameter:
     """Return the parameter that an option of this name sets."""
-    return next(str(p.name) for p in ctx.command.params if name in _names(p))
+    return next(p for p in ctx.command.params if name in _names(p))
 
 
 def _names(parameter: click.Parameter) -> Mapping[str, None]:

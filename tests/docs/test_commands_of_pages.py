@@ -18,6 +18,7 @@ PAGES = [
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 _FENCED = re.compile(r"^```(?:bash|sh|console)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+_FILE = re.compile(r"\.(?:jsonl?|ya?ml|py)$")
 _INDENTED = re.compile(r"(?:^(?:    .*)?\n)+", re.MULTILINE)
 
 pytestmark = pytest.mark.checkout
@@ -39,7 +40,7 @@ def lines_of(text: str, name: str) -> list[str]:
         for block in blocks(text)
         for line in re.sub(r"\\\n\s*", " ", block).splitlines()
     ]
-    return [line for line in lines if line.startswith(f"{name} ")]
+    return [line for line in lines if line.startswith(f"{name} ") and f"{name} >" not in line]
 
 
 COMMANDS = [
@@ -55,8 +56,12 @@ def test_the_command_line_reads_a_command_of_a_page(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     words = shlex.split(line.split(" | ")[0], comments=True)
-    for given in re.findall(r"--plugin-file (\S+)", line):
-        (tmp_path / given).touch()
+    for given in words[1:]:
+        if _FILE.search(given) and not given.startswith("-") and "=" not in given:
+            (tmp_path / given).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / given).touch()
+    for given in re.findall(r"--include-path (\S+)", line):
+        (tmp_path / given).mkdir()
     words = [word for word in words if word != "..."]
     try:
         assert read(words[1:]).command_path.startswith("tgdpo")
