@@ -101,7 +101,8 @@ def test_S9_no_judge_but_llm_asks_a_server_and_that_only_the_one_it_is_given(
     asked: list[Any],
 ) -> None:
     judges = PluginManager(env={"TGDPO_LOAD_PLUGINS": ""}).names("judge")
-    assert set(judges) == {"lexicon", "likelihood", "llm", "reward-model", "rules", "verifier"}
+    built_in = {"lexicon", "likelihood", "llm", "mood", "reward-model", "rules", "verifier"}
+    assert set(judges) == built_in
     words = tmp_path / "words.tsv"
     words.write_text("good\t1\n")
     no_comma = json.dumps([{"id": "punctuation:no_comma"}])

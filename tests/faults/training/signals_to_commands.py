@@ -135,22 +135,22 @@ def train(name: str, *more: str, patch: Any = lambda: None) -> Ended:
 
 def while_generating() -> None:
     """Send a signal when the second model generates."""
-    from tgdpo_core.evaluation import generation
+    from tgdpo_core.generation.in_process import InProcess
 
-    generate, calls = generation._generate, []
+    generate, calls = InProcess._generate, []
 
     def generated(*arguments: Any) -> Any:
         calls.append(1)
-        if len(calls) == 3:  # greedily and at random for the first model
+        if len(calls) == 2:  # once for the first model
             os.kill(os.getpid(), signal.SIGTERM)
         return generate(*arguments)
 
-    generation._generate = generated
+    InProcess._generate = generated  # type: ignore[method-assign]
 
 
 def evaluating() -> dict[str, Any]:
     """Stop ``tgdpo evaluate`` at its second model."""
-    models = [str(scratch / "whole"), str(scratch / "saving")]
+    models = [str(scratch / "whole"), model]  # `saving` has the same weights, so the same answers
     arguments = ["--plugin-file", str(PLUGIN), "evaluate", *models, "--dataset", rows]
     arguments += ["--judge", "length", "--max-new-tokens", "2"]
     ended = Child(arguments, scratch / "out.txt", while_generating).end()
