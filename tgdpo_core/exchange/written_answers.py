@@ -88,16 +88,7 @@ def mt_bench_rows(
 ) -> list[dict[str, Any]]:
     """Return the lines of FastChat's ``model_answer/MODEL.jsonl``, sorted by question."""
     rows = [
-        {
-            "question_id": c.question.id,
-            "answer_id": _answer_id(model, c),
-            "model_id": model,
-            "choices": [
-                {"index": i, "turns": [answer.text.strip() for answer in answers]}
-                for i, answers in enumerate(c.choices)
-            ],
-            "tstamp": time,
-        }
+        _row(model, c, [[answer.text.strip() for answer in answers] for answers in c.choices], time)
         for c in conversations
     ]
     return sorted(rows, key=lambda row: (isinstance(row["question_id"], str), row["question_id"]))
@@ -110,26 +101,30 @@ def arena_v01_rows(
     length: Callable[[Answer], int],
 ) -> list[dict[str, Any]]:
     """Return the lines of Arena-Hard v0.1's ``model_answer/MODEL.jsonl``."""
+
+    def turn(answer: Answer) -> dict[str, Any]:
+        return {"content": answer.text.strip(), "token_len": length(answer)}
+
     return [
         {
-            "question_id": c.question.id,
-            "answer_id": _answer_id(model, c),
-            "model_id": model,
-            "choices": [
-                {
-                    "index": i,
-                    "turns": [
-                        {"content": answer.text.strip(), "token_len": length(answer)}
-                        for answer in answers
-                    ],
-                }
-                for i, answers in enumerate(c.choices)
-            ],
-            "tstamp": time,
+            **_row(model, c, [[turn(answer) for answer in answers] for answers in c.choices], time),
             **({"conv_metadata": _style(c, length)} if len(c.answers) == 1 else {}),
         }
         for c in conversations
     ]
+
+
+def _row(
+    model: str, conversation: Conversation, turns: Sequence[Sequence[Any]], time: float
+) -> dict[str, Any]:
+    """Return what the files of FastChat and of Arena-Hard v0.1 share."""
+    return {
+        "question_id": conversation.question.id,
+        "answer_id": _answer_id(model, conversation),
+        "model_id": model,
+        "choices": [{"index": i, "turns": [*answers]} for i, answers in enumerate(turns)],
+        "tstamp": time,
+    }
 
 
 def arena_v2_rows(
