@@ -2,12 +2,10 @@
 
 import logging
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from tokenizers import AddedToken
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tgdpo_core.data.pairs import PreferencePair
 from tgdpo_core.generation.answers import Answer
@@ -20,16 +18,6 @@ from tgdpo_core.models.precision import Precision
 PROMPTS = ["The cat sat on", "Two plus two is four, and"]
 TEXT = [PreferencePair(text, "a", "b", where="row") for text in PROMPTS]
 NUM_TOKENS = 12
-
-
-@pytest.fixture
-def model(model_folder: Path) -> Any:
-    return AutoModelForCausalLM.from_pretrained(model_folder)
-
-
-@pytest.fixture
-def tokenizer(model_folder: Path) -> Any:
-    return AutoTokenizer.from_pretrained(model_folder)
 
 
 def drawn(

@@ -2,13 +2,12 @@
 
 import copy
 import logging
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from tokenizers import AddedToken
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers import GenerationConfig
 
 from tgdpo_core.errors import UsageError
 from tgdpo_core.generation.stopping import say_once, stop_ids, until_stop
@@ -39,16 +38,6 @@ NOT_BEHIND = (
     "{% for m in messages %}<|turn|>{{ m['content'] }}\nthat was {{ m['role'] }}{% endfor %}"
 )
 BROKEN = "{{ raise_exception('not today') }}"
-
-
-@pytest.fixture
-def model(model_folder: Path) -> Any:
-    return AutoModelForCausalLM.from_pretrained(model_folder)
-
-
-@pytest.fixture
-def tokenizer(model_folder: Path) -> Any:
-    return AutoTokenizer.from_pretrained(model_folder)
 
 
 @pytest.mark.parametrize(
