@@ -9,6 +9,7 @@ import click
 
 from tgdpo_cli.main import Session
 from tgdpo_cli.model_names import short_names
+from tgdpo_cli.option_sets import trust_of, trust_options
 from tgdpo_cli.output import echo, print_json, quiet_libraries, table
 
 if TYPE_CHECKING:
@@ -38,8 +39,7 @@ if TYPE_CHECKING:
     type=click.Path(file_okay=False, path_type=Path),
     help="Keep results here, too. Those of a run folder are kept in its evaluation/dimensions.",
 )
-@click.option("--trust-remote-code", is_flag=True, help="Run code that model repositories bring.")
-@click.option("--allow-pickle", is_flag=True, help="Read weights that are not safetensors.")
+@trust_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def command(session: Session, /, models: Sequence[str], **values: Any) -> None:
@@ -98,14 +98,13 @@ def _measured(
     from tgdpo_core.dimensions.measuring import measure
     from tgdpo_core.evaluation.kept_outputs import write_outputs
     from tgdpo_core.generation.engines import EngineSettings, open_in_process
-    from tgdpo_core.models.loading import Trust
     from tgdpo_core.store.folder import default_store_path
     from tgdpo_core.training.run_folder import RunFolder
 
     recipe, sets = asked
     path = model_path(model, session)
     precision = precision_of(values["dtype"], [path])
-    trust = Trust(values["trust_remote_code"], values["allow_pickle"])
+    trust = trust_of(values)
     engine = open_in_process(
         path, EngineSettings("transformers", values["batch_size"], precision, trust)
     )

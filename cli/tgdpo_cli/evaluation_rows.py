@@ -1,11 +1,12 @@
 """How ``tgdpo evaluate`` reads rows: options that say what a recipe's ``data`` says."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from tgdpo_cli.option_sets import option_set
 from tgdpo_cli.output import echo
 from tgdpo_cli.recipe_options import key_value
 
@@ -57,11 +58,8 @@ _OPTIONS = [
 _HERE = {"--set data.columns.": "--columns ", "--set data.format=": "--format "}
 
 
-def row_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options to a command; their values go to ``evaluation_rows``."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
+row_options = option_set(_OPTIONS)
+"""Adds the options to a command; their values go to ``evaluation_rows``."""
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,14 @@
 ``tgdpo evaluate``, ``generate``, ``pairs`` and ``export`` have the same ones.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from tgdpo_cli.option_sets import option_set
 from tgdpo_cli.recipe_options import key_value
 
 if TYPE_CHECKING:
@@ -93,11 +94,8 @@ NAMES = (
 """The parameters of the options, but for ``dtype``, which models that are not asked have, too."""
 
 
-def generation_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options to a command; their values go to ``generation``."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
+generation_options = option_set(_OPTIONS)
+"""Adds the options to a command; their values go to ``generation``."""
 
 
 @dataclass(frozen=True)

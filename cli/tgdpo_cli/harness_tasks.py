@@ -8,6 +8,7 @@ import click
 
 from tgdpo_cli.main import Session
 from tgdpo_cli.model_names import short_names
+from tgdpo_cli.option_sets import trust_of, trust_options
 from tgdpo_cli.output import echo, print_json, quiet_libraries, table
 
 if TYPE_CHECKING:
@@ -47,8 +48,7 @@ if TYPE_CHECKING:
     type=click.Path(file_okay=False, path_type=Path),
     help="Keep results here, too. Those of a run folder are kept in its evaluation/lm-eval.",
 )
-@click.option("--trust-remote-code", is_flag=True, help="Run code that model repositories bring.")
-@click.option("--allow-pickle", is_flag=True, help="Read weights that are not safetensors.")
+@trust_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def command(session: Session, /, models: Sequence[str], **values: Any) -> None:
@@ -123,7 +123,6 @@ def _asked(
     from tgdpo_core.evaluation.kept_outputs import write_outputs
     from tgdpo_core.harness.run_model import RunModel
     from tgdpo_core.harness.tasks import ask
-    from tgdpo_core.models.loading import Trust
     from tgdpo_core.training.run_folder import RunFolder
 
     # It warns of what is meant here (a loaded model), and logs every step.
@@ -133,7 +132,7 @@ def _asked(
     asked = RunModel(
         path,
         precision=precision,
-        trust=Trust(values["trust_remote_code"], values["allow_pickle"]),
+        trust=trust_of(values),
         batch_size=values["batch_size"],
     )
     scores = ask(asked, *asked_for)

@@ -12,9 +12,10 @@ from tgdpo_cli.evaluation_table import show_evaluations
 from tgdpo_cli.generation_options import NAMES, generation
 from tgdpo_cli.main import Session
 from tgdpo_cli.model_names import short_names
+from tgdpo_cli.option_sets import refuse_given, trust_of
 from tgdpo_cli.output import print_json
 from tgdpo_cli.verdict_options import NAMES as OF_VERDICTS
-from tgdpo_cli.verdict_options import ChosenJudge, refuse_given
+from tgdpo_cli.verdict_options import ChosenJudge
 
 # Options of one sort of judge: the others would ignore them.
 _OF_ANSWERS = (*NAMES, "unfinished", "kl", "reference")
@@ -30,7 +31,6 @@ def evaluate_one_by_one(session: Session, values: Mapping[str, Any], judge: Chos
         judge: who judges.
     """
     from tgdpo_core.data.sources import default_split
-    from tgdpo_core.models.loading import Trust
 
     dataset, models, instance = values["dataset"], values["models"], judge.instance
     if dataset is None:
@@ -45,9 +45,7 @@ def evaluate_one_by_one(session: Session, values: Mapping[str, Any], judge: Chos
     reference = values["reference"]
     asked = Asked(
         judge=(judge.name, instance),
-        drawing=generation(
-            values, paths, Trust(values["trust_remote_code"], values["allow_pickle"])
-        ),
+        drawing=generation(values, paths, trust_of(values)),
         max_length=values["max_length"],
         unfinished=values["unfinished"],
         reference=reference and model_path(reference, session),

@@ -3,12 +3,13 @@
 import os
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
 from tgdpo_cli import completion
+from tgdpo_cli.option_sets import option_set
 
 _STARTED = "TGDPO_LAUNCHED"
 _ARGUMENTS = "tgdpo.arguments"
@@ -35,11 +36,8 @@ _OPTIONS = [
 ]
 
 
-def process_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options to a command."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
+process_options = option_set(_OPTIONS)
+"""Adds the options to a command."""
 
 
 def keep_arguments(ctx: click.Context, arguments: Sequence[str]) -> None:

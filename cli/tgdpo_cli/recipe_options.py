@@ -1,11 +1,12 @@
 """The options that make up a recipe, shared by the commands that read one."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tgdpo_cli import completion
+from tgdpo_cli.option_sets import option_set
 
 if TYPE_CHECKING:
     from tgdpo_cli.main import Session
@@ -93,11 +94,8 @@ _OPTIONS = [
 ]
 
 
-def recipe_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the recipe options to a command."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
+recipe_options = option_set(_OPTIONS)
+"""Adds the recipe options to a command."""
 
 
 def recipe_from(

@@ -1,6 +1,6 @@
 """Options of ``tgdpo evaluate`` about verdicts on several models, and what they mean."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +9,7 @@ import click
 
 from tgdpo_cli.main import Session
 from tgdpo_cli.model_names import short_names
+from tgdpo_cli.option_sets import option_set
 from tgdpo_cli.recipe_options import key_value
 
 if TYPE_CHECKING:
@@ -51,11 +52,8 @@ _OPTIONS = [
 ]
 
 
-def verdict_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options to a command."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
+verdict_options = option_set(_OPTIONS)
+"""Adds the options to a command."""
 
 
 @dataclass(frozen=True)
@@ -127,17 +125,6 @@ def is_verdict(values: Mapping[str, Any], judges: Sequence[ChosenJudge]) -> bool
         or judges[0].instance.reads == "comparisons"
         or any(answers_file(model) for model in values["models"])
     )
-
-
-def refuse_given(parameters: Sequence[str], why: str) -> None:
-    """Raise ``UsageError`` for an option on the command line that would have no effect."""
-    from click.core import ParameterSource
-
-    context = click.get_current_context()
-    flags = {parameter.name: parameter.opts[0] for parameter in context.command.params}
-    for name in parameters:
-        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"{flags[name]}: {why}")
 
 
 def answers_file(model: str) -> Path | None:

@@ -9,13 +9,13 @@ from tgdpo_cli.asked_models import model_path
 from tgdpo_cli.evaluation_rows import rows_of
 from tgdpo_cli.generation_options import NAMES, generation
 from tgdpo_cli.main import Session
+from tgdpo_cli.option_sets import refuse_given, trust_of
 from tgdpo_cli.verdict_options import (
     ChosenJudge,
     answers_file,
     chosen_baseline,
     names_of_models,
     read_gamed,
-    refuse_given,
     require_own_folder,
 )
 from tgdpo_cli.verdict_run import VerdictRequest
@@ -34,7 +34,6 @@ def verdict_request(
         DataError: rows or files that cannot be read.
     """
     from tgdpo_core.evaluation.verdict_making import Rules
-    from tgdpo_core.models.loading import Trust
 
     models: Sequence[str] = values["models"]
     _refuse_what_has_no_effect(values, judges)
@@ -43,7 +42,7 @@ def verdict_request(
         raise click.UsageError(f"{repeated} is named twice: name each model once.")
     require_own_folder(values["output_dir"])
     baseline = chosen_baseline(values["baseline"], models, names)
-    trust = Trust(values["trust_remote_code"], values["allow_pickle"])
+    trust = trust_of(values)
     drawn = [model_path(model, session) for model in models if not answers_file(model)]
     drawing = generation(values, drawn, trust)
     if drawn and drawing.sampling.greedy and drawing.sampling.samples:

@@ -14,6 +14,7 @@ from tgdpo_core.data.pairs import TokenizedPair
 from tgdpo_core.evaluation.endings import Unfinished, endings, random_or_all
 from tgdpo_core.evaluation.likelihood import pair_likelihoods
 from tgdpo_core.evaluation.verdict_checks import checked_verdicts, question
+from tgdpo_core.evaluation.verdicts import ModelAnswer, PromptVerdict
 from tgdpo_core.generation.answers import Answer, AnsweredPrompt
 from tgdpo_core.models.precision import Precision
 from tgdpo_core.plugin_api.judges import (
@@ -201,7 +202,7 @@ def _mean(draws: Iterable[_Array]) -> _Array:
         return np.where(there, stacked, 0.0).sum(0) / there.sum(0)
 
 
-def generation(item: AnsweredPrompt, answer: Answer) -> Generation:
+def generation(item: AnsweredPrompt | PromptVerdict, answer: Answer | ModelAnswer) -> Generation:
     """Return an answer to a prompt as judges see it; it is theirs to change."""
     return Generation(
         copy.deepcopy(item.prompt),

@@ -1,6 +1,5 @@
 """A verdict from the answers of several models: which are compared, and what judges are asked."""
 
-import copy
 import itertools
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +9,8 @@ from typing import Any, Literal
 from tgdpo_core.errors import UsageError
 from tgdpo_core.evaluation.both_orders import TieRule
 from tgdpo_core.evaluation.contest import Contest
+from tgdpo_core.evaluation.endings import Unfinished
+from tgdpo_core.evaluation.judging import generation
 from tgdpo_core.evaluation.opinions import Asked, AskedJudge
 from tgdpo_core.evaluation.verdicts import (
     ModelAnswer,
@@ -18,9 +19,8 @@ from tgdpo_core.evaluation.verdicts import (
     PromptVerdict,
     Verdict,
 )
-from tgdpo_core.plugin_api.judges import Comparison, Generation
+from tgdpo_core.plugin_api.judges import Comparison
 
-Unfinished = Literal["score", "zero", "skip"]
 Pairs = Literal["baseline", "all"]
 UNFINISHED = "unfinished"
 _Place = tuple[int, str, int]  # prompt, model, draw
@@ -86,7 +86,7 @@ def _scored(
             zero = rules.unfinished == "zero"
             found[place] = Opinion(0.0) if zero else Opinion(None, UNFINISHED)
         else:
-            items[place] = _generation(prompt, answer)
+            items[place] = generation(prompt, answer)
     found |= judge.opinions(items, rules.store)
 
     def with_score(place: _Place, answer: ModelAnswer) -> ModelAnswer:
@@ -118,7 +118,7 @@ def _compared(
         if (opinion := _without_asking(one, two, judge, rules)) is not None:
             known[name] = opinion
         else:
-            shown = _generation(prompt, one), _generation(prompt, two)
+            shown = generation(prompt, one), generation(prompt, two)
             items[name, True] = Comparison(*shown)
             items[name, False] = Comparison(*reversed(shown))
     said = judge.opinions(items, rules.store)
@@ -191,13 +191,3 @@ def _places(
         for model, answers in prompt.answers.items():
             for draw, answer in enumerate(answers):
                 yield (number, model, draw), prompt, answer
-
-
-def _generation(prompt: PromptVerdict, answer: ModelAnswer) -> Generation:
-    return Generation(
-        copy.deepcopy(prompt.prompt),
-        answer.text,
-        copy.deepcopy(dict(prompt.columns)),
-        answer.finished,
-        answer.num_tokens,
-    )

@@ -1,18 +1,14 @@
 """A judge as the function that pairs are made with: of answers one by one, or two at a time."""
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 from tgdpo_core.errors import UsageError
-from tgdpo_core.models.fingerprints import model_fingerprint
 from tgdpo_core.pairing.making import AskAll
 from tgdpo_core.pairing.round_robin import comparisons, won_shares
 from tgdpo_core.pairing.verdicts import Asked, KeptVerdicts, verdicts
 from tgdpo_core.plugin_api.judges import Generation, Judge, Verdict
-from tgdpo_core.plugin_api.registered import Registered
-from tgdpo_core.store.folder import file_hash
 
 T = TypeVar("T")
 
@@ -24,21 +20,6 @@ def require_judge_of_answers(name: str, judge: Judge) -> None:
             f"judge '{name}' reads the likelihoods of given pairs and says nothing of answers. "
             "Choose another --judge: tgdpo plugins list."
         )
-
-
-def judge_document(found: Registered, judge: Judge) -> dict[str, Any]:
-    """Return JSON of what decides the verdicts of a judge: its code, its options, files they name.
-
-    A service behind a judge may change without notice: its answers are kept all the same.
-    """
-    options = judge.options()
-    return {
-        "judge": found.name,
-        "source": found.source,
-        "version": found.version,
-        "options": options,
-        "files": {name: _content(value) for name, value in options.items() if _is_path(value)},
-    }
 
 
 def asks(
@@ -80,21 +61,3 @@ def _split(values: Sequence[T], lengths: Sequence[int]) -> Iterator[list[T]]:
     rest = iter(values)
     for length in lengths:
         yield list(itertools.islice(rest, length))
-
-
-def _is_path(value: Any) -> bool:
-    return isinstance(value, str) and bool(value) and Path(value).expanduser().exists()
-
-
-def _content(value: str) -> str | Mapping[str, Any]:
-    """Return what names the content of a file, or of a model's folder."""
-    path = Path(value).expanduser()
-    if path.is_file():
-        return file_hash(path)
-    if (path / "config.json").exists():
-        return model_fingerprint(value, with_tokenizer=True)
-    return {
-        str(file.relative_to(path)): file_hash(file)
-        for file in sorted(path.rglob("*"))
-        if file.is_file()
-    }

@@ -9,6 +9,7 @@ from tgdpo_cli.evaluate_modes import EvaluateCommand
 from tgdpo_cli.evaluation_rows import row_options
 from tgdpo_cli.generation_options import generation_options
 from tgdpo_cli.main import Session
+from tgdpo_cli.option_sets import trust_options
 from tgdpo_cli.output import quiet_libraries
 from tgdpo_cli.verdict_options import verdict_options
 
@@ -56,8 +57,7 @@ from tgdpo_cli.verdict_options import verdict_options
     help="Judges of pairs: most tokens of prompt and response, as data.max_length.",
 )
 @row_options
-@click.option("--trust-remote-code", is_flag=True, help="Run code that model repositories bring.")
-@click.option("--allow-pickle", is_flag=True, help="Read weights that are not safetensors.")
+@trust_options
 @generation_options
 @verdict_options
 @click.option(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tgdpo_cli.main import Session
+from tgdpo_cli.option_sets import trust_of, trust_options
 from tgdpo_cli.output import echo, quiet_libraries
 
 if TYPE_CHECKING:
@@ -80,8 +81,7 @@ _OF_MODELS = {"temperature", "top_p", "max_new_tokens", "raw", "seed", "engine",
 )
 @click.option("--link", help="alpaca-eval: where people find the model, for its config.")
 @click.option("--overwrite", is_flag=True, help="Replace the answers of a model.")
-@click.option("--trust-remote-code", is_flag=True, help="Run code that model repositories bring.")
-@click.option("--allow-pickle", is_flag=True, help="Read weights that are not safetensors.")
+@trust_options
 @click.pass_obj
 def command(session: Session, /, **values: Any) -> None:
     """Write the answers of RUNS to the questions of a public benchmark, in its own files.
@@ -180,10 +180,9 @@ def _answering(
     from tgdpo_cli.recipe_options import key_value
     from tgdpo_core.exchange.answering import AnswersOfModel
     from tgdpo_core.generation.engines import EngineSettings, open_engine
-    from tgdpo_core.models.loading import Trust
     from tgdpo_core.store.folder import default_store_path
 
-    trust = Trust(values["trust_remote_code"], values["allow_pickle"])
+    trust = trust_of(values)
     args = dict(key_value(text, "--engine-arg") for text in values["engine_args"])
     precision = precision_of(values["dtype"], [path])
     engine = open_engine(

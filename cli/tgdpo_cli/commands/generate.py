@@ -10,6 +10,7 @@ from tgdpo_cli.asked_models import model_path
 from tgdpo_cli.evaluation_rows import evaluation_rows, row_options
 from tgdpo_cli.generation_options import generation, generation_options
 from tgdpo_cli.main import Session
+from tgdpo_cli.option_sets import trust_options
 from tgdpo_cli.output import echo, print_json, quiet_libraries
 
 
@@ -32,8 +33,7 @@ from tgdpo_cli.output import echo, print_json, quiet_libraries
 )
 @row_options
 @generation_options
-@click.option("--trust-remote-code", is_flag=True, help="Run code that model repositories bring.")
-@click.option("--allow-pickle", is_flag=True, help="Read weights that are not safetensors.")
+@trust_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def command(

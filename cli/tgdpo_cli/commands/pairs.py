@@ -9,10 +9,12 @@ import click
 
 from tgdpo_cli.config_option import config_option
 from tgdpo_cli.evaluation_rows import evaluation_rows, row_options
-from tgdpo_cli.generation_options import NAMES, Generating, generation, generation_options
+from tgdpo_cli.generation_options import Generating, generation, generation_options
 from tgdpo_cli.main import Session
 from tgdpo_cli.model_names import short_names
+from tgdpo_cli.option_sets import trust_of, trust_options
 from tgdpo_cli.output import echo, print_json, quiet_libraries
+from tgdpo_cli.pairs_options import check_pairs_options, ranking_options
 from tgdpo_cli.recipe_options import key_value
 
 if TYPE_CHECKING:
@@ -38,39 +40,7 @@ if TYPE_CHECKING:
     help="Answers that are there already, in place of --model. Repeatable: several models.",
 )
 @generation_options
-@click.option("--judge", required=True, help="Registered judge: tgdpo plugins list.")
-@click.option(
-    "--judge-arg", "judge_args", multiple=True, metavar="KEY=VALUE", help="Option of the judge."
-)
-@click.option(
-    "--judge-batch",
-    type=click.IntRange(min=1),
-    default=64,
-    show_default=True,
-    help="Answers, or comparisons, that it is asked about at once.",
-)
-@click.option(
-    "--rule",
-    type=click.Choice(("best-worst", "random-two", "threshold", "margin")),
-    default="best-worst",
-    show_default=True,
-    help="Which answers become pairs.",
-)
-@click.option(
-    "--min-gap", type=float, default=0.0, help="Least difference of the two scores of a pair."
-)
-@click.option("--threshold", type=float, help="Rule threshold: least score of a chosen answer.")
-@click.option(
-    "--max-pairs", type=click.IntRange(min=1), help="Rule margin: most pairs of a prompt."
-)
-@click.option(
-    "--keep-unfinished", is_flag=True, help="Compare answers that were cut at the most tokens, too."
-)
-@click.option(
-    "--with-given",
-    is_flag=True,
-    help="Chosen and rejected of the rows are answers like the others.",
-)
+@ranking_options
 @row_options
 @click.option("--output", "--output-dir", "output", type=click.Path(path_type=Path), required=True)
 @click.option(
@@ -83,8 +53,7 @@ if TYPE_CHECKING:
 @click.option("--name", help="Of the data set in its card.  [default: that of the folder]")
 @click.option("--license", "license_", help="Of the data set, as the Hub names it.")
 @click.option("--overwrite", is_flag=True, help="Replace pairs made with other settings.")
-@click.option("--trust-remote-code", is_flag=True, help="Run code that model repositories bring.")
-@click.option("--allow-pickle", is_flag=True, help="Read weights that are not safetensors.")
+@trust_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def command(session: Session, /, **options: Any) -> None:
@@ -101,7 +70,7 @@ def command(session: Session, /, **options: Any) -> None:
     card too. A judge of comparisons is asked about every two answers to a prompt in both orders.
     """
     quiet_libraries()
-    _check(options)
+    check_pairs_options(options)
     from tgdpo_core.pairing.folder import PairsFolder
     from tgdpo_core.pairing.rules import Rule
     from tgdpo_core.pairing.wording import require_pairs, summary
@@ -135,28 +104,6 @@ def command(session: Session, /, **options: Any) -> None:
 # -- what is asked for ----------------------------------------------------------------------------
 
 
-def _check(options: Mapping[str, Any]) -> None:
-    """Refuse options that contradict each other or would change nothing."""
-    if bool(options["models"]) == bool(options["answer_files"]):
-        raise click.UsageError("Give --model or --answers: who answers, or what was answered.")
-    if options["models"] and not options["dataset"]:
-        raise click.UsageError("--model needs --dataset: the prompts.")
-    if options["with_given"] and not options["dataset"]:
-        raise click.UsageError("--with-given needs --dataset: the rows whose responses are meant.")
-    if options["answer_files"]:
-        prompts = () if options["with_given"] else ("dataset", "split", "limit")
-        _refuse((*prompts, *NAMES, "dtype"), "--answers are there already, with their prompts")
-
-
-def _refuse(names: Sequence[str], because: str) -> None:
-    from click.core import ParameterSource
-
-    context = click.get_current_context()
-    for name in names:
-        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"--{name.replace('_', '-')}: {because}, it would do nothing.")
-
-
 @dataclass(frozen=True)
 class _Judge:
     """A judge with its name, and JSON of what decides its verdicts."""
@@ -167,7 +114,8 @@ class _Judge:
 
 
 def _judge(session: Session, options: Mapping[str, Any]) -> _Judge:
-    from tgdpo_core.pairing.asking import judge_document, require_judge_of_answers
+    from tgdpo_core.evaluation.opinions import judge_identity
+    from tgdpo_core.pairing.asking import require_judge_of_answers
     from tgdpo_core.scoring.sources import validate_options
 
     name = options["judge"]
@@ -175,7 +123,7 @@ def _judge(session: Session, options: Mapping[str, Any]) -> _Judge:
     judge = found.create(dict(key_value(text, "--judge-arg") for text in options["judge_args"]))
     validate_options(str(found), judge.validate)
     require_judge_of_answers(name, judge)
-    return _Judge(name, judge, judge_document(found, judge))
+    return _Judge(name, judge, judge_identity(found, judge))
 
 
 def _settings(options: Mapping[str, Any], judge: Mapping[str, Any]) -> dict[str, Any]:
@@ -237,9 +185,8 @@ def _rows(session: Session, options: Mapping[str, Any]) -> "list[PreferencePair]
 
 
 def _generating(options: Mapping[str, Any]) -> Generating:
-    from tgdpo_core.models.loading import Trust
 
-    trust = Trust(options["trust_remote_code"], options["allow_pickle"])
+    trust = trust_of(options)
     return generation(options, options["models"], trust)
 
 
