@@ -24,6 +24,14 @@ def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
+def _a_store_for_fixtures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a module or a session makes for its tests does not meet the user's store either."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TGDPO_STORE", str(tmp_path_factory.mktemp("store")))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
 def _few_threads() -> Iterator[None]:
     """Tests run side by side: one thread each."""
     import torch

@@ -8,6 +8,7 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,6 +48,22 @@ class Launch:
 def is_launched() -> bool:
     """Return whether this process is one of those that a launcher started."""
     return "WORLD_SIZE" in os.environ and "RANK" in os.environ
+
+
+def is_in_process_group() -> bool:
+    """Return whether torch connects this process with others; torch itself is not imported."""
+    distributed: Any = sys.modules.get("torch.distributed")
+    return bool(distributed and distributed.is_available() and distributed.is_initialized())
+
+
+def leave_process_group() -> None:
+    """End the threads that connect this process with others, at the end of a program.
+
+    One of them that wants the interpreter while that shuts down aborts the process (SIGABRT), and
+    a launcher takes this for the failure of a run that is done.
+    """
+    if is_in_process_group():
+        sys.modules["torch.distributed"].destroy_process_group()
 
 
 def launch(module: str, arguments: Sequence[str], how: Launch) -> int:

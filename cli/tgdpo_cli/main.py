@@ -210,14 +210,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     use_growing_segments(os.environ)
     code = run(lambda: cli.main(arguments, prog_name="tgdpo", standalone_mode=False))
-    _leave_threads(code)
+    _leave(code)
     sys.exit(code)
 
 
-def _leave_threads(code: int) -> None:
-    """End the process at once where a plugin left a thread that would keep it alive."""
+def _leave(code: int) -> None:
+    """End the process at once where a thread would keep it alive, or abort it at its end.
+
+    After a failure the process group is left as it is: to end it could wait for the others.
+    """
     loading = sys.modules.get("tgdpo_core.plugin_api.loading")
-    if loading is None or not loading.LEFTOVERS.alive():
+    if loading is None and "torch.distributed" not in sys.modules:
+        return  # the commands that look something up end without a further import
+    from tgdpo_core import launching
+
+    if code == 0:
+        launching.leave_process_group()
+    has_leftovers = loading is not None and loading.LEFTOVERS.alive()
+    if not (has_leftovers or launching.is_in_process_group()):
         return
     atexit._run_exitfuncs()
     logging.shutdown()

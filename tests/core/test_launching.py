@@ -1,5 +1,7 @@
 """Several processes of one command: how many, signals passed on, one exit code."""
 
+import atexit
+import logging
 import os
 import signal
 import threading
@@ -7,9 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
+from torch import distributed
 
+from tgdpo_cli import main
 from tgdpo_core.errors import MachineError, UsageError
-from tgdpo_core.launching import Launch, launch
+from tgdpo_core.launching import Launch, is_in_process_group, launch, leave_process_group
 
 MODULE = "tests.core.launched"
 
@@ -99,3 +103,30 @@ def test_what_cannot_be_started_is_refused(
     with pytest.raises(UsageError, match=message):
         launch(MODULE, ["ends", str(tmp_path)], Launch(2, config, options))
     assert not list(tmp_path.glob("rank-*"))
+
+
+def test_a_process_leaves_its_group_at_the_end_and_does_not_mind_if_there_is_none() -> None:
+    leave_process_group()
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    assert is_in_process_group()
+    leave_process_group()
+    assert not is_in_process_group()
+
+
+@pytest.mark.parametrize("code", [0, 6])
+def test_a_command_that_ends_leaves_no_thread_to_abort_it(
+    code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[int] = []
+    monkeypatch.setattr(os, "_exit", ended.append)
+    monkeypatch.setattr(atexit, "_run_exitfuncs", lambda: None)
+    monkeypatch.setattr(logging, "shutdown", lambda: None)
+    monkeypatch.setattr(main, "run", lambda command: code)
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    try:
+        with pytest.raises(SystemExit) as end:
+            main.main(["--version"])
+        assert end.value.code == code
+        assert (ended, is_in_process_group()) == (([], False) if code == 0 else ([code], True))
+    finally:
+        leave_process_group()

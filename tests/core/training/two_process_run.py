@@ -12,6 +12,7 @@ from tgdpo_core import Judge, PairLikelihood, TGDPOConfig, TGDPOTrainer
 from tgdpo_core.data.formats import parse_rows
 from tgdpo_core.data.report import DataReport
 from tgdpo_core.generation.sampling import Sampling
+from tgdpo_core.launching import leave_process_group
 from tgdpo_core.training.judging import Judging
 
 
@@ -55,3 +56,4 @@ trainer = TGDPOTrainer(
     judging=Judging("margin", Margin(), judged, Sampling()),
 )
 trainer.train()
+leave_process_group()

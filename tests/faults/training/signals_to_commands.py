@@ -153,7 +153,8 @@ def evaluating() -> dict[str, Any]:
     models = [str(scratch / "whole"), model]  # `saving` has the same weights, so the same answers
     arguments = ["--plugin-file", str(PLUGIN), "evaluate", *models, "--dataset", rows]
     arguments += ["--judge", "length", "--max-new-tokens", "2"]
-    ended = Child(arguments, scratch / "out.txt", while_generating).end()
+    store = {"TGDPO_STORE": str(scratch / "store-evaluating")}  # kept answers would not be drawn
+    ended = Child(arguments, scratch / "out.txt", while_generating, store).end()
     kept = [(Path(m) / "evaluation" / "length" / "summary.json").is_file() for m in models]
     return {"code": ended.code, "said": ended.said[-600:], "kept": kept}
 
