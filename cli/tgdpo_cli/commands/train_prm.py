@@ -118,7 +118,7 @@ def command(
             overwrite=options["overwrite"],
         )
     if as_json:
-        print_json(found)
+        print_json({**found, "folder": str(output_dir)})
     else:
         _show(found, output_dir, options["step_separator"])
 
