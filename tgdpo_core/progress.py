@@ -36,7 +36,7 @@ class StageBar(tqdm):  # type: ignore[type-arg] # not generic at run time in all
     @property
     def format_dict(self) -> dict[str, Any]:
         """What the text is made of; the total may become known on the way."""
-        known: dict[str, Any] = super().format_dict
+        known = dict(super().format_dict)
         if self.is_screen and known["total"]:
             known["bar_format"] = known["bar_format"] or _FORMAT
         return known

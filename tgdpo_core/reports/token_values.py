@@ -34,7 +34,7 @@ def pair_values(
             strict=True,
         )
     )
-    responses = {
+    responses: dict[str, Any] = {
         side: _response(pair.response(side), values, token_name)
         for side, values in zip(SIDES, (columns[:cut], columns[cut:]), strict=True)
     }
