@@ -54,6 +54,16 @@ class StageBar(tqdm):  # type: ignore[type-arg] # not generic at run time in all
 
         return print_line
 
+    def expect(self, total: int) -> None:
+        """Say how many units there are, where that is known late; nothing is shown for it."""
+        self.total = total
+
+    def set_postfix(
+        self, ordered_dict: Any = None, refresh: bool | None = True, **kwargs: Any
+    ) -> None:
+        """Show values behind the bar; in a log they wait for its next line."""
+        super().set_postfix(ordered_dict, bool(refresh) and self.is_screen, **kwargs)
+
     def close(self) -> None:
         """End it; where there is no screen, with a last line if there were others."""
         if self.is_screen or self.disable:

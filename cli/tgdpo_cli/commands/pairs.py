@@ -227,7 +227,7 @@ def _made(
                 (judge.name, judge.judge),
                 folder.kept_verdicts(judge.document),
                 together=options["judge_batch"],
-                on_start=bar.reset,
+                on_start=bar.expect,
                 on_batch=bar.update,
             )
             questions = list(gathered.questions.values())

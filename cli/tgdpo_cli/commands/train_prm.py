@@ -103,7 +103,7 @@ def command(
     with StageBar(desc="reward model", unit="step") as bar:
 
         def on_step(done: int, total: int, loss: float) -> None:
-            bar.total = total
+            bar.expect(total)
             bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
             bar.update(done - bar.n)
 
