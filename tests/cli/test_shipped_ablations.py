@@ -1,9 +1,13 @@
 """The quick form of every shipped ablation runs, and what it finds lies in wide bands.
 
 One seed of one world and a few epochs: the bands are far wider than what other threads or another
-processor change, and still exclude a reward that does the opposite of what it should.
+processor change, and still exclude a reward that does the opposite of what it should. Of each form
+the cells are run that a band names, with those that they read, up to the last epoch of a band;
+`make prove-ablations` runs the quick forms whole, in processes of their own.
 """
 
+import dataclasses
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,8 +15,11 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
+from tests.in_process import InProcess
 from tgdpo_cli.main import cli
 from tgdpo_cli.shipped_recipes import is_ablation, shipped_recipes
+from tgdpo_core.experiments import executors, planning
+from tgdpo_core.experiments.tasks import Ablation, CellRun, Preparation
 
 
 class Band(NamedTuple):
@@ -54,6 +61,9 @@ EXPECTED = {
     "playground-tdpo": [Band("oracle-tdpo2", "dpo,beta=0.5,name=tdpo2", 1, -0.02, 0.30)],
     "playground-no-step-labels": [Band("contrast", "dpo,beta=0.5", 2, -0.15, 0.20)],
 }
+ROLLOUTS = 1000  # that a reward model learns from; the shipped forms take 3000
+
+IN_FULL = os.environ.get("TGDPO_PROVE_ABLATIONS") == "1"  # make prove-ablations
 
 
 def test_every_shipped_ablation_of_the_playground_has_bands() -> None:
@@ -62,8 +72,54 @@ def test_every_shipped_ablation_of_the_playground_has_bands() -> None:
     assert set(EXPECTED) == {name for name in names if not name.startswith("smol-")}
 
 
+def cells_of_bands(ablation: Ablation, bands: list[Band]) -> Ablation:
+    """Return the cells that bands name and those that they read, trained as long as is compared."""
+    known = {run.key: run for run in ablation.runs}
+    named = {name for band in bands for name in (band.cell, band.other)}
+    keys: set[str] = set()
+    found = {key for key, run in known.items() if run.cell.name in named}
+    assert len(found) == len(named), f"a band names a cell that is not there: {named - set(known)}"
+    while found := found - keys:
+        keys |= found
+        found = {need for key in found for need in known[key].needs & known.keys()}
+    last = max(band.epoch for band in bands)
+    return dataclasses.replace(
+        ablation,
+        preparations=[with_few_rollouts(task) for task in ablation.preparations],
+        runs=[up_to(run, last) for key, run in known.items() if key in keys],
+    )
+
+
+def up_to(run: CellRun, epoch: float) -> CellRun:
+    """Return a run that ends at an epoch, if it would go on."""
+    training = run.recipe.training
+    fewer = {**training, "num_train_epochs": min(training["num_train_epochs"], int(epoch))}
+    return dataclasses.replace(run, recipe=run.recipe.model_copy(update={"training": fewer}))
+
+
+def with_few_rollouts(task: Preparation) -> Preparation:
+    if task.command[0] != "playground-prm":
+        return task
+    return dataclasses.replace(task, command=[*task.command, "--rollouts", str(ROLLOUTS)])
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store for all of them: the pairs and the reference are mostly the same."""
+    return tmp_path_factory.mktemp("store")
+
+
 @pytest.mark.parametrize("name", EXPECTED)
-def test_the_quick_form_finds_what_it_should(name: str, tmp_path: Path) -> None:
+def test_the_quick_form_finds_what_it_should(
+    name: str, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not IN_FULL:
+        plan = planning.plan_ablation
+        monkeypatch.setattr(
+            planning, "plan_ablation", lambda *args: cells_of_bands(plan(*args), EXPECTED[name])
+        )
+        monkeypatch.setattr(executors, "LocalExecutor", InProcess)
+        monkeypatch.setenv("TGDPO_STORE", str(store))
     out = tmp_path / "out"
     arguments = ["ablate", "--config", name, "--quick", "--output-dir", str(out)]
     resources = ["--jobs", "1", "--cpus-per-cell", "1"]
@@ -77,3 +133,4 @@ def test_the_quick_form_finds_what_it_should(name: str, tmp_path: Path) -> None:
     for band in EXPECTED[name]:
         found = rows[band.cell, band.epoch] - rows[band.other, band.epoch]
         assert band.low <= found <= band.high, f"{band}: {found:+.3f}"
+        print(f"{name} {band}: {found:+.3f}")
