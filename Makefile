@@ -41,7 +41,7 @@ $(VENV)/.installed-quantized: $(VENV)/.installed-dev
 	touch $@
 
 test: $(VENV)/.installed-quantized
-	$(BIN)/python -m pytest --numprocesses auto
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 	PYTHONPATH=$(VENV)/quantized $(BIN)/python -c "import bitsandbytes, torchao"
 	PYTHONPATH=$(VENV)/quantized $(BIN)/python -m pytest tests/core/training/test_low_bit_adamw.py \
 	    tests/core/models/test_four_bits.py
