@@ -39,7 +39,7 @@ EXPECTED = {
     ],
     "playground-rewards": [
         Band("oracle", "dpo,beta=0.1", 1, 0.02, 0.25),
-        Band("oracle", "random", 3, 0.02, 0.50),
+        Band("oracle", "random", 2, 0.02, 0.50),
         Band("random", "dpo,beta=0.1", 1, -0.10, 0.08),
         Band("oracle+class-mean", "dpo,beta=0.1", 1, -0.08, 0.10),
     ],
@@ -78,23 +78,27 @@ def cells_of_bands(ablation: Ablation, bands: list[Band]) -> Ablation:
     named = {name for band in bands for name in (band.cell, band.other)}
     keys: set[str] = set()
     found = {key for key, run in known.items() if run.cell.name in named}
-    assert len(found) == len(named), f"a band names a cell that is not there: {named - set(known)}"
+    assert len(found) == len(named), f"a band names a cell that is not there: {named}"
     while found := found - keys:
         keys |= found
         found = {need for key in found for need in known[key].needs & known.keys()}
-    last = max(band.epoch for band in bands)
+    epochs = {int(band.epoch) for band in bands}
     return dataclasses.replace(
         ablation,
         preparations=[with_few_rollouts(task) for task in ablation.preparations],
-        runs=[up_to(run, last) for key, run in known.items() if key in keys],
+        runs=[up_to(run, epochs) for key, run in known.items() if key in keys],
     )
 
 
-def up_to(run: CellRun, epoch: float) -> CellRun:
-    """Return a run that ends at an epoch, if it would go on."""
-    training = run.recipe.training
-    fewer = {**training, "num_train_epochs": min(training["num_train_epochs"], int(epoch))}
-    return dataclasses.replace(run, recipe=run.recipe.model_copy(update={"training": fewer}))
+def up_to(run: CellRun, epochs: set[int]) -> CellRun:
+    """Return a run that is trained to the last of some epochs at most, and judged at these."""
+    last = min(run.recipe.training["num_train_epochs"], max(epochs))
+    training = {**run.recipe.training, "num_train_epochs": last}
+    judging = run.recipe.judging
+    if judging is not None and judging.every_epochs == 1:
+        judging = judging.model_copy(update={"every_epochs": min(epochs)})
+    recipe = run.recipe.model_copy(update={"training": training, "judging": judging})
+    return dataclasses.replace(run, recipe=recipe)
 
 
 def with_few_rollouts(task: Preparation) -> Preparation:
@@ -133,4 +137,3 @@ def test_the_quick_form_finds_what_it_should(
     for band in EXPECTED[name]:
         found = rows[band.cell, band.epoch] - rows[band.other, band.epoch]
         assert band.low <= found <= band.high, f"{band}: {found:+.3f}"
-        print(f"{name} {band}: {found:+.3f}")
