@@ -12,6 +12,7 @@ import hashlib
 import importlib.metadata
 import inspect
 import io
+import os
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
@@ -131,15 +132,15 @@ def _names(node: ast.AST, package: tuple[str, ...]) -> Iterator[str]:
 
 def _files(name: str, root: Path) -> Iterator[Path]:
     """Yield the files under a folder that importing a dotted name runs."""
-    parts = name.split(".")
-    for end in range(1, len(parts) + 1):
-        place = root.joinpath(*parts[:end])
-        for file in (place / "__init__.py", place.with_suffix(".py")):
+    place = str(root)
+    for part in name.split("."):
+        place = os.path.join(place, part)
+        for file in (os.path.join(place, "__init__.py"), f"{place}.py"):
             # The built-in package brings many kinds: only what a plugin names of it counts.
-            if file.is_file() and not _is_registry(file):
-                yield file.resolve()
-        if not place.is_dir():  # nothing lies below it: most names are of other distributions
-            return
+            if os.path.isfile(file) and not _is_registry(Path(file)):
+                yield Path(file).resolve()
+        if not os.path.isdir(place):
+            return  # nothing lies below it: most names are of other distributions
 
 
 def _is_registry(file: Path) -> bool:
