@@ -148,7 +148,6 @@ class Served(Engine):
             for place in ("chat/completions", "completions")
         }
         room = asyncio.Semaphore(options.concurrency)
-
         has_failed = asyncio.Event()
 
         async def ask(number: int, request: Request) -> None:
@@ -161,10 +160,8 @@ class Served(Engine):
                     come.put((number, _drawn(reply, request.seed)))
                 except (ServerError, ValueError) as error:
                     has_failed.set()
-                    said = (
-                        f"openai, model '{self._model}': {error}. The answers before it are kept."
-                    )
-                    come.put((number, MachineError(f"openai, model '{self._model}': {said}")))
+                    said = f"openai, model '{self._model}': {error}."
+                    come.put((number, MachineError(f"{said} The answers before it are kept.")))
 
         try:
             await asyncio.gather(*(ask(i, each) for i, each in enumerate(requests)))
