@@ -86,7 +86,7 @@ def test_every_shipped_ablation_of_the_playground_has_bands() -> None:
 
 
 def cells_of_bands(ablation: Ablation, bands: list[Band]) -> Ablation:
-    """Return the cells that bands name, trained as long as is compared, and those that they read."""
+    """Return the cells that bands name, trained as long as is compared, and what they read."""
     known = {run.key: run for run in ablation.runs}
     names = {name for band in bands for name in (band.cell, band.other)}
     named = {key for key, run in known.items() if run.cell.name in names}
