@@ -128,7 +128,7 @@ test-trackers:
 	    pytest pytest-timeout
 	$(TRACKERS)/bin/python -m pytest tests/core/tracking
 
-# The quick form of every shipped ablation, whole: all its cells, epochs and rollouts.
+# The quick form of every shipped ablation, whole: all its cells and epochs.
 prove-ablations: $(VENV)/.installed-dev
 	TGDPO_PROVE_ABLATIONS=1 $(BIN)/python -m pytest --numprocesses auto tests/cli/test_shipped_ablations.py
 

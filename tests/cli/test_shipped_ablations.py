@@ -19,7 +19,7 @@ from tests.in_process import InProcess
 from tgdpo_cli.main import cli
 from tgdpo_cli.shipped_recipes import is_ablation, shipped_recipes
 from tgdpo_core.experiments import executors, planning
-from tgdpo_core.experiments.tasks import Ablation, CellRun, Preparation
+from tgdpo_core.experiments.tasks import Ablation, CellRun
 
 
 class Band(NamedTuple):
@@ -74,8 +74,6 @@ AT_THE_END = {  # of the quick form, where it is trained for longer
     ],
     "playground-no-step-labels": [Band("contrast", "dpo,beta=0.5", 2, -0.15, 0.20)],
 }
-ROLLOUTS = 1000  # that a reward model learns from; the shipped forms take 3000
-
 IN_FULL = os.environ.get("TGDPO_PROVE_ABLATIONS") == "1"  # make prove-ablations
 
 
@@ -98,7 +96,6 @@ def cells_of_bands(ablation: Ablation, bands: list[Band]) -> Ablation:
     last = max(int(band.epoch) for band in bands)
     return dataclasses.replace(
         ablation,
-        preparations=[with_few_rollouts(task) for task in ablation.preparations],
         runs=[
             up_to(run, last) if key in named else run for key, run in known.items() if key in needed
         ],
@@ -109,12 +106,6 @@ def up_to(run: CellRun, epoch: int) -> CellRun:
     """Return a run that ends after an epoch; its learning rate does not depend on the number."""
     training = {**run.recipe.training, "num_train_epochs": epoch}
     return dataclasses.replace(run, recipe=run.recipe.model_copy(update={"training": training}))
-
-
-def with_few_rollouts(task: Preparation) -> Preparation:
-    if task.command[0] != "playground-prm":
-        return task
-    return dataclasses.replace(task, command=[*task.command, "--rollouts", str(ROLLOUTS)])
 
 
 @pytest.fixture(scope="module")
