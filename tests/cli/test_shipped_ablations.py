@@ -35,11 +35,11 @@ class Band(NamedTuple):
 EXPECTED = {
     "playground-alpha": [
         Band("ones", "dpo,beta=0.1", 1, 0, 0),
-        Band("oracle,alpha=1", "dpo,beta=0.1", 1, 0.05, 0.40),
+        Band("oracle,alpha=1", "dpo,beta=0.1", 1, 0.02, 0.40),
     ],
     "playground-rewards": [
         Band("oracle", "dpo,beta=0.1", 1, 0.02, 0.25),
-        Band("oracle", "random", 1, 0.02, 0.50),
+        Band("oracle", "random", 1, 0.00, 0.50),
         Band("random", "dpo,beta=0.1", 1, -0.10, 0.08),
         Band("oracle+class-mean", "dpo,beta=0.1", 1, -0.08, 0.10),
     ],
@@ -56,7 +56,7 @@ EXPECTED = {
     ],
     "playground-prm": [
         Band("recommended", "dpo,beta=0.5", 1, 0.00, 0.35),
-        Band("recommended", "recommended+permute", 1, 0.02, 0.50),
+        Band("recommended", "recommended+permute", 1, 0.00, 0.50),
     ],
     "playground-tdpo": [Band("oracle-tdpo2", "dpo,beta=0.5,name=tdpo2", 1, -0.02, 0.30)],
     "playground-no-step-labels": [Band("contrast", "dpo,beta=0.5", 1, -0.15, 0.20)],
