@@ -27,13 +27,19 @@ class StageBar(tqdm):  # type: ignore[type-arg] # not generic at run time in all
         self.is_screen = stream.isatty()
         if self.is_screen:
             settings.setdefault("dynamic_ncols", True)
-            if settings.get("total"):
-                settings.setdefault("bar_format", _FORMAT)
         else:
             # Without columns there is text alone: share, counts, time and what is left of it.
             settings |= {"ncols": 0, "mininterval": _SECONDS_BETWEEN_LINES, "miniters": 1}
             settings |= {"maxinterval": _SECONDS_BETWEEN_LINES}
         super().__init__(*args, **settings)
+
+    @property
+    def format_dict(self) -> dict[str, Any]:
+        """What the text is made of; the total may become known on the way."""
+        known = dict(super().format_dict)
+        if self.is_screen and known["total"]:
+            known["bar_format"] = known["bar_format"] or _FORMAT
+        return known
 
     @staticmethod
     def status_printer(file: Any) -> Callable[[str], None]:
@@ -47,6 +53,16 @@ class StageBar(tqdm):  # type: ignore[type-arg] # not generic at run time in all
                 file.flush()
 
         return print_line
+
+    def expect(self, total: int) -> None:
+        """Say how many units there are, where that is known late; nothing is shown for it."""
+        self.total = total
+
+    def set_postfix(
+        self, ordered_dict: Any = None, refresh: bool | None = True, **kwargs: Any
+    ) -> None:
+        """Show values behind the bar; in a log they wait for its next line."""
+        super().set_postfix(ordered_dict, bool(refresh) and self.is_screen, **kwargs)
 
     def close(self) -> None:
         """End it; where there is no screen, with a last line if there were others."""
@@ -74,15 +90,19 @@ def _is_other_process() -> bool:
 
 
 @contextmanager
-def stage(desc: str, total: int | None, unit: str, *, shown: bool = True) -> Iterator[StageBar]:
+def stage(
+    desc: str, total: int | None, unit: str, *, done: int = 0, shown: bool = True
+) -> Iterator[StageBar]:
     """Yield the bar of a stage; its ``update`` takes the number of units that are done.
 
     Args:
         desc: what is done, in a few words: at 80 columns the bar needs half of the line.
         total: units; None: not known.
         unit: what is counted.
+        done: units that were done before.
         shown: whether anything is to be seen (other processes of a run show nothing).
     """
     is_hidden = not shown or _is_other_process()
-    with StageBar(total=total, desc=desc, unit=unit, disable=is_hidden) as bar:
+    settings: dict[str, Any] = {"initial": done, "disable": is_hidden, "leave": None}
+    with StageBar(total=total, desc=desc, unit=unit, **settings) as bar:
         yield bar

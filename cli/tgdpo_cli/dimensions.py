@@ -10,7 +10,7 @@ import click
 from tgdpo_cli.main import Session
 from tgdpo_cli.model_names import short_names
 from tgdpo_cli.option_sets import trust_of, trust_options
-from tgdpo_cli.output import echo, print_json, quiet_libraries, table
+from tgdpo_cli.output import echo, json_option, print_json, quiet_libraries, table
 
 if TYPE_CHECKING:
     from tgdpo_core.dimensions.measuring import Sets
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     help="Keep results here, too. Those of a run folder are kept in its evaluation/dimensions.",
 )
 @trust_options
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @click.pass_obj
 def command(session: Session, /, models: Sequence[str], **values: Any) -> None:
     """Measure truthfulness, refusals and bias of MODELS, on data sets that you have.
@@ -61,7 +61,7 @@ def command(session: Session, /, models: Sequence[str], **values: Any) -> None:
         _measured(session, name, model, (recipe, sets), values)
         for name, model in zip(short_names(models), models, strict=True)
     ]
-    print_json(rows) if values["as_json"] else _show(rows)
+    print_json({"models": rows}) if values["as_json"] else _show(rows)
 
 
 def _recipe(config: str, data: Sequence[str]) -> "DimensionsRecipe":

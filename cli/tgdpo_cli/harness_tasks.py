@@ -1,5 +1,7 @@
 """``tgdpo evaluate --tasks``: tasks of lm-evaluation-harness."""
 
+import contextlib
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +11,7 @@ import click
 from tgdpo_cli.main import Session
 from tgdpo_cli.model_names import short_names
 from tgdpo_cli.option_sets import trust_of, trust_options
-from tgdpo_cli.output import echo, print_json, quiet_libraries, table
+from tgdpo_cli.output import echo, json_option, print_json, quiet_libraries, table
 
 if TYPE_CHECKING:
     from tgdpo_core.harness.tasks import Asking
@@ -49,7 +51,7 @@ if TYPE_CHECKING:
     help="Keep results here, too. Those of a run folder are kept in its evaluation/lm-eval.",
 )
 @trust_options
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @click.pass_obj
 def command(session: Session, /, models: Sequence[str], **values: Any) -> None:
     """Put tasks of lm-evaluation-harness to MODELS (extra tgdpo[lm-eval]).
@@ -68,11 +70,12 @@ def command(session: Session, /, models: Sequence[str], **values: Any) -> None:
     if values["system"] and not values["apply_chat_template"]:
         raise click.UsageError("--system: needs --apply-chat-template.")
     require_harness()
-    asking, manager = _asking(values)
     rows = []
-    for name, model in zip(short_names(models), models, strict=True):
-        rows.append(_asked(session, name, model, (asking, manager), values))
-    print_json(rows) if values["as_json"] else _show(rows)
+    with contextlib.redirect_stdout(sys.stderr):  # the harness says things of its own there
+        asking, manager = _asking(values)
+        for name, model in zip(short_names(models), models, strict=True):
+            rows.append(_asked(session, name, model, (asking, manager), values))
+    print_json({"models": rows}) if values["as_json"] else _show(rows)
 
 
 def _asking(values: Mapping[str, Any]) -> tuple["Asking", Any]:

@@ -77,7 +77,7 @@ def evaluate_one_by_one(session: Session, values: Mapping[str, Any], judge: Chos
         ]
     _choose(rows, groups, {row["model"]: row[asked.chosen_by] for row in selected})
     if values["as_json"]:
-        print_json(rows)
+        print_json({"models": rows})
     else:
         show_evaluations(rows, f"{choose_split}, {len(others)} rows")
 

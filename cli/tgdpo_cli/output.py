@@ -62,8 +62,8 @@ def table_text(
     return table_lines([printable(name) for name in header], shown, width=width, **how)
 
 
-def print_json(value: Any) -> None:
-    """Print JSON; numbers that JSON does not know (NaN, infinities) are null."""
+def print_json(value: Mapping[str, Any]) -> None:
+    """Print one JSON object; numbers that JSON does not know (NaN, infinities) are null."""
     click.echo(json.dumps(_finite(value), indent=1, default=str, allow_nan=False))
 
 
@@ -75,6 +75,17 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return value
+
+
+def options_text(values: Mapping[str, Any]) -> str:
+    """Return the options of a plugin that are set, in a line."""
+    return ", ".join(f"{k}={visible_value(v)}" for k, v in values.items() if v is not None)
+
+
+def visible_value(value: Any) -> Any:
+    """Return a value of an option; of text with line breaks or blanks at its ends what they are."""
+    is_plain = not isinstance(value, str) or (value.isprintable() and value == value.strip())
+    return value if is_plain and value != "" else json.dumps(value)
 
 
 def show_data(train: "DataReport", evaluation: "DataReport | None") -> None:

@@ -79,7 +79,7 @@ def run_verdict(session: Session, request: VerdictRequest, *, as_json: bool) -> 
     write_whole(request.output / PAGE, verdict_page(verdict, summary, notes))
     _write_answers(request.output / "answers", answered)
     if as_json:
-        print_json({**summary.as_dict(), "notes": notes, "output_dir": str(request.output)})
+        print_json({**summary.as_dict(), "notes": notes, "folder": str(request.output)})
     else:
         _show(summary, notes, request.output)
 

@@ -11,7 +11,8 @@ from tgdpo_cli.main import Session, cli
 _INTRO = """# Command line
 
 Made from the commands themselves; `tgdpo COMMAND --help` says the same. Exit codes: [start
-page](../index.md#exit-codes).
+page](../index.md#exit-codes). What `--json` prints is [one object, always of one
+shape](../command-line.md#json).
 
 """
 

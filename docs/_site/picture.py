@@ -1,6 +1,6 @@
 """The picture of the concept page: one pair, its tokens, their rewards, weights and the loss.
 
-    python docs/_site/picture.py        # writes docs/assets/pair.svg
+    python docs/_site/picture.py        # writes docs/assets/pair.svg and pair-narrow.svg
 
 Rewards and log-ratios are made up, so that they fit on a page; everything else follows from them.
 """
@@ -11,10 +11,16 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-TARGET = Path(__file__).parents[1] / "assets" / "pair.svg"
+_ASSETS = Path(__file__).parents[1] / "assets"
+TARGET, NARROW = _ASSETS / "pair.svg", _ASSETS / "pair-narrow.svg"
 ALPHA, BETA = 0.5, 0.5
 PROMPT = "What is 17 + 25?"
+_NOTES = (
+    f"\u03b1 = {ALPHA}, \u03b2 = {BETA}. Blue: r > 0. Red: r < 0.",
+    "Rewards and log-ratios are made up.",
+)
 _WIDTH, _LEFT, _CELL, _ROW = 960, 190, 84, 30
+_NARROW_WIDTH, _NARROW_COLUMNS = 380, (126, 186, 280, 366)  # where the columns of numbers end
 _BLUE, _RED, _INK, _GREY = "#2563a8", "#b4441f", "#1f2430", "#5b6472"
 
 
@@ -66,19 +72,76 @@ def loss(margin: float) -> float:
 
 def picture() -> str:
     """Return the picture as SVG."""
-    weighted = sum(CHOSEN.terms) - sum(REJECTED.terms)
-    plain = BETA * (sum(CHOSEN.logratios) - sum(REJECTED.logratios))
     body = [
         _text(20, 34, f"Prompt: {PROMPT}", size=17, weight="bold"),
         *_side(CHOSEN, top=56),
         *_side(REJECTED, top=256),
-        *_sums(plain, weighted, top=462),
+        *_sums(top=462),
     ]
+    return _svg(_WIDTH, 560, body)
+
+
+def narrow_picture() -> str:
+    """Return the same as SVG for a small screen: a token a row, so that nothing is cut."""
+    body = [
+        _text(14, 30, f"Prompt: {PROMPT}", size=15, weight="bold"),
+        *_rows(CHOSEN, top=44),
+        *_rows(REJECTED, top=300),
+    ]
+    for i, (label, margin) in enumerate(margins()):
+        y, weight = 580 + i * 46, "bold" if i else "normal"
+        body.append(_text(14, y, label, weight=weight))
+        numbers = f"margin {margin:+.3f}, loss = \u2212log \u03c3(margin) = {loss(margin):.3f}"
+        body.append(_text(14, y + 20, numbers, size=13, weight=weight))
+    body += [_text(14, 668 + 16 * i, note, fill=_GREY, size=12) for i, note in enumerate(_NOTES)]
+    return _svg(_NARROW_WIDTH, 698, body)
+
+
+def margins() -> tuple[tuple[str, float], tuple[str, float]]:
+    """Return what DPO and TGDPO make of the pair: label and margin."""
+    plain = BETA * (sum(CHOSEN.logratios) - sum(REJECTED.logratios))
+    weighted = sum(CHOSEN.terms) - sum(REJECTED.terms)
+    return ("DPO: every weight is 1", plain), ("TGDPO: the weights above", weighted)
+
+
+def _svg(width: int, height: int, body: Sequence[str]) -> str:
     title = "One preference pair with token rewards, weights and the loss"
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} 560" role="img" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
         f'aria-label="{title}" font-family="system-ui, sans-serif">\n<title>{title}</title>\n'
-        f'<rect width="{_WIDTH}" height="560" fill="#fff"/>\n' + "\n".join(body) + "\n</svg>\n"
+        f'<rect width="{width}" height="{height}" fill="#fff"/>\n' + "\n".join(body) + "\n</svg>\n"
+    )
+
+
+def _rows(side: Side, top: int) -> Iterator[str]:
+    """Yield a response with a token a row; its columns are those of the text on the page."""
+    colour, f = (_BLUE, "f_w") if side.sign > 0 else (_RED, "f_l")
+    head = ("r", f, "log \u03c0/\u03c0_ref", f"\u03b2 {f} log")
+    yield _text(14, top + 22, f"{side.name} response", weight="bold", fill=colour)
+    for label, x in zip(head, _NARROW_COLUMNS, strict=True):
+        yield _text(x, top + 44, label, anchor="end", fill=_GREY, size=12)
+    values = zip(side.rewards, side.weights, side.logratios, side.terms, strict=True)
+    for i, (token, (reward, weight, ratio, term)) in enumerate(
+        zip(side.tokens, values, strict=True)
+    ):
+        y = top + 54 + i * _ROW
+        yield _box(reward, x=14, y=y, width=60, height=24)
+        yield _text(44, y + 17, token.replace(" ", "\u2423"), anchor="middle")
+        cells = (f"{reward:+.1f}", f"{weight:.2f}", f"{ratio:+.2f}", f"{term:+.3f}")
+        for j, (cell, x) in enumerate(zip(cells, _NARROW_COLUMNS, strict=True)):
+            heavy = "bold" if j == 1 and abs(weight - 1) > 0.3 else "normal"
+            yield _text(x, y + 17, cell, anchor="end", size=13, weight=heavy)
+    y = top + 54 + len(side.tokens) * _ROW + 16
+    total = f"sum {sum(side.terms):+.3f}"
+    yield _text(_NARROW_COLUMNS[-1], y, total, anchor="end", weight="bold", fill=colour)
+
+
+def _box(reward: float, *, x: int, y: int, width: int, height: int) -> str:
+    """Return the box of a token in the colour of its reward."""
+    opacity = min(abs(reward), 1.5) / 1.5 * 0.45
+    return (
+        f'<rect x="{x}" y="{y}" width="{width}" height="{height}" rx="5" '
+        f'fill="{_BLUE if reward > 0 else _RED}" fill-opacity="{opacity:.2f}" stroke="{_GREY}"/>'
     )
 
 
@@ -94,12 +157,7 @@ def _side(side: Side, top: int) -> Iterator[str]:
     yield _text(20, top + 27, f"{side.name} response", size=15, weight="bold", fill=colour)
     for i, (token, reward) in enumerate(zip(side.tokens, side.rewards, strict=True)):
         x = _LEFT + i * _CELL
-        shade = _BLUE if reward > 0 else _RED
-        opacity = min(abs(reward), 1.5) / 1.5 * 0.45
-        yield (
-            f'<rect x="{x}" y="{top + 6}" width="{_CELL - 6}" height="32" rx="5" fill="{shade}" '
-            f'fill-opacity="{opacity:.2f}" stroke="{_GREY}"/>'
-        )
+        yield _box(reward, x=x, y=top + 6, width=_CELL - 6, height=32)
         yield _text(x + 39, top + 28, token.replace(" ", "\u2423"), size=17, anchor="middle")
     for j, (label, cells) in enumerate(rows):
         y = top + 66 + j * _ROW
@@ -112,10 +170,9 @@ def _side(side: Side, top: int) -> Iterator[str]:
     yield _text(end, top + 66 + 3 * _ROW, f"sum {sum(side.terms):+.3f}", weight="bold", fill=colour)
 
 
-def _sums(plain: float, weighted: float, top: int) -> Iterator[str]:
+def _sums(top: int) -> Iterator[str]:
     yield f'<line x1="20" y1="{top - 16}" x2="{_WIDTH - 20}" y2="{top - 16}" stroke="{_GREY}"/>'
-    rows = (("DPO: every weight is 1", plain), ("TGDPO: the weights above", weighted))
-    for i, (label, margin) in enumerate(rows):
+    for i, (label, margin) in enumerate(margins()):
         y = top + 12 + i * _ROW
         weight = "bold" if i else "normal"
         yield _text(20, y, label, size=15, weight=weight)
@@ -123,9 +180,7 @@ def _sums(plain: float, weighted: float, top: int) -> Iterator[str]:
         yield _text(300, y, text, size=15, weight=weight)
         text = f"loss = \u2212log \u03c3(margin) = {loss(margin):.3f}"
         yield _text(650, y, text, size=15, weight=weight)
-    note = f"\u03b1 = {ALPHA}, \u03b2 = {BETA}. Blue: r > 0. Red: r < 0. "
-    note += "Rewards and log-ratios are made up."
-    yield _text(20, top + 82, note, fill=_GREY, size=13)
+    yield _text(20, top + 82, " ".join(_NOTES), fill=_GREY, size=13)
 
 
 def _text(x: float, y: float, text: str, **style: str | int) -> str:
@@ -139,3 +194,4 @@ def _text(x: float, y: float, text: str, **style: str | int) -> str:
 
 if __name__ == "__main__":
     TARGET.write_text(picture(), encoding="utf-8")
+    NARROW.write_text(narrow_picture(), encoding="utf-8")

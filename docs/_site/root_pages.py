@@ -14,11 +14,15 @@ ROOT_PAGES = {
     "code-of-conduct.md": "CODE_OF_CONDUCT.md",
     "reference/changelog.md": "CHANGELOG.md",
 }
+# A link whose text is a file's path: on the site the page's title says more.
+_BARE = re.compile(r"\[(docs/[\w/-]+\.md)\]\(\1\)")
 _LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)(#[^)]*)?\)")
 
 
 def root_page(uri: str, source: str) -> str:
     """Return the Markdown of a root file, its relative links rewritten for the page `uri`.
+
+    Where the text of a link is the file's path, it becomes the title of the page.
 
     Raises:
         ValueError: a link leads to a file that is no page of the site.
@@ -32,7 +36,13 @@ def root_page(uri: str, source: str) -> str:
         relative = posixpath.relpath(target, posixpath.dirname(uri) or ".")
         return f"]({relative}{match[2] or ''})"
 
-    return _LINK.sub(within_site, text)
+    return _LINK.sub(within_site, _BARE.sub(lambda m: f"[{_title(m[1])}]({m[1]})", text))
+
+
+def _title(path: str) -> str:
+    """Return the heading of a page."""
+    first, _, _ = (ROOT / path).read_text(encoding="utf-8").partition("\n")
+    return first.removeprefix("# ")
 
 
 def page_of(path: str) -> str | None:

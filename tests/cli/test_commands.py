@@ -192,6 +192,6 @@ def test_a_plugin_may_add_a_command(tmp_path: Path, tgdpo: Tgdpo) -> None:
 def test_models_are_evaluated_on_the_playground(tgdpo: Tgdpo) -> None:
     command = ["evaluate", "playground", "--dataset", "playground", "--judge", "verifier"]
     command += ["--limit", "20", "--max-new-tokens", "32", "--json"]
-    (row,) = json.loads(tgdpo(*command))
+    (row,) = json.loads(tgdpo(*command))["models"]
     assert row["num_prompts"] == 20
     assert 0 < row["sampled"]["mean"] < 1

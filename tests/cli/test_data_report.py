@@ -90,3 +90,11 @@ def test_validate_says_what_it_did_not_look_at(tgdpo: Tgdpo) -> None:
     code, out, _ = tgdpo("validate", rows=rows())
     assert code == 0
     assert "Not looked at: lengths, chat template, special tokens" in out
+
+
+def test_options_of_plugins_stay_on_their_line(tgdpo: Tgdpo, model_folder: Path) -> None:
+    reward = ("--reward-plugin", "induced", "--reward-arg", f"model={model_folder}")
+    code, out, _ = tgdpo("validate", *reward, "--reward-arg", "reference=x/y", rows=rows())
+    assert code == 0
+    (line,) = (line for line in out.splitlines() if line.startswith("Reward: "))
+    assert 'step_separator="\\n"' in line

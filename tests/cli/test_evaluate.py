@@ -35,7 +35,7 @@ def printed(*arguments: str) -> Any:
     """Return the JSON that a command prints; it must succeed."""
     result = run(*arguments, "--json")
     assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
+    return json.loads(result.stdout)["models"]
 
 
 @torch.no_grad()
@@ -87,7 +87,7 @@ def test_a_response_that_is_cut_is_said(base: list[str]) -> None:
     result = run(*base, "--judge", "likelihood", "--max-length", "30", "--json")
     assert result.exit_code == 0, result.output
     assert "of 12 pairs: rejected_truncated" in result.stderr
-    assert json.loads(result.stdout)[0]["num_pairs"] == 12
+    assert json.loads(result.stdout)["models"][0]["num_pairs"] == 12
 
 
 def test_pairs_longer_than_the_model_are_refused(

@@ -48,7 +48,7 @@ def test_every_set_that_is_there_is_measured(
         *("evaluate", model_folder, "--dimensions", config, *data, "--json", "--output-dir", out)
     )
     assert result.exit_code == 0, (result.output, result.exception)
-    (row,) = json.loads(result.stdout)
+    (row,) = json.loads(result.stdout)["models"]
     found = {(each["dimension"], each["metric"]): each for each in row["measured"]}
     assert 0 < found["truthfulqa", "mc2"]["value"] < 1
     assert found["truthfulqa", "mc1"]["num"] == 2

@@ -34,7 +34,7 @@ def evaluate(model_folder: Path, tmp_path: Path) -> Evaluate:
 
 def score(result: Result) -> Any:
     assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)[0]["score"]
+    return json.loads(result.stdout)["models"][0]["score"]
 
 
 def test_columns_are_mapped(evaluate: Evaluate, small_rows: list[dict[str, Any]]) -> None:

@@ -115,7 +115,7 @@ def evaluated(model: str, prompts: str, judge: str, *options: str) -> Any:
     command = ["--plugin-file", judge, "evaluate", model, "--dataset", prompts, "--judge", "long"]
     result = run(*command, "--max-new-tokens", "6", "--json", *options)
     assert result.exit_code == 0, result.output + repr(result.exception)
-    return json.loads(result.stdout)[0]
+    return json.loads(result.stdout)["models"][0]
 
 
 def test_a_judge_of_answers_needs_prompts_only(

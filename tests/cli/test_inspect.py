@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from tgdpo_cli.commands.inspect import _visible
 from tgdpo_cli.main import cli
+from tgdpo_cli.output import visible_value
 from tgdpo_core.errors import UsageError
 
 
@@ -29,7 +29,7 @@ def test_the_first_pairs_are_shown_as_a_table_where_there_are_no_colours(base: l
     result = inspect(*base, "--reward-plugin", "random", "--limit", "2")
     assert result.exit_code == 0, result.output
     assert rows_shown(result.stdout) == ["pairs.jsonl:1", "pairs.jsonl:2"]
-    assert re.search(r"^pairs\.jsonl:1 +rejected +\d+ +</s> +\S+ +\S+$", result.stdout, re.M)
+    assert re.search(r"^pairs\.jsonl:1 +0 +rejected +\d+ +</s> +\S+ +\S+$", result.stdout, re.M)
 
 
 def test_rows_are_shown_in_the_order_asked_for(base: list[str]) -> None:
@@ -152,4 +152,4 @@ def test_html_says_the_number_of_a_pair_as_rows_has_it(base: list[str], tmp_path
     ("value", "shown"), [("\n\n", '"\\n\\n"'), (" ", '" "'), ("", '""'), ("a b", "a b"), (3, 3)]
 )
 def test_blanks_and_line_breaks_of_options_can_be_seen(value: object, shown: object) -> None:
-    assert _visible(value) == shown
+    assert visible_value(value) == shown

@@ -69,7 +69,7 @@ def test_a_broken_contract_says_why_once_and_ends_with_code_4(check: Check) -> N
 
 def test_json_has_every_check_with_its_failure(check: Check) -> None:
     code, out, _ = check("short", "--json")
-    (found,) = json.loads(out)
+    (found,) = json.loads(out)["plugins"]
     failures = {result["check"]: result["failure"] for result in found["checks"]}
     assert code == 4
     assert failures["it is documented"] is None

@@ -66,6 +66,9 @@ def test_json_says_what_the_page_says_and_writes_nothing(run: Path) -> None:
     assert said["runs"][0]["last"] == {"loss": 0.5}
     assert said["missing"]
     assert not (run / "report.html").exists()
+    written = report(run, "--json", "--output", run / "mine.html")
+    assert json.loads(written.stdout) == {**said, "file": str(run / "mine.html")}
+    assert "<h3>Loss</h3>" in (run / "mine.html").read_text()
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:

@@ -68,6 +68,8 @@ def test_the_list_names_content_entries_and_other_formats(root: Path) -> None:
 def test_a_key_is_explained_and_two_are_compared(root: Path) -> None:
     reference, reward = key_of(root, "logps"), key_of(root, "token_rewards: induced")
     assert json.loads(tgdpo("explain", reference[:6])[1])["model"] == {"files": {"a": "1"}}
+    found = json.loads(tgdpo("explain", reference, reward, "--json")[1])["differences"]
+    assert {"what": "model.files.a", reference: "1", reward: "2"} in found
     output = tgdpo("explain", reference, reward)[1]
     line = next(line for line in output.splitlines() if line.startswith("model.files.a"))
     assert line.split() == ["model.files.a", "'1'", "'2'"]

@@ -67,6 +67,25 @@ def test_at_80_columns_a_bar_is_left(desc: str, postfix: dict[str, str], at_once
     assert all(value in shown for value in ("12345/40000", "left", *postfix.values()))
 
 
+def test_in_a_log_values_wait_for_the_next_line() -> None:
+    stream = io.StringIO()
+    with StageBar(total=40, desc="training", unit="step", file=stream, delay=0) as bar:
+        shown = stream.getvalue()
+        for step in range(20):
+            bar.update()
+            bar.set_postfix(loss=f"{step}")
+        assert stream.getvalue() == shown
+
+
+def test_a_total_that_is_known_late_is_shown_and_ends_a_short_stage_in_silence() -> None:
+    stream = Screen()
+    with StageBar(desc="judge", unit="answer", file=stream, dynamic_ncols=False, ncols=80) as bar:
+        bar.expect(8)
+        bar.update(4)
+        assert " 50%|" in bar.format_meter(**bar.format_dict)
+    assert stream.getvalue() == ""
+
+
 def test_other_processes_of_a_run_show_nothing(
     at_once: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

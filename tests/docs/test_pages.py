@@ -124,6 +124,14 @@ def test_every_public_name_is_in_the_reference(pages: dict[str, str]) -> None:
         assert f"{tgdpo_core._HOME[name]}.{name}\n" in pages["reference/python.md"]
 
 
+def test_a_link_by_its_path_has_the_title_of_its_page() -> None:
+    from root_pages import root_page
+
+    page = root_page("index.md", "README.md")
+    assert "[Data](data.md)" in page
+    assert "[docs/" not in page
+
+
 def test_a_root_page_may_not_link_to_a_file_outside_the_site(tmp_path: Path) -> None:
     import root_pages
 

@@ -94,7 +94,7 @@ def test_a_plugin_that_imports_torch_at_its_top_is_told_by_check(
 
     install("import torch\n" + GOOD)
     code = run(lambda: cli.main(["plugins", "check", "caps", "--json"], standalone_mode=False))
-    checks = json.loads(capfd.readouterr().out)[0]["checks"]
+    checks = json.loads(capfd.readouterr().out)["plugins"][0]["checks"]
     failed = [check for check in checks if check["failure"]]
     assert code == 4
     assert len(failed) == 1

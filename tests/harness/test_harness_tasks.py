@@ -68,7 +68,7 @@ def run(*arguments: object) -> Result:
 def printed(*arguments: object) -> Any:
     result = run(*arguments, "--json")
     assert result.exit_code == 0, (result.output, result.exception)
-    return json.loads(result.stdout[result.stdout.index("[\n") :])
+    return json.loads(result.stdout)["models"]
 
 
 @torch.no_grad()

@@ -85,13 +85,13 @@ def test_the_data_set_and_the_command_of_the_page_work(files: Path, tmp_path: Pa
 def test_the_judges_of_the_page_evaluate(files: Path) -> None:
     command = ("--plugin-file", str(files / "more.py"), "evaluate", "playground")
     command += ("--dataset", "playground", "--limit", "4", "--json")
-    (answers,) = json.loads(tgdpo(*command, "--judge", "short", "--max-new-tokens", "4"))
-    assert answers["sampled"]["mean"] == 1
-    surely = [
-        json.loads(tgdpo(*command, "--judge", "sure", "--judge-arg", f"nats={nats}"))[0]["score"]
-        for nats in (-100, 100)
-    ]
-    assert [score["mean"] for score in surely] == [1, 0]
+
+    def judged(*judge: str) -> Any:
+        return json.loads(tgdpo(*command, "--judge", *judge))["models"][0]
+
+    assert judged("short", "--max-new-tokens", "4")["sampled"]["mean"] == 1
+    surely = [judged("sure", "--judge-arg", f"nats={nats}") for nats in (-100, 100)]
+    assert [each["score"]["mean"] for each in surely] == [1, 0]
 
 
 def test_the_transform_and_the_shaping_of_the_page_train(files: Path, tmp_path: Path) -> None:

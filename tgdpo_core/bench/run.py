@@ -10,7 +10,7 @@ from tgdpo_core.bench.folds import problem_folds
 from tgdpo_core.bench.measures import Measures, measure
 from tgdpo_core.bench.request import BenchRequest, RewardEntry
 from tgdpo_core.bench.results import BenchResults, Judged, data_facts
-from tgdpo_core.bench.scoring import Reading, Rewards, positions, tokenize_rows
+from tgdpo_core.bench.scoring import Reading, Rewards, StoredValues, positions, tokenize_rows
 from tgdpo_core.errors import DataError, RecipeError
 from tgdpo_core.evaluation.intervals import Statistic, estimate, resampled_weights
 from tgdpo_core.marks.reading import read_marked_rows
@@ -22,6 +22,7 @@ from tgdpo_core.models.precision import Precision
 from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.preparation.plan import registered_model, special_tokens_rule
 from tgdpo_core.preparation.references import given_reference
+from tgdpo_core.progress import StageBar, stage
 from tgdpo_core.scoring.scorer import Scorer
 from tgdpo_core.scoring.settings import ScoringSettings
 from tgdpo_core.scoring.sources import RewardSource, find_source, make_transform
@@ -51,16 +52,18 @@ def bench(request: BenchRequest, plugins: PluginManager) -> BenchResults:
     random = find_source(plugins, "random")
     scorer = _scorer(request, model, tokenizer, [*sources, random])
     rewards = Rewards(tokenized, scorer, request.beta)
-    judge = _Judge(request, marks)
-    floor = {
-        "position": judge(positions(marks.lengths)),
-        "random": judge(rewards.values(random, rewards.stored(random)[0])),
-    }
-    controls = _controls(request, tokenized.rows)
-    judged = [
-        _judged(entry, source, rewards, judge, _under(controls, plugins), floor["position"])
-        for entry, source in zip(request.rewards, sources, strict=True)
-    ]
+    controls = _under(_controls(request, tokenized.rows), plugins)
+    stored = [rewards.stored(source) for source in (random, *sources)]
+    with stage("measuring", 2 + len(sources) * (1 + len(controls)), "reward") as bar:
+        judge = _Judge(request, marks, bar)
+        floor = {
+            "position": judge(positions(marks.lengths)),
+            "random": judge(rewards.values(random, stored[0][0])),
+        }
+        judged = [
+            _judged(entry, (source, *values), rewards, judge, controls, floor["position"])
+            for entry, source, values in zip(request.rewards, sources, stored[1:], strict=True)
+        ]
     return BenchResults(
         data=data_facts(request, report, marks, tokenized, tokenizer),
         rewards=[*judged, *(Judged.floor(name, found) for name, (found, _) in floor.items())],
@@ -70,8 +73,9 @@ def bench(request: BenchRequest, plugins: PluginManager) -> BenchResults:
 class _Judge:
     """Measures values on one set of marks, with the same folds and resamples for all."""
 
-    def __init__(self, request: BenchRequest, marks: MarkedTokens) -> None:
+    def __init__(self, request: BenchRequest, marks: MarkedTokens, bar: StageBar) -> None:
         self._marks = marks
+        self._bar = bar
         self._step_value = request.step_value
         folds = min(request.num_folds, marks.num_problems)
         self._folds = problem_folds(marks.num_problems, folds, seed=request.seed)
@@ -81,7 +85,7 @@ class _Judge:
 
     def __call__(self, values: Array, *, is_control: bool = True) -> tuple[Measures, Statistic]:
         """Return the measures of [N] rewards, and their step AUC as a statistic."""
-        return measure(
+        found = measure(
             values,
             self._marks,
             self._folds,
@@ -89,6 +93,8 @@ class _Judge:
             step_value=self._step_value,
             may_be_chances=not is_control,
         )
+        self._bar.update()
+        return found
 
 
 Controls = Sequence[tuple[str, Any]]
@@ -96,13 +102,13 @@ Controls = Sequence[tuple[str, Any]]
 
 def _judged(
     entry: RewardEntry,
-    source: RewardSource,
+    scored: tuple[RewardSource, StoredValues, str],
     rewards: Rewards,
     judge: _Judge,
     controls: Controls,
     position: tuple[Measures, Statistic],
 ) -> Judged:
-    stored, stored_key = rewards.stored(source)
+    source, stored, stored_key = scored
     found, own_auc = judge(rewards.values(source, stored), is_control=False)
     under: dict[str, Measures] = {}
     compared = {"position": position[1]}

@@ -17,6 +17,7 @@ from tgdpo_core.marks.responses import MarkedRow
 from tgdpo_core.models.fingerprints import tokenizer_fingerprint
 from tgdpo_core.plugin_api.rewards import SpecialTokensInText
 from tgdpo_core.plugin_api.transforms import Transform
+from tgdpo_core.progress import stage
 from tgdpo_core.scoring.context import FrozenModels
 from tgdpo_core.scoring.guard import call_plugin
 from tgdpo_core.scoring.passes import ask
@@ -155,14 +156,16 @@ class Rewards:
         found: list[torch.Tensor] = []
         call_plugin(str(source), "setup", source.reward.setup, context)
         try:
-            for start in range(0, len(self.rows.table), _PAIRS_PER_CALL):
-                rows = range(start, min(start + _PAIRS_PER_CALL, len(self.rows.table)))
-                logps = [reference[row] for row in rows]
-                shared: Mapping[str, Sequence[torch.Tensor]] = {
-                    "policy_logps": logps,
-                    "reference_logps": logps,
-                }
-                found += ask(source, [self.rows.table[row] for row in rows], shared)
+            with stage(f"token_reward:{source.name}", len(self.rows.table), "pair") as bar:
+                for start in range(0, len(self.rows.table), _PAIRS_PER_CALL):
+                    rows = range(start, min(start + _PAIRS_PER_CALL, len(self.rows.table)))
+                    logps = [reference[row] for row in rows]
+                    shared: Mapping[str, Sequence[torch.Tensor]] = {
+                        "policy_logps": logps,
+                        "reference_logps": logps,
+                    }
+                    found += ask(source, [self.rows.table[row] for row in rows], shared)
+                    bar.update(len(rows))
         finally:
             call_plugin(str(source), "teardown", source.reward.teardown)
             context.release()

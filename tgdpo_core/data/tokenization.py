@@ -21,6 +21,7 @@ from tgdpo_core.data.model_text import PairReader, adds_special_tokens
 from tgdpo_core.data.pairs import SIDES, PreferencePair, TokenizedPair, TokenizedResponse
 from tgdpo_core.data.report import DataReport, RowProblem
 from tgdpo_core.data.special_tokens import ModelText
+from tgdpo_core.progress import stage
 
 __all__ = [
     "EncodedText",
@@ -64,15 +65,17 @@ def tokenize_pairs(
         DataError: a tokenizer without offsets or EOS, or a chat template that runs away.
     """
     tokenized: list[TokenizedPair] = []
-    for start in range(0, len(pairs), TOKENIZED_TOGETHER):
-        batch = pairs[start : start + TOKENIZED_TOGETHER]
-        for pair, found in zip(batch, tokenize_batch(batch, tokenizer, limits), strict=True):
-            if isinstance(found, RowProblem):
-                report.add_problem(pair.where, found)
-                continue
-            tokenized.append(found.pair)
-            for name in found.changes:
-                report.note(name, pair.where)
+    with stage("tokenizing", len(pairs), "pair") as bar:
+        for start in range(0, len(pairs), TOKENIZED_TOGETHER):
+            batch = pairs[start : start + TOKENIZED_TOGETHER]
+            for pair, found in zip(batch, tokenize_batch(batch, tokenizer, limits), strict=True):
+                if isinstance(found, RowProblem):
+                    report.add_problem(pair.where, found)
+                    continue
+                tokenized.append(found.pair)
+                for name in found.changes:
+                    report.note(name, pair.where)
+            bar.update(len(batch))
     report.num_pairs = len(tokenized)
     report.tokens = {
         "prompt": sum(len(p.prompt_ids) for p in tokenized),

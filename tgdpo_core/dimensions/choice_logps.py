@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from tqdm.auto import tqdm
 
 from tgdpo_core.errors import DataError
+from tgdpo_core.progress import stage
 
 
 @torch.no_grad()
@@ -33,7 +33,7 @@ def choice_logps(
     rows = [_ids(tokenizer, question, answer, most) for question, answer in asked]
     order = sorted(range(len(rows)), key=lambda i: -len(rows[i][0]))
     found = [0.0] * len(rows)
-    with tqdm(total=len(rows), desc=label, unit="answer", leave=None) as bar:
+    with stage(label, len(rows), "answer") as bar:
         for start in range(0, len(order), batch_size):
             some = order[start : start + batch_size]
             for number, value in zip(some, _sums(model, [rows[i] for i in some]), strict=True):

@@ -127,7 +127,7 @@ def evaluate_pairs(
     Raises:
         PluginError: the judge failed, or returned something else than one number per pair.
     """
-    likelihoods = pair_likelihoods(model, pairs, precision, label=name)
+    likelihoods = pair_likelihoods(model, pairs, precision, label=f"{name}: log-probs")
     scores = judged_pairs(judge, likelihoods)
     outputs = [
         {

@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from tqdm.auto import tqdm
 
 from tgdpo_core.data.pairs import TokenizedPair
 from tgdpo_core.engine.policy import engine_of
 from tgdpo_core.models.precision import Precision
 from tgdpo_core.plugin_api.judges import PairLikelihood
+from tgdpo_core.progress import stage
 from tgdpo_core.scoring.passes import pair_ids
 from tgdpo_core.scoring.weights import split_sides
 
@@ -42,7 +42,7 @@ def pair_likelihoods(
     plan = engine.plan(ids, _TOKENS_PER_ROW)
     if most_rows:
         plan = plan[:1] * (most_rows(len(plan)) - len(plan)) + plan
-    with tqdm(total=len(pairs), desc=label, unit="pair", leave=None) as bar:
+    with stage(label, len(pairs), "pair") as bar:
         for indices in plan:
             row = engine.row([ids[i] for i in indices]).to(model.device)
             with precision.active(model.device):

@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tqdm.auto import tqdm
-
 from tgdpo_core.evaluation.verdict_checks import checked_verdicts, question
 from tgdpo_core.evaluation.verdicts import NamedJudge, Opinion
 from tgdpo_core.models.fingerprints import model_fingerprint
@@ -21,6 +19,7 @@ from tgdpo_core.plugin_api.judges import (
     Verdict,
 )
 from tgdpo_core.plugin_api.registered import Registered
+from tgdpo_core.progress import stage
 from tgdpo_core.scoring.guard import call_on_batch
 from tgdpo_core.store.folder import canonical_hash, default_store_path, file_hash
 from tgdpo_core.store.kept_replies import KeptReplies
@@ -104,7 +103,7 @@ class AskedJudge:
                 missing.setdefault(canonical_hash(documents[name]), []).append(name)
         groups = list(missing.values())
         self.counts.kept += len(found)
-        with tqdm(total=len(groups), desc=f"judge {self.named.name}", leave=None) as bar:
+        with stage(f"judge {self.named.name}", len(groups), self.judge.reads) as bar:
             for start in range(0, len(groups), TOGETHER):
                 batch = groups[start : start + TOGETHER]
                 said = self._ask([items[names[0]] for names in batch])

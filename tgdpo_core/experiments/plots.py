@@ -163,9 +163,13 @@ def _differences(summaries: Sequence[CellSummary], metric: MainMetric) -> Drawn 
         axes.axvline(0.0, color=INK, linewidth=0.8)
         axes.set(xlabel=f"{metric.label}: cell \N{MINUS SIGN} baseline")
 
-    caption = "Mean over seeds of the paired difference, with its 95 % bootstrap interval."
     if not rows:
         return None
+    caption = "Mean over seeds of the paired difference"
+    if any(s.peak and s.peak.difference and s.peak.difference.low is not None for s in rows):
+        caption += ", with its 95 % bootstrap interval."
+    else:
+        caption += "; of one seed there is no interval."
     return figure(
         draw, "differences", "Difference to the baseline", caption, height=_height_of(rows)
     )

@@ -7,17 +7,19 @@ from markupsafe import Markup, escape
 from tgdpo_core.experiments.comparison import Results
 from tgdpo_core.experiments.figures import Plot
 from tgdpo_core.experiments.looks import INK, plotted
+from tgdpo_core.experiments.origin import Origin
 from tgdpo_core.experiments.tables import settings_table
 from tgdpo_core.reports.pages import page_environment
 from tgdpo_core.reports.visible import escaped
 
 
-def report_html(results: Results, figures: Sequence[Plot], *, grid: str) -> str:
+def report_html(results: Results, figures: Sequence[Plot], origin: Origin, *, grid: str) -> str:
     """Return the document.
 
     Args:
         results: what was found.
         figures: the plots; matplotlib has escaped what they hold.
+        origin: where the numbers come from.
         grid: text of ablation.yaml.
     """
     environment = page_environment("tgdpo_core.experiments")
@@ -28,6 +30,7 @@ def report_html(results: Results, figures: Sequence[Plot], *, grid: str) -> str:
         headline=results.findings[0],
         findings=results.findings[1:],
         figures=figures,
+        origin=origin,
         settings=settings_table(results.summaries),
         grid=grid,
         num_hidden=len(results.summaries) - len(lines),

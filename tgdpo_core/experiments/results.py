@@ -7,6 +7,7 @@ import pandas as pd
 
 from tgdpo_core.experiments.collection import Collection, collect
 from tgdpo_core.experiments.comparison import Results, results_of
+from tgdpo_core.experiments.origin import origin_of
 from tgdpo_core.experiments.plots import plots
 from tgdpo_core.experiments.report import report_html
 
@@ -31,7 +32,8 @@ def write_results(folder: Path) -> Results:
         _write(folder / "plots" / f"{figure.name}.svg", figure.svg)
     _write(folder / "results.csv", as_csv(evaluations_table(collection)))
     _write(folder / "results.md", results.markdown())
-    _write(folder / "report.html", report_html(results, figures, grid=_grid(folder)))
+    origin = origin_of(folder, collection)
+    _write(folder / "report.html", report_html(results, figures, origin, grid=_grid(folder)))
     return results
 
 

@@ -1,5 +1,6 @@
 """The tables of an ablation as rows of text, for results.md and report.html alike."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from tgdpo_core.experiments.wording import epoch, number, verdict, with_error, w
 from tgdpo_core.reports.visible import escaped
 
 _MINUS = "\N{MINUS SIGN}"
+_NUMBER = re.compile(rf"[+{_MINUS}-]?\d|{re.escape(number(None))}|$")
 
 
 def markdown_text(text: str) -> str:
@@ -49,6 +51,15 @@ class Table:
         """Return the rows, each as column to text."""
         return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
+    @property
+    def number_columns(self) -> set[int]:
+        """Columns in which every cell begins with a number or is empty, and one has a number."""
+        return {
+            at
+            for at, texts in enumerate(zip(*self.rows, strict=True))
+            if all(map(_NUMBER.match, texts)) and any(map(str.isdigit, "".join(texts)))
+        }
+
     def markdown(self) -> str:
         """Return the table in GitHub's form; nothing in a cell can end it."""
         lines = [self.columns, ["---"] * len(self.columns), *self.rows]
@@ -66,6 +77,7 @@ def main_table(summaries: Sequence[CellSummary], metric: MainMetric | None) -> T
         "peak \N{MINUS SIGN} baseline",
         "end \N{MINUS SIGN} baseline",
         "against the baseline",
+        "compared with",
         "mean f_w / f_l",
         "KL at end",
         "chosen log-prob. change",
@@ -184,11 +196,18 @@ def _main_row(summary: CellSummary, metric: MainMetric | None) -> Sequence[str]:
         with_interval(summary.peak.difference if summary.peak else None),
         with_interval(summary.end.difference if summary.end else None),
         verdict(summary, metric) if metric else "not evaluated",
+        _compared_with(summary),
         " / ".join(weights),
         _mean(summary.kl, digits=2),
         _mean(summary.displacement, sign=True, digits=2),
         _mean(summary.loss),
     )
+
+
+def _compared_with(summary: CellSummary) -> str:
+    """Return the baseline that the differences of a cell are taken to."""
+    other = summary.cell.baseline
+    return other if other and other != summary.cell.name else number(None)
 
 
 def _mark(summary: CellSummary, metric: MainMetric | None) -> str:

@@ -101,7 +101,7 @@ def notes(metric: MainMetric | None, num_compared: int) -> list[str]:
         "for all seeds of a cell (in brackets: its epoch); still slightly optimistic, for it is "
         "chosen on the same evaluations. End: the last evaluation.",
         "Differences are paired by seed, each cell at its own peak or end; in brackets the 95 % "
-        "bootstrap interval.",
+        "bootstrap interval (of one seed there is none).",
         "Above or below: the interval excludes 0 and the paired t-test has p < 0.05. With few "
         "seeds the interval alone is too narrow (two seeds: it covers the truth half the time).",
         "At equal KL: where the KL of a seed first reaches the level (in nats), interpolated "

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm.auto import tqdm
-
 from tgdpo_core.data.pairs import PreferencePair
 from tgdpo_core.generation.answers import AnsweredPrompt, prompt_key
 from tgdpo_core.generation.engine import Drawn, Engine, Request
 from tgdpo_core.generation.kept import InMemory, Kept, KeptAnswers, entry_name
 from tgdpo_core.generation.sampling import Sampling, seed_of
+from tgdpo_core.progress import stage
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ def answer_all(
     wanted = [_requests(row, each, sampling) for row, each in zip(prompts, sent, strict=True)]
     flat = [each for requests in wanted for each in requests]
     found: dict[int, Drawn] = {}
-    with tqdm(total=len(flat), desc=label, unit="answer", leave=None) as bar:
+    with stage(label, len(flat), "answer") as bar:
         for number, answer in engine.draw(flat, sampling):
             found[number] = answer
             bar.update()
@@ -86,7 +85,7 @@ def generate(
     named = {entry_name(each): each for requests in wanted for each in requests}
     kept: Kept = KeptAnswers(store, engine, sampling) if store else InMemory()
     num_kept = len(named) - len(kept.lacking(list(named)))
-    with tqdm(total=len(named), initial=num_kept, desc=label, unit="answer", leave=None) as bar:
+    with stage(label, len(named), "answer", done=num_kept) as bar:
         try:
             for names in kept.work(_in_order(engine, named), engine.together):
                 batch = [named[name] for name in names]

@@ -2,7 +2,7 @@
 
 import contextlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +24,7 @@ from tgdpo_core.prm.fitting import IGNORED, fit
 from tgdpo_core.prm.inputs import StepInput, as_tensors, batches, split_by_problem, step_inputs
 from tgdpo_core.prm.labels import TARGETS, Target, num_right_and_wrong
 from tgdpo_core.prm.record import is_done, read_record, write_record
+from tgdpo_core.progress import stage
 
 RECORD = "prm.json"
 LABEL_NAMES = {0: "bad", GOOD: "good"}
@@ -239,24 +240,32 @@ def _measured(
     """Return the step AUC on held-out problems: the chance that a wrong step has the lower p."""
     good, wrong, problems = [], [], []
     numbers: dict[str, int] = {}
-    for start in range(0, len(held_out), settings.batch_size):
-        batch = held_out[start : start + settings.batch_size]
-        ids_ST, _ = as_tensors(batch, pad_id)
-        with torch.no_grad(), _precision(model, settings):
-            logits_STL = model(input_ids=ids_ST.to(model.device)).logits
-        good_ST = logits_STL.float().softmax(-1)[..., GOOD].cpu()
-        for row, each in enumerate(batch):
-            number = numbers.setdefault(each.problem, len(numbers))
-            for position, label in zip(each.positions, each.labels, strict=True):
-                if label != IGNORED:
-                    good.append(float(good_ST[row, position]))
-                    wrong.append(label == 0)
-                    problems.append(number)
+    for each, good_T in _good_probabilities(model, held_out, pad_id, settings):
+        number = numbers.setdefault(each.problem, len(numbers))
+        for position, label in zip(each.positions, each.labels, strict=True):
+            if label != IGNORED:
+                good.append(float(good_T[position]))
+                wrong.append(label == 0)
+                problems.append(number)
     if not any(wrong) or all(wrong):
         return {"held_out_step_auc": None}
     statistic = auc(np.array(good), np.array(wrong), np.array(problems))
     weights = resampled_weights(len(numbers), _NUM_RESAMPLES, seed=settings.seed)
     return {"held_out_step_auc": estimate(statistic, weights).as_dict()}
+
+
+def _good_probabilities(
+    model: Any, inputs: Sequence[StepInput], pad_id: int, settings: PrmSettings
+) -> Iterator[tuple[StepInput, torch.Tensor]]:
+    """Yield each input with [T] float32: the chance that its steps are right, at every token."""
+    with stage("held-out problems", len(inputs), "response") as bar:
+        for start in range(0, len(inputs), settings.batch_size):
+            batch = inputs[start : start + settings.batch_size]
+            ids_ST, _ = as_tensors(batch, pad_id)
+            with torch.no_grad(), _precision(model, settings):
+                logits_STL = model(input_ids=ids_ST.to(model.device)).logits
+            yield from zip(batch, logits_STL.float().softmax(-1)[..., GOOD].cpu(), strict=True)
+            bar.update(len(batch))
 
 
 def _write(

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 _STEPS = (1.0, 2.0, 5.0, 10.0)
+_LONGEST_LABEL = 6
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,22 @@ def ticks(low: float, high: float, most: int) -> list[float]:
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
     return [number * step + 0.0 for number in range(first, last + 1)]
+
+
+def tick_labels(ticks: Sequence[float]) -> list[str]:
+    """Return the labels of an axis, short enough to stand beside it: plain, or all as 1.5e-4."""
+    plain = [label(tick) for tick in ticks]
+    if all(len(each) <= _LONGEST_LABEL and "e" not in each for each in plain):
+        return plain
+    return [_short(tick) for tick in ticks]
+
+
+def _short(value: float) -> str:
+    if value == 0:
+        return "0"
+    digits, _, power = f"{value:.3e}".partition("e")
+    digits = digits.rstrip("0").rstrip(".")
+    return f"{digits}e{int(power)}".replace("-", "\N{MINUS SIGN}")
 
 
 def label(value: float) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from markupsafe import escape
 
-from tgdpo_core.reports.axes import Axis, axis, label
+from tgdpo_core.reports.axes import Axis, axis, label, tick_labels
 from tgdpo_core.reports.figures import INK
 from tgdpo_core.reports.visible import escaped
 
@@ -23,7 +23,7 @@ Entry = tuple[str, str, str]
 
 WIDTH, HEIGHT = 460, 250
 DASHES = ("", "6 3", "2 3", "8 3 2 3")
-_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 448, 12, 212
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 448, 12, 212
 _LEGEND_ROW, _FONT = 18, 12
 _CHAR = 6.7  # width of a letter, about
 _MOST_HOVERED = 80
@@ -139,12 +139,12 @@ def _grid(x: Axis, y: Axis, x_label: str, y_label: str) -> Iterator[str]:
     yield f'<path d="{across}" stroke="{INK}" stroke-opacity=".16"/>'
     yield f'<path d="M{_LEFT} {_TOP}V{_BOTTOM}H{_RIGHT}" fill="none" stroke="{INK}"/>'
     yield f'<g fill="{INK}" font-size="{_FONT}" text-anchor="end">'
-    for tick in y.ticks:
-        yield f'<text x="{_LEFT - 5}" y="{_n(y.place(tick) + 4)}">{label(tick)}</text>'
+    for tick, said in zip(y.ticks, tick_labels(y.ticks), strict=True):
+        yield f'<text x="{_LEFT - 5}" y="{_n(y.place(tick) + 4)}">{said}</text>'
     yield "</g>"
     yield f'<g fill="{INK}" font-size="{_FONT}" text-anchor="middle">'
-    for tick in x.ticks:
-        yield f'<text x="{_n(x.place(tick))}" y="{_BOTTOM + 15}">{label(tick)}</text>'
+    for tick, said in zip(x.ticks, tick_labels(x.ticks), strict=True):
+        yield f'<text x="{_n(x.place(tick))}" y="{_BOTTOM + 15}">{said}</text>'
     yield f'<text x="{(_LEFT + _RIGHT) // 2}" y="{_BOTTOM + 32}">{_text(x_label)}</text>'
     middle = (_TOP + _BOTTOM) // 2
     yield (

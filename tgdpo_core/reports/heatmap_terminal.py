@@ -1,6 +1,6 @@
 """A heat map in the terminal: text of data is never markup, colours are backgrounds."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -26,12 +26,16 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 _Colour = tuple[int, int, int]
+Drawn = Callable[[int, str], Text]
+"""Draws a level, from -LEVELS to LEVELS, over or under a text."""
 
 # From grey to blue and to orange: weak values stand back on light and on dark terminals alike, and
 # white letters can be read on every level.
 _WEAK: _Colour = (104, 108, 116)
 _HIGH: _Colour = (10, 98, 214)
 _LOW: _Colour = (200, 74, 0)
+_MORE, _LESS = "\N{UPPER ONE EIGHTH BLOCK}", "\N{BOX DRAWINGS LIGHT TRIPLE DASH HORIZONTAL}"
+_NARROWEST = 0.3  # share of the width that the shorter response has
 _SIDE_BY_SIDE = 72  # columns below which the responses stand one under the other
 
 
@@ -41,19 +45,28 @@ def print_heatmap(heatmap: Heatmap, console: Console) -> None:
         console.print(Text.assemble((f"{label:<9}", "dim"), escaped(value)))
     console.print()
     console.print(_legend("reward", heatmap.reward_scale))
-    console.print(_legend("weight", heatmap.weight_scale))
+    weights = _legend("weight", heatmap.weight_scale, _weight_line)
+    if heatmap.is_negligible:
+        weights.append("\nWeights hardly differ from token to token: no lines are drawn.", "italic")
+    elif heatmap.weight_scale.reach:
+        weights.append("\nThe line under a token is its weight, the colour its reward.", "italic")
+    console.print(weights)
     for pair in heatmap.pairs:
         console.print()
         console.print(_pair_panel(pair, heatmap, console.width))
 
 
-def _legend(name: str, scale: Scale) -> Text:
+def _reward_cells(level: int, part: str) -> Text:
+    return Text(part, _style(level))
+
+
+def _legend(name: str, scale: Scale, drawn: Drawn = _reward_cells) -> Text:
     low, middle, high = scale.ticks()
     if not scale.reach:
         return Text(f"{name:<9}{middle} on every token")
     text = Text(f"{name:<9}").append(f"{low:>8} ")
     for level in range(-LEVELS, LEVELS + 1):
-        text.append("  " if level else f" {middle} ", _style(level))
+        text.append_text(drawn(level, "  ") if level else Text(f" {middle} "))
     return text.append(f" {high}")
 
 
@@ -61,53 +74,82 @@ def _pair_panel(pair: HeatPair, heatmap: Heatmap, width: int) -> Panel:
     inside = width - 4
     content: RenderableType
     if width >= _SIDE_BY_SIDE:
-        column = (inside - 3) // 2
+        columns = _columns(pair, inside - 3)
         sides = Table(box=box.MINIMAL, show_header=False, show_edge=False, pad_edge=False)
-        blocks = [_blocks(response, heatmap, column) for response in pair.responses]
-        for _ in blocks:
+        for column in columns:
             sides.add_column(width=column, no_wrap=True)
-        for row in zip(*blocks, strict=True):
-            sides.add_row(*row)
+        sides.add_row(
+            *(_response(r, heatmap, w) for r, w in zip(pair.responses, columns, strict=True))
+        )
         content = sides
     else:
-        blocks = [_blocks(response, heatmap, inside) for response in pair.responses]
-        content = Group(*(block for response in blocks for block in response))
+        content = Group(*(_response(response, heatmap, inside) for response in pair.responses))
     prompt = Text(escaped(pair.prompt), style="dim", overflow="fold")
     return Panel(
         Group(prompt, Text(), content),
-        title=Text(escaped(pair.where)),
+        title=Text(escaped(pair.title)),
         title_align="left",
         border_style="dim",
     )
 
 
-def _blocks(response: HeatResponse, heatmap: Heatmap, width: int) -> list[Text]:
-    """Return the parts of one response that stand beside those of the other."""
-    return [
-        Text.assemble((response.side, "bold"), f"  {len(response.tokens)} tokens\n"),
-        Text(f"reward, mean {number(response.mean_reward)}", style="italic"),
-        _tokens([(t, t.reward) for t in response.tokens], heatmap.reward_scale, width),
-        Text(f"weight, mean {number(response.mean_weight)}", style="italic"),
-        _tokens([(t, t.weight) for t in response.tokens], heatmap.weight_scale, width),
-    ]
+def _columns(pair: HeatPair, width: int) -> list[int]:
+    """Return widths of the two responses: the longer one is given more, so that none is empty."""
+    first, second = (
+        sum(cell_len(piece.text) for token in response.tokens for piece in token.pieces)
+        for response in pair.responses
+    )
+    share = first / (first + second) if first + second else 0.5
+    left = round(width * min(1 - _NARROWEST, max(_NARROWEST, share)))
+    return [left, width - left]
 
 
-def _tokens(values: Sequence[tuple[HeatToken, float]], scale: Scale, width: int) -> Text:
-    """Return the tokens in lines of at most ``width`` cells, broken between tokens."""
-    text, used = Text(), 0
-    for token, value in values:
+def _response(response: HeatResponse, heatmap: Heatmap, width: int) -> Text:
+    """Return one response in lines of at most ``width`` cells, broken between tokens.
+
+    Backgrounds are rewards; the line under a token is its weight.
+    """
+    has_weights = heatmap.weight_scale.reach > 0 and not heatmap.is_negligible
+    text = Text.assemble((response.side, "bold"), f"  {len(response.tokens)} tokens\n")
+    means = f"r {number(response.mean_reward)}, f {number(response.mean_weight)} on average\n"
+    text.append(means, "italic")
+    for line in _lines(response.tokens, width):
+        for part, token in line:
+            text.append_text(_reward_cells(heatmap.reward_scale.level(token.reward), part))
+        text.append("\n")
+        if has_weights:
+            for part, token in line:
+                text.append_text(_weight_line(heatmap.weight_scale.level(token.weight), part))
+            text.append("\n")
+    return text
+
+
+def _weight_line(level: int, part: str) -> Text:
+    """Return the line under a part of a token: solid above the middle, dotted below it."""
+    cells = cell_len(part)
+    if not level:
+        return Text(" " * cells)
+    return Text((_MORE if level > 0 else _LESS) * cells, Style(color=_colour(level)))
+
+
+def _lines(tokens: Sequence[HeatToken], width: int) -> Iterator[list[tuple[str, HeatToken]]]:
+    """Yield lines of parts of tokens; a token with a line break ends one."""
+    line: list[tuple[str, HeatToken]] = []
+    used = 0
+    for token in tokens:
         shown = "".join(piece.text for piece in token.pieces)
         for part in _parts(shown, width):
             length = cell_len(part)
-            if used + length > width:
-                text.append("\n")
-                used = 0
-            text.append(part, _style(scale.level(value)))
+            if line and used + length > width:
+                yield line
+                line, used = [], 0
+            line.append((part, token))
             used += length
         if token.pieces and token.pieces[-1].kind == "newline":
-            text.append("\n")
-            used = 0
-    return text.append("\n")
+            yield line
+            line, used = [], 0
+    if line:
+        yield line
 
 
 def _parts(text: str, width: int) -> Iterator[str]:
@@ -123,9 +165,12 @@ def _parts(text: str, width: int) -> Iterator[str]:
 
 
 def _style(level: int) -> Style:
-    if level == 0:
-        return Style()
+    return Style(color="#ffffff", bgcolor=_colour(level)) if level else Style()
+
+
+def _colour(level: int) -> str:
+    """Return the colour of a level that is not the middle."""
     share = (abs(level) + 1) / (LEVELS + 1)  # the weakest level has a hue, too
     end = _HIGH if level > 0 else _LOW
     red, green, blue = (round(a + share * (b - a)) for a, b in zip(_WEAK, end, strict=True))
-    return Style(color="#ffffff", bgcolor=f"rgb({red},{green},{blue})")
+    return f"rgb({red},{green},{blue})"

@@ -13,6 +13,7 @@ from tgdpo_core.engine.head import reference_head
 from tgdpo_core.engine.policy import attach
 from tgdpo_core.engine.rows import PairIds
 from tgdpo_core.plugin_api.losses import Loss
+from tgdpo_core.progress import stage
 from tgdpo_core.scoring.distribution import HIDDEN, distribution_of
 from tgdpo_core.scoring.pairs import ScoredPair
 from tgdpo_core.training.batches import batch_of
@@ -66,15 +67,17 @@ def rehearse(
         enable = getattr(model, "activation_checkpointing_enable", None)
         (enable or model.gradient_checkpointing_enable)(args.gradient_checkpointing_kwargs)
     seconds = 0.0
-    for _ in range(2):
-        began = time.perf_counter()
-        with _autocast(args):
-            logps, values = row_loss.policy(model, batch)
-        found, _ = row_loss(replace(batch, reference_logps=logps.detach()), logps, values)
-        found.losses.sum().backward()
-        if args.device.type == "cuda":
-            torch.cuda.synchronize()
-        seconds = time.perf_counter() - began
+    with stage("longest row", 2, "pass") as bar:
+        for _ in range(2):
+            began = time.perf_counter()
+            with _autocast(args):
+                logps, values = row_loss.policy(model, batch)
+            found, _ = row_loss(replace(batch, reference_logps=logps.detach()), logps, values)
+            found.losses.sum().backward()
+            if args.device.type == "cuda":
+                torch.cuda.synchronize()
+            seconds = time.perf_counter() - began
+            bar.update()
     tokens_per_second = row.num_tokens / seconds
     mean_tokens = float(counts.shared.mean())
     seconds_per_step = pairs_per_step / args.world_size * mean_tokens / tokens_per_second

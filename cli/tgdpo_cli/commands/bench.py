@@ -123,7 +123,7 @@ def reward(session: Session, /, **options: Any) -> None:
 
         write_report(results, folder, tables)
     if options["as_json"]:
-        print_json(results.as_dict())
+        print_json({**results.as_dict(), **({"folder": str(folder)} if folder else {})})
         return
     _print(results, tables, warnings)
     if folder:

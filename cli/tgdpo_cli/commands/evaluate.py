@@ -10,7 +10,7 @@ from tgdpo_cli.evaluation_rows import row_options
 from tgdpo_cli.generation_options import generation_options
 from tgdpo_cli.main import Session
 from tgdpo_cli.option_sets import trust_options
-from tgdpo_cli.output import quiet_libraries
+from tgdpo_cli.output import json_option, quiet_libraries
 from tgdpo_cli.verdict_options import verdict_options
 
 
@@ -69,7 +69,7 @@ from tgdpo_cli.verdict_options import verdict_options
 )
 @click.option("--kl", is_flag=True, help="Also KL(model || --reference) of the random answers.")
 @click.option("--reference", metavar="MODEL", help="What --kl is measured against.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @click.pass_obj
 def command(session: Session, /, **values: Any) -> None:
     """Judge MODELS (run folders, folders, Hub ids, registered names, files of answers).

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tgdpo_cli.list_options import ListCommand, NumberList
-from tgdpo_cli.output import echo, print_json, table
+from tgdpo_cli.output import echo, json_option, print_json, table
 
 if TYPE_CHECKING:
     from tgdpo_core.experiments.exact.study import Tables
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 )
 @click.option("--worlds", type=click.IntRange(min=1), default=2, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the first world.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, with every world's numbers.")
+@json_option
 def command(
     vocabulary: int,
     horizon: int,

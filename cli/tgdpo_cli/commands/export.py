@@ -10,7 +10,7 @@ import click
 
 from tgdpo_cli.main import Session
 from tgdpo_cli.option_sets import trust_of, trust_options
-from tgdpo_cli.output import echo, quiet_libraries
+from tgdpo_cli.output import echo, json_option, print_json, quiet_libraries
 
 if TYPE_CHECKING:
     from tgdpo_core.exchange.conversations import Answering, Conversation
@@ -82,8 +82,9 @@ _OF_MODELS = {"temperature", "top_p", "max_new_tokens", "raw", "seed", "engine",
 @click.option("--link", help="alpaca-eval: where people find the model, for its config.")
 @click.option("--overwrite", is_flag=True, help="Replace the answers of a model.")
 @trust_options
+@json_option
 @click.pass_obj
-def command(session: Session, /, **values: Any) -> None:
+def command(session: Session, /, as_json: bool, **values: Any) -> None:
     """Write the answers of RUNS to the questions of a public benchmark, in its own files.
 
     RUNS are run folders, folders, Hub ids, registered names, or files of answers (answers.jsonl).
@@ -111,8 +112,19 @@ def command(session: Session, /, **values: Any) -> None:
             "answers with each of the reference's.",
             err=True,
         )
+    models = []
     for run, name in zip(runs, names, strict=True):
-        _export(session, run, name, folder, length, values)
+        written = _export(session, run, name, folder, length, values)
+        counts = written["counts"]
+        echo(
+            f"{name}: {counts['answers']} answers to {counts['questions']} questions, "
+            f"{counts['unfinished']} cut at the most tokens, {counts['empty']} empty: "
+            f"{written['file']}",
+            err=as_json,
+        )
+        models.append(written)
+    if as_json:
+        print_json({"folder": str(values["output_dir"]), "models": models})
 
 
 def _is_arena(questions: "QuestionFile") -> bool:
@@ -126,8 +138,8 @@ def _export(
     folder: "ExportFolder",
     length: Any,
     values: Mapping[str, Any],
-) -> None:
-    """Answer the questions with one model, write its files, and say what came out."""
+) -> dict[str, Any]:
+    """Answer the questions with one model, write its files, and return what came out."""
     from tgdpo_core.exchange.conversations import AnswersOfFile, hold
     from tgdpo_core.exchange.written_answers import benchmark_rows, mt_bench_temperature
     from tgdpo_core.generation.answers import read_answers
@@ -165,11 +177,7 @@ def _export(
         record=record,
         further=config,
     )
-    counts = record["counts"]
-    echo(
-        f"{name}: {counts['answers']} answers to {counts['questions']} questions, "
-        f"{counts['unfinished']} cut at the most tokens, {counts['empty']} empty: {file}"
-    )
+    return {"model": name, "file": str(file), "run": run, "counts": record["counts"]}
 
 
 def _answering(

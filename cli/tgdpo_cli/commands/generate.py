@@ -11,7 +11,7 @@ from tgdpo_cli.evaluation_rows import evaluation_rows, row_options
 from tgdpo_cli.generation_options import generation, generation_options
 from tgdpo_cli.main import Session
 from tgdpo_cli.option_sets import trust_options
-from tgdpo_cli.output import echo, print_json, quiet_libraries
+from tgdpo_cli.output import echo, json_option, print_json, quiet_libraries
 
 
 @click.command("generate")
@@ -34,7 +34,7 @@ from tgdpo_cli.output import echo, print_json, quiet_libraries
 @row_options
 @generation_options
 @trust_options
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @click.pass_obj
 def command(
     session: Session,
@@ -88,7 +88,7 @@ def command(
     ends = endings(each for item in answers.answered for each in item.answers)
     number = sum(len(item.answers) for item in answers.answered)
     said = {
-        "output": str(output),
+        "file": str(output),
         "prompts": len(rows),
         "answers": number,
         "kept_before": answers.num_kept,

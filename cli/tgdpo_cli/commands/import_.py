@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tgdpo_cli.output import echo, print_json, table
+from tgdpo_cli.output import echo, json_option, print_json, table
 
 if TYPE_CHECKING:
     from tgdpo_core.evaluation.verdicts import Verdict
@@ -34,7 +34,7 @@ _FILES = click.Path(exists=True, dir_okay=False, path_type=Path)
     "not name (gpt-4-0314).",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an earlier import.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def command(
     benchmark: Any,
     files: Sequence[Path],
@@ -79,7 +79,7 @@ def command(
     summary = import_folder.summary_of(judgements, headlines, settings)
     import_folder.write_import(output_dir, summary, verdicts)
     if as_json:
-        print_json(summary)
+        print_json({**summary, "folder": str(output_dir)})
         return
     _show(summary, output_dir)
     for verdict in verdicts:

@@ -13,7 +13,7 @@ from tgdpo_cli.generation_options import Generating, generation, generation_opti
 from tgdpo_cli.main import Session
 from tgdpo_cli.model_names import short_names
 from tgdpo_cli.option_sets import trust_of, trust_options
-from tgdpo_cli.output import echo, print_json, quiet_libraries
+from tgdpo_cli.output import echo, json_option, print_json, quiet_libraries
 from tgdpo_cli.pairs_options import check_pairs_options, ranking_options
 from tgdpo_cli.recipe_options import key_value
 
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 @click.option("--license", "license_", help="Of the data set, as the Hub names it.")
 @click.option("--overwrite", is_flag=True, help="Replace pairs made with other settings.")
 @trust_options
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @click.pass_obj
 def command(session: Session, /, **options: Any) -> None:
     """Make preference pairs of a model's own answers.
@@ -214,21 +214,20 @@ def _made(
     options: Mapping[str, Any],
 ) -> "MadePairs":
     """Return the pairs that the judge and the rule make."""
-    from tqdm import tqdm
-
     from tgdpo_core.pairing.asking import asks
     from tgdpo_core.pairing.making import make_pairs
+    from tgdpo_core.progress import stage
     from tgdpo_core.scoring.guard import call_plugin
 
     who = f"judge '{judge.name}'"
     call_plugin(who, "setup", judge.judge.setup)
     try:
-        with tqdm(desc=f"judge {judge.name}", unit=judge.judge.reads, leave=None) as bar:
+        with stage(f"judge {judge.name}", None, judge.judge.reads) as bar:
             ask = asks(
                 (judge.name, judge.judge),
                 folder.kept_verdicts(judge.document),
                 together=options["judge_batch"],
-                on_start=bar.reset,
+                on_start=bar.expect,
                 on_batch=bar.update,
             )
             questions = list(gathered.questions.values())

@@ -171,7 +171,7 @@ def check(
         if asked["calls"] and not as_json:
             echo(f"  asked {asked['calls']} times about {asked['responses']} responses in all")
     if as_json:
-        print_json(found)
+        print_json({"plugins": found})
     _raise_if_failed(found)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from tgdpo_cli.output import echo, print_json
+from tgdpo_cli.output import echo, json_option, print_json
 
 
 @click.command("report")
@@ -17,7 +17,7 @@ from tgdpo_cli.output import echo, print_json
     metavar="FILE",
     help="Where the page goes; default: RUN/report.html, of several runs ./runs.html.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print what the page says; write nothing.")
+@json_option
 def command(runs: Sequence[Path], output: Path | None, as_json: bool) -> None:
     """Write the page of a run: curves, rewards, weights, worst and best pairs.
 
@@ -25,6 +25,7 @@ def command(runs: Sequence[Path], output: Path | None, as_json: bool) -> None:
     files of run folders, so it works while a run goes on, after a kill, and on damaged logs: what
     cannot be shown is said on the page. Several runs share one page: their curves lie over each
     other, and what differs in their recipes is a table. The page is one file without script.
+    With --json what the page says is printed; it is written only where --output is given.
 
     \b
       tgdpo report runs/tgdpo
@@ -37,7 +38,8 @@ def command(runs: Sequence[Path], output: Path | None, as_json: bool) -> None:
     if as_json:
         from tgdpo_core.reports.runs.page import summary
 
-        print_json(summary(found))
+        written = {"file": str(write_report(found, output))} if output else {}
+        print_json({**summary(found), **written})
         return
     target = write_report(found, output)
     for run in found:

@@ -71,7 +71,7 @@ def explain(root: Path, key: str, other: str | None, as_json: bool) -> None:
         return
     rows = differences(one.document, find_collection(root, other).document)
     if as_json:
-        print_json([{"what": name, key: a, other: b} for name, a, b in rows])
+        print_json({"differences": [{"what": name, key: a, other: b} for name, a, b in rows]})
         return
     table(("what", key, other), [(name, repr(a), repr(b)) for name, a, b in rows])
 

@@ -103,7 +103,7 @@ def command(
     with StageBar(desc="reward model", unit="step") as bar:
 
         def on_step(done: int, total: int, loss: float) -> None:
-            bar.total = total
+            bar.expect(total)
             bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
             bar.update(done - bar.n)
 
@@ -118,7 +118,7 @@ def command(
             overwrite=options["overwrite"],
         )
     if as_json:
-        print_json(found)
+        print_json({**found, "folder": str(output_dir)})
     else:
         _show(found, output_dir, options["step_separator"])
 

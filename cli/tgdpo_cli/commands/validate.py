@@ -6,7 +6,7 @@ import click
 
 from tgdpo_cli.help_groups import GroupedCommand
 from tgdpo_cli.main import Session
-from tgdpo_cli.output import echo, json_option, print_json, show_data
+from tgdpo_cli.output import echo, json_option, options_text, print_json, show_data
 from tgdpo_cli.recipe_options import recipe_from, recipe_options
 
 if TYPE_CHECKING:
@@ -88,5 +88,5 @@ def _rest(source: "RewardSource") -> str:
 
 def _listed(options: dict[str, Any]) -> str:
     """Return options that are set, in brackets."""
-    shown = ", ".join(f"{key}={value}" for key, value in options.items() if value is not None)
+    shown = options_text(options)
     return f" ({shown})" if shown else ""

@@ -32,8 +32,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from tqdm import tqdm
 
+from tgdpo_core.progress import stage
 from tgdpo_plugins.playground.base_model import NUM_TRAINING_STEPS, make_model, train
 from tgdpo_plugins.playground.dataset import RECORD, Playground, world_in
 from tgdpo_plugins.playground.demonstrator import Demonstrator
@@ -122,7 +122,7 @@ def _train_base_model(
     """Return the trained base model."""
     model = make_model(tokenizer, seed=seed)
     answers = (solve, demonstrator.answer)
-    with tqdm(total=NUM_TRAINING_STEPS * len(answers), desc="base model", unit="step") as bar:
+    with stage("base model", NUM_TRAINING_STEPS * len(answers), "step") as bar:
 
         def on_step(loss: float) -> None:
             bar.set_postfix(loss=f"{loss:.3f}", refresh=False)

@@ -37,10 +37,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
 import click
-from tqdm import tqdm
 
 from tgdpo_core import model_fingerprint
 from tgdpo_core.prm import make_classifier
+from tgdpo_core.progress import stage
 from tgdpo_plugins.playground.dataset import Playground, world_of
 from tgdpo_plugins.playground.detection import auc, error_detection, falls
 from tgdpo_plugins.playground.record import is_done, write_record
@@ -215,7 +215,7 @@ def _train(
 ) -> None:
     """Train the classifier behind a progress bar."""
     total = num_steps(len(data.ids), plan.num_epochs)
-    with tqdm(total=total, desc="reward model", unit="step") as bar:
+    with stage("reward model", total, "step") as bar:
 
         def on_step(loss: float) -> None:
             bar.set_postfix(loss=f"{loss:.3f}", refresh=False)

@@ -3,6 +3,7 @@
 import json
 from html.parser import HTMLParser
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -79,7 +80,9 @@ def test_nothing_is_loaded(hostile: Any) -> None:
     assert not {"link", "iframe", "object", "embed", "base"} & {tag for tag, _ in found.tags}
     for tag, attributes in found.tags:
         for name in LOADING & attributes.keys():
-            assert str(attributes[name]).startswith("#"), (tag, name, attributes[name])
+            # "./": the page of a run, in the same folder; a link loads nothing by itself.
+            places = ("#", "./") if tag == "a" else ("#",)
+            assert str(attributes[name]).startswith(places), (tag, name, attributes[name])
     assert "@import" not in html
     assert html.count("url(") == html.count("url(#")
 
@@ -104,6 +107,61 @@ def test_the_page_holds_what_was_found(ablation: Any) -> None:
     assert "Ran with: tgdpo 0.1.0." in found.text
     assert '<tr class="better">' in html
     assert html.count("<svg") == len(list((ablation.folder / "plots").glob("*.svg")))
+
+
+def test_the_head_says_what_ablation_it_is(ablation: Any) -> None:
+    run = ablation.judged("dpo", [0.3, 0.5])
+    (run / "config.yaml").write_text("model: {name_or_path: my/model}\ndata: {path: my-pairs}\n")
+    record = {"status": "done", "finished": "2026-03-04T05:06:07+00:00"}
+    (run / "run.json").write_text(json.dumps(record))
+    ablation.add("dpo", 1)
+    found, html = page(ablation)
+    assert "<h1>Ablation ablation</h1>" in html
+    said = "model: my/model · data: my-pairs · runs: 1 of 2 finished · finished: 2026-03-04"
+    assert said in found.text
+
+
+@pytest.mark.parametrize("config", ["", "[]", "model: 3\ndata: x\n", "{", "\x00"])
+def test_a_head_without_a_readable_recipe_is_shorter(ablation: Any, config: str) -> None:
+    run = ablation.judged("dpo", [0.3, 0.5])
+    (run / "config.yaml").write_text(config)
+    found, _ = page(ablation)
+    assert "runs: 1 of 1 finished" in found.text
+    assert "model:" not in found.text
+
+
+def test_every_run_with_a_page_is_linked(ablation: Any) -> None:
+    runs = [ablation.judged(name, [0.3, 0.5], seed) for name in ("dpo", HOSTILE) for seed in (0, 1)]
+    odd = ablation.folder / "cells" / "a b#?" / "seed-7"
+    ablation.judged("odd", [0.3, 0.5], 7, folder="cells/a b#?/seed-7")
+    for run in (*runs[:3], odd):
+        (run / "report.html").write_text("")
+    found, _ = page(ablation)
+    links = [a["href"] for tag, a in found.tags if tag == "a"]
+    reached = [ablation.folder / unquote(str(link)) for link in links]
+    assert reached == [run / "report.html" for run in (*runs[:3], odd)]
+    assert "dpo: seed 0, seed 1" in found.text
+
+
+def test_numbers_stand_right_and_words_left(ablation: Any) -> None:
+    for name in ("dpo", "tgdpo"):
+        ablation.judged(name, [0.3, 0.5], settings={"reward": "none", "beta": 0.1})
+    found, html = page(ablation)
+    heads = {a.get("class") for tag, a in found.tags if tag == "th" and a.get("scope") == "col"}
+    assert heads == {"n", None}
+    assert '<th scope="col" class="n">end: judge,<wbr> sampled</th>' in html
+    assert '<th scope="col">compared with</th>' in html
+
+
+def test_an_interval_is_promised_only_where_there_is_one(ablation: Any) -> None:
+    for name in ("dpo", "tgdpo"):
+        ablation.judged(name, [0.3, 0.5])
+    assert "Mean over seeds of the paired difference; of one seed there is no interval." in (
+        page(ablation)[0].text
+    )
+    for name in ("dpo", "tgdpo"):
+        ablation.judged(name, [0.3, 0.6], 1)
+    assert "paired difference, with its 95 % bootstrap interval." in page(ablation)[0].text
 
 
 def test_plots_in_the_page_have_its_text_colour_and_files_have_their_own(ablation: Any) -> None:

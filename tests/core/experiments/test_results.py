@@ -67,6 +67,7 @@ def test_the_main_table_by_hand(two_cells: Any) -> None:
     assert rows["tgdpo"]["peak - baseline"].startswith("+0.200 [+0.1")
     assert rows["tgdpo"]["end - baseline"] == "-0.100 [-0.100, -0.100]"
     assert rows["tgdpo"]["against the baseline"] == "peak not distinguishable, end below"
+    assert (rows["dpo"]["compared with"], rows["tgdpo"]["compared with"]) == ("\N{EN DASH}", "dpo")
     assert rows["tgdpo"]["mean f_w / f_l"] == "1.25 / 0.75"
     assert rows["tgdpo"]["KL at end"] == "8.00"
     assert rows["tgdpo"]["chosen log-prob. change"] == "-2.00"

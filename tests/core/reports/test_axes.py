@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from tgdpo_core.reports.axes import axis, label, ticks
+from tgdpo_core.reports.axes import axis, label, tick_labels, ticks
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,18 @@ def test_labels_are_short_with_a_real_minus_and_no_negative_zero() -> None:
         "\N{MINUS SIGN}1.235",
         "1e\N{MINUS SIGN}05",
     ]
+
+
+@pytest.mark.parametrize(
+    ("ticks", "labels"),
+    [
+        ([0.0, 0.5, 1.0], ["0", "0.5", "1"]),
+        ([-0.05, 0.0, 0.05], ["-0.05", "0", "0.05"]),
+        ([5e-5, 1e-4, 1.5e-4], ["5e-5", "1e-4", "1.5e-4"]),
+        ([0.0, 2e-7], ["0", "2e-7"]),
+        ([0.0, 4e5, 1.2e6], ["0", "4e5", "1.2e6"]),
+        ([], []),
+    ],
+)
+def test_labels_of_ticks_are_short(ticks: list[float], labels: list[str]) -> None:
+    assert [each.replace("\N{MINUS SIGN}", "-") for each in tick_labels(ticks)] == labels

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from tgdpo_core.data.pairs import TokenizedPair
 from tgdpo_core.plugin_api.rewards import Side
+from tgdpo_core.progress import stage
 from tgdpo_core.reports.failure_signs import IMBALANCE, NEGLIGIBLE_STD, OUTLIER
 from tgdpo_core.reports.heatmap import scale_of
 from tgdpo_core.scoring.pairs import ScoredPair
@@ -162,7 +162,7 @@ def pair_numbers(
     samples: list[list[Array]] = [[] for _ in range(2 + len(pairs.sources))]
     kept = _Pass(array("d"), [], samples, max(1, _stride(pairs)))
     size = per_part * -(-_BATCH // per_part)
-    with tqdm(total=len(pairs.scored), unit="pair", desc="looking at pairs") as bar:
+    with stage("looking at pairs", len(pairs.scored), "pair") as bar:
         for start in range(0, len(pairs.scored), size):
             seen = look(pairs, range(start, min(start + size, len(pairs.scored))))
             for each in seen:

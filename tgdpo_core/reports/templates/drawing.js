@@ -76,10 +76,10 @@ function line(side, values, reach, weightReach) {
 function sideOf(side, reach) {
   const section = make("section", "side");
   const heading = make("h3", "", side.side);
-  const marked = side.errors ? `, marked errors: ${side.errors.length}` : "";
+  const marked = side.errors ? `, errors ${side.errors.length}` : "";
   heading.append(
     " ",
-    make("small", "", `${side.text.length} tokens, mean reward ${shown(side.mean_reward)}, mean weight ${shown(side.mean_weight)}${marked}`),
+    make("small", "", `${side.text.length} tokens, mean reward ${shown(side.mean_reward)}, weight ${shown(side.mean_weight)}${marked}`),
   );
   section.append(heading);
   if (side.sources.length) section.append(make("h4", "", "sum, with weights"));

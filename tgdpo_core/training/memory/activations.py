@@ -16,6 +16,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
+from tgdpo_core.progress import stage
 from tgdpo_core.training.memory.parts import Activations, Weight
 
 
@@ -60,22 +61,15 @@ def activations_of(
     """
     layers = config.get_text_config().num_hidden_layers
     runs, copies = [], []
-    for number in (1, min(2, layers)):
-        with torch.device("meta"):
-            model = make(_with_layers(config, number))
-        is_kept = autocast is not None and not checkpointing
-        weights = count(model) if is_kept else []
-        copies.append(sum(2 * w.numel for w in weights if w.is_product and w.itemsize == 4))
-        try:
-            with FakeTensorMode(allow_non_fake_inputs=True):
-                _give_sizes(model)
-                runs.append(_run(model, tokens, autocast, checkpointing))
-        # Any model may end up here, with any error of its own.
-        except Exception as error:
-            reason = f"{type(error).__name__}: {str(error).strip().splitlines()[:1]}"
-            raise UnknownMemoryError(
-                f"its layers cannot be run without numbers ({reason})"
-            ) from error
+    with stage("memory of a step", 2, "pass") as bar:
+        for number in (1, min(2, layers)):
+            with torch.device("meta"):
+                model = make(_with_layers(config, number))
+            is_kept = autocast is not None and not checkpointing
+            weights = count(model) if is_kept else []
+            copies.append(sum(2 * w.numel for w in weights if w.is_product and w.itemsize == 4))
+            runs.append(_sized_run(model, tokens, autocast, checkpointing))
+            bar.update()
     one, two = runs
     kept = one.kept + (layers - 1) * (two.kept - one.kept)
     kept -= copies[0] + (layers - 1) * (copies[1] - copies[0])
@@ -84,6 +78,18 @@ def activations_of(
         forward=max(0, one.forward - one.kept),
         backward=max(0, one.backward - one.kept),
     )
+
+
+def _sized_run(model: Any, tokens: int, autocast: torch.dtype | None, checkpointing: bool) -> _Run:
+    """Return what a pass of a model without numbers holds; see ``activations_of``."""
+    try:
+        with FakeTensorMode(allow_non_fake_inputs=True):
+            _give_sizes(model)
+            return _run(model, tokens, autocast, checkpointing)
+    # Any model may end up here, with any error of its own.
+    except Exception as error:
+        reason = f"{type(error).__name__}: {str(error).strip().splitlines()[:1]}"
+        raise UnknownMemoryError(f"its layers cannot be run without numbers ({reason})") from error
 
 
 def _give_sizes(model: Any) -> None:

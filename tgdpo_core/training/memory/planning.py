@@ -14,6 +14,7 @@ from tgdpo_core.engine.rows import plan_rows
 from tgdpo_core.errors import MachineError
 from tgdpo_core.preparation.formats import fresh_adapter, policy_source, trust_of, weights_dtype
 from tgdpo_core.preparation.plan import Plan
+from tgdpo_core.progress import stage
 from tgdpo_core.training.memory.activations import UnknownMemoryError
 from tgdpo_core.training.memory.counts import config_of
 from tgdpo_core.training.memory.parts import GIB, Parts, Row, Setting
@@ -219,10 +220,13 @@ def _too_little(plan: Plan, found: MemoryPlan, table: TokenTable | None) -> Mach
 
 def _what_fits(plan: Plan, found: MemoryPlan, table: TokenTable | None) -> str:
     """Return a sentence with the first change of the settings that fits."""
-    for said, changed in _changes(plan):
-        other = plan_memory(changed, found.machine, table)
-        if other.fits:
-            return f"What fits: {said} ({other.needed / GIB:.1f} GiB)."
+    changes = list(_changes(plan))
+    with stage("what fits", len(changes), "setting") as bar:
+        for said, changed in changes:
+            other = plan_memory(changed, found.machine, table)
+            if other.fits:
+                return f"What fits: {said} ({other.needed / GIB:.1f} GiB)."
+            bar.update()
     return "Lower engine.tokens_per_row, or share the weights over several GPUs (FSDP2)."
 
 

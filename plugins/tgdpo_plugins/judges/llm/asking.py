@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tqdm.auto import tqdm
-
 from tgdpo_core import KeptReplies
 from tgdpo_core.http_calls import ServerError, Transport
+from tgdpo_core.progress import stage
 from tgdpo_plugins.judges.llm.verdicts import refusal_of, reply_of
 
 _SECONDS_TO_FINISH = 30.0  # for calls under way when asking ends early
@@ -97,7 +96,7 @@ class Asker:
         found = {name: self._kept.get(self._asked(body)) for name, body in by_name.items()}
         todo = deque(name for name, reply in found.items() if reply is None)
         self.tally.reused += len(found) - len(todo)
-        with tqdm(total=len(todo), desc=self._label, unit="reply", leave=None) as bar:
+        with stage(self._label, len(todo), "reply") as bar:
             try:
                 if todo and not self.tally.asked:
                     # Alone: a wrong address or a refused key shows without all the others.
