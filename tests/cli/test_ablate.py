@@ -248,9 +248,14 @@ def test_the_plan_is_a_table_and_a_sentence(tgdpo: Tgdpo, file: Path) -> None:
     assert ["r,beta=0.5", "reward=random,", "shaping=linear,", "beta=0.5", "dpo,beta=0.5"] in lines
     assert ["dpo,beta=0.5", "reward=none,", "beta=0.5", "dpo", "control"] in lines
     assert done.out.rstrip().endswith(
-        "4 cells, 3 seeds, 12 runs; first 1 preparations and 2 shared scoring passes. Dry run: "
+        "4 cells, 3 seeds, 12 runs; first 1 preparation and 2 shared scoring passes. Dry run: "
         "nothing was run."
     )
+
+
+def test_what_is_not_there_is_not_counted_in_the_sentence(tgdpo: Tgdpo, file: Path) -> None:
+    done = tgdpo("ablate", "--config", str(file), "--quick", "--dry-run")
+    assert done.out.rstrip().endswith("\n1 cell, 1 seed, 1 run; first 1 preparation. Dry run: nothing was run.")
 
 
 def test_the_quick_form_is_that_of_the_file(tgdpo: Tgdpo, file: Path) -> None:
