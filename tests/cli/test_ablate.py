@@ -255,7 +255,9 @@ def test_the_plan_is_a_table_and_a_sentence(tgdpo: Tgdpo, file: Path) -> None:
 
 def test_what_is_not_there_is_not_counted_in_the_sentence(tgdpo: Tgdpo, file: Path) -> None:
     done = tgdpo("ablate", "--config", str(file), "--quick", "--dry-run")
-    assert done.out.rstrip().endswith("\n1 cell, 1 seed, 1 run; first 1 preparation. Dry run: nothing was run.")
+    assert done.out.rstrip().endswith(
+        "\n1 cell, 1 seed, 1 run; first 1 preparation. Dry run: nothing was run."
+    )
 
 
 def test_the_quick_form_is_that_of_the_file(tgdpo: Tgdpo, file: Path) -> None:
