@@ -8,34 +8,24 @@ from click.testing import CliRunner, Result
 from tgdpo_cli.main import cli
 
 
-@pytest.fixture
-def done(
-    model_folder: Path, rows_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Result:
-    """The dry run of a token reward over a small model."""
-    monkeypatch.setenv("TGDPO_LOAD_PLUGINS", "")
+@pytest.fixture(scope="module")
+def done(model_folder: Path, rows_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Result:
+    """The dry run of a token reward with a transform, on a small model."""
     command = [
         *("train", "--model", str(model_folder), "--dataset", str(rows_file), "--dry-run"),
-        *(
-            "--reward-plugin",
-            "random",
-            "--reward-plugin",
-            "none=2",
-            "--set",
-            "training.use_cpu=true",
-        ),
-        *("--reward-transform", "rms:target=2", "--output-dir", str(tmp_path / "run")),
+        *("--reward-plugin", "random=2", "--reward-transform", "rms:target=2"),
+        *("--set", "training.use_cpu=true", "--output-dir", str(tmp_path_factory.mktemp("run"))),
     ]
-    return CliRunner().invoke(cli, command, catch_exceptions=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TGDPO_LOAD_PLUGINS", "")
+        return CliRunner().invoke(cli, command, catch_exceptions=False)
 
 
 def test_what_would_be_optimised_is_said_in_words(done: Result) -> None:
-    assert done.exit_code == 0
     lines = done.stdout.splitlines()
-    rewards = [line for line in lines if line.startswith("Reward: ")]
-    assert len(rewards) == 1
-    assert "| rms (target=2.0" in rewards[0]
-    assert rewards[0].endswith("weight 2")
+    (reward,) = (line for line in lines if line.startswith("Reward: "))
+    assert "token reward 'random'" in reward
+    assert reward.endswith("| rms (target=2.0), weight 2")
     assert any(line.startswith("Shaping: linear (") for line in lines)
     assert any(line.startswith("Loss: sigmoid, beta 0.1") for line in lines)
     assert '{"name"' not in done.stdout
