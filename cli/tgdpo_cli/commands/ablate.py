@@ -60,7 +60,8 @@ if TYPE_CHECKING:
     "controls",
     cls=ListOption,
     metavar="NAME...",
-    help="Such as permute; none: no control.  [default with a recipe: permute class-mean gaussian]",
+    help="Such as permute; none: no control.  [default for the recipe's own reward: permute "
+    "class-mean gaussian; for those of --reward-plugin: none]",
     shell_complete=completion.plugin_names("transform"),
 )
 @click.option(
