@@ -25,8 +25,13 @@ def show_ablation(ablation: "Ablation", as_json: bool) -> None:
         settings = ", ".join(f"{key}={value}" for key, value in cell.settings.items())
         rows.append((name, settings, cell.baseline or "", "control" if cell.control else ""))
     table(("cell", "settings", "compared with", ""), rows, first=("compared with", ""))
+    echo(f"\n{size_of(ablation)}. Dry run: nothing was run.")
+
+
+def size_of(ablation: "Ablation") -> str:
+    """Return how many cells, seeds and runs there are, and what is made before them."""
     size = [
-        _counted(len(cells), "cell"),
+        _counted(len({run.cell.name for run in ablation.runs}), "cell"),
         _counted(len(ablation.grid.seeds), "seed"),
         _counted(len(ablation.runs), "run"),
     ]
@@ -35,7 +40,7 @@ def show_ablation(ablation: "Ablation", as_json: bool) -> None:
         "shared scoring pass": len(ablation.shared_scoring(ablation.runs)),
     }
     first = " and ".join(_counted(number, what) for what, number in before.items() if number)
-    echo(f"\n{', '.join(size)}{f'; first {first}' if first else ''}. Dry run: nothing was run.")
+    return f"{', '.join(size)}{f'; first {first}' if first else ''}"
 
 
 def _counted(number: int, what: str) -> str:

@@ -382,7 +382,9 @@ def test_a_preparation_is_run_once_and_by_one_command(ablate: Any, tmp_path: Pat
         "dpo (seed 0)",
     ]
     assert f"Report: {tmp_path / 'out' / 'report.html'}" in first.out
+    assert "1 cell, 1 seed, 1 run; first 1 preparation. What each prints: " in first.err
     assert second.code == 0
+    assert " Finished already: 1. " in second.err
     assert "prepare pairs" not in second.out
     assert "1 runs were finished before and kept." in second.out
     assert changed.code == 2, "the run is finished, but would not be the same"
