@@ -21,6 +21,7 @@ from typing import Any
 
 PORT, FOLDER, FAULTS = int(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
 LOCK = threading.Lock()
+MET = threading.Event()  # as many requests as "meet" says were under way at a time
 LOG = FOLDER / "answered.jsonl"
 COUNTS: dict[str, Any] = {"requests": 0, "peak": 0, "live": 0, "headers": []}
 
@@ -42,9 +43,12 @@ class Handler(BaseHTTPRequestHandler):
             number = COUNTS["requests"]
             COUNTS["live"] += 1
             COUNTS["peak"] = max(COUNTS["peak"], COUNTS["live"])
+            if COUNTS["peak"] >= FAULTS.get("meet", 1):
+                MET.set()
             COUNTS["headers"] = [dict(self.headers)]
         if number > FAULTS.get("hold_after", 10**9):
             time.sleep(3600)
+        MET.wait(60)
         time.sleep(FAULTS.get("latency", 0.0))
         with LOCK:
             COUNTS["live"] -= 1

@@ -15,6 +15,7 @@ from typing import Any
 
 PORT, FOLDER, FAULTS = int(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
 LOCK = threading.Lock()
+MET = threading.Event()  # as many requests as "meet" says were under way at a time
 LOG = FOLDER / "answered.jsonl"
 COUNTS: dict[str, Any] = {"requests": 0, "live": 0, "peak": 0, "headers": []}
 
@@ -36,7 +37,10 @@ class Handler(BaseHTTPRequestHandler):
             number = COUNTS["requests"]
             COUNTS["live"] += 1
             COUNTS["peak"] = max(COUNTS["peak"], COUNTS["live"])
+            if COUNTS["peak"] >= FAULTS.get("meet", 1):
+                MET.set()
             COUNTS["headers"] = [*COUNTS["headers"][-9:], dict(self.headers)]
+        MET.wait(60)
         time.sleep(FAULTS.get("latency", 0.0))
         with LOCK:
             COUNTS["live"] -= 1
