@@ -15,7 +15,8 @@ install: $(VENV)/.installed-dev
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-# torch first and pinned: an unpinned torch brings gigabytes of CUDA packages.
+# On Linux torch brings gigabytes of CUDA packages. Without a GPU:
+#     export PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
 	touch $@

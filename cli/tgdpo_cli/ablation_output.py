@@ -25,13 +25,28 @@ def show_ablation(ablation: "Ablation", as_json: bool) -> None:
         settings = ", ".join(f"{key}={value}" for key, value in cell.settings.items())
         rows.append((name, settings, cell.baseline or "", "control" if cell.control else ""))
     table(("cell", "settings", "compared with", ""), rows, first=("compared with", ""))
-    prepared = ablation.needed_preparations(ablation.runs)
-    shared = ablation.shared_scoring(ablation.runs)
-    echo(
-        f"\n{len(cells)} cells, {len(ablation.grid.seeds)} seeds, {len(ablation.runs)} runs; "
-        f"first {len(prepared)} preparations and {len(shared)} shared scoring passes. "
-        "Dry run: nothing was run."
-    )
+    echo(f"\n{size_of(ablation)}. Dry run: nothing was run.")
+
+
+def size_of(ablation: "Ablation") -> str:
+    """Return how many cells, seeds and runs there are, and what is made before them."""
+    size = [
+        _counted(len({run.cell.name for run in ablation.runs}), "cell"),
+        _counted(len(ablation.grid.seeds), "seed"),
+        _counted(len(ablation.runs), "run"),
+    ]
+    before = {
+        "preparation": len(ablation.needed_preparations(ablation.runs)),
+        "shared scoring pass": len(ablation.shared_scoring(ablation.runs)),
+    }
+    first = " and ".join(_counted(number, what) for what, number in before.items() if number)
+    return f"{', '.join(size)}{f'; first {first}' if first else ''}"
+
+
+def _counted(number: int, what: str) -> str:
+    """Return a number and what is counted, in the plural where it is not one."""
+    ending = "" if number == 1 else "es" if what.endswith("s") else "s"
+    return f"{number} {what}{ending}"
 
 
 def show_results(ablation: "Ablation", summary: "Summary", as_json: bool) -> None:

@@ -5,6 +5,8 @@ from typing import Any
 
 import click
 
+from tgdpo_cli.option_hints import hint
+
 _GROUPS = {
     "Recipe": "config overrides quick",
     "Model": "model reference trust_remote_code allow_pickle",
@@ -28,7 +30,18 @@ _OTHERS = "Other options"
 
 
 class GroupedCommand(click.Command):
-    """A command whose help has its options in groups."""
+    """A command whose help has its options in groups, and which knows other names of them."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse; say what an option of another program, or a key of the recipe, is called here."""
+        options = [name for parameter in self.get_params(ctx) for name in parameter.opts]
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            said = hint(error.option_name, options) if "--set" in options else None
+            if said is None:
+                raise
+            raise click.UsageError(f"No such option '{error.option_name}'. {said}", ctx) from None
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options under their titles, in the order of ``GROUP_OF``."""

@@ -248,8 +248,15 @@ def test_the_plan_is_a_table_and_a_sentence(tgdpo: Tgdpo, file: Path) -> None:
     assert ["r,beta=0.5", "reward=random,", "shaping=linear,", "beta=0.5", "dpo,beta=0.5"] in lines
     assert ["dpo,beta=0.5", "reward=none,", "beta=0.5", "dpo", "control"] in lines
     assert done.out.rstrip().endswith(
-        "4 cells, 3 seeds, 12 runs; first 1 preparations and 2 shared scoring passes. Dry run: "
+        "4 cells, 3 seeds, 12 runs; first 1 preparation and 2 shared scoring passes. Dry run: "
         "nothing was run."
+    )
+
+
+def test_what_is_not_there_is_not_counted_in_the_sentence(tgdpo: Tgdpo, file: Path) -> None:
+    done = tgdpo("ablate", "--config", str(file), "--quick", "--dry-run")
+    assert done.out.rstrip().endswith(
+        "\n1 cell, 1 seed, 1 run; first 1 preparation. Dry run: nothing was run."
     )
 
 
@@ -375,7 +382,9 @@ def test_a_preparation_is_run_once_and_by_one_command(ablate: Any, tmp_path: Pat
         "dpo (seed 0)",
     ]
     assert f"Report: {tmp_path / 'out' / 'report.html'}" in first.out
+    assert "1 cell, 1 seed, 1 run; first 1 preparation. What each prints: " in first.err
     assert second.code == 0
+    assert " Finished already: 1. " in second.err
     assert "prepare pairs" not in second.out
     assert "1 runs were finished before and kept." in second.out
     assert changed.code == 2, "the run is finished, but would not be the same"

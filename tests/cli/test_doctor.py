@@ -1,6 +1,7 @@
 """`tgdpo doctor`: reads everything, changes nothing, says what can be done."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,13 @@ def test_without_a_run_it_reports_the_machine(capsys: pytest.CaptureFixture[str]
     assert found["plugins"]["token-reward:induced"].startswith("tgdpo ")
     assert found["disk_free_gib"]
     assert found["devices"]
+
+
+def test_on_a_screen_the_plugins_of_a_distribution_are_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TGDPO_LOAD_PLUGINS", "")
+    assert doctor() == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("plugins")]
+    assert len(lines) == 1
+    assert re.match(r"plugins of tgdpo \S+ +.*\d+ judge.*, \d+ token-reward", lines[0])

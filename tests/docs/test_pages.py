@@ -2,6 +2,7 @@
 
 import posixpath
 import re
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
@@ -89,6 +90,40 @@ def test_every_page_is_in_the_navigation_once(pages: dict[str, str]) -> None:
 
 def test_every_link_and_anchor_leads_somewhere(pages: dict[str, str]) -> None:
     assert broken_links(pages) == []
+
+
+_RUN = 12  # words: shorter ones are turns of phrase
+
+
+def repeated(text: str) -> list[str]:
+    """Return the runs of words that a page says twice, as after two versions were joined.
+
+    Code, tables and what is bold, such as a finding that is said again, are left out.
+    """
+    prose = re.sub(r"^```.*?^```|\*\*.*?\*\*", "", text, flags=re.DOTALL | re.MULTILINE)
+    words = re.sub(r"^(?: {4}|<|\|).*$", "", prose, flags=re.MULTILINE).split()
+    runs = [" ".join(words[i : i + _RUN]) for i in range(len(words) - _RUN + 1)]
+    return sorted(run for run, number in Counter(runs).items() if number > 1)
+
+
+def test_no_written_page_says_anything_twice() -> None:
+    written = [*DOCS.glob("*.md"), *DOCS.glob("tutorials/*.md"), ROOT / "README.md"]
+    found = {page.name: repeated(page.read_text(encoding="utf-8")) for page in written}
+    assert {name: lines for name, lines in found.items() if lines} == {}
+
+
+def test_what_stands_twice_is_found() -> None:
+    line = "A sentence that is long enough was surely not meant to stand twice."
+    assert len(line.split()) == 13
+    assert len(repeated(f"Before. {line} Between.\n\nAnd {line} After.\n")) == 2
+    assert repeated(f"{line}\n\n```\n{line}\n```\n") == []
+
+
+def test_the_contents_of_the_plugin_page_are_its_chapters(pages: dict[str, str]) -> None:
+    before, _, _ = pages["plugins.md"].partition("\n## ")
+    listed = [t.removeprefix("#") for t in targets(before) if t.startswith("#")]
+    chapters = re.findall(r"^## (.+)$", pages["plugins.md"], re.MULTILINE)
+    assert listed == [next(iter(anchors(f"## {title}"))) for title in chapters]
 
 
 @pytest.mark.parametrize("target", ["nowhere.md", "data.md#nothing", "#nothing", "assets/no.svg"])

@@ -88,11 +88,19 @@ class DataReport:
             leave = f"leave them out with {skip} (they are counted)" if skip else "take them out"
             raise DataError(
                 f"{self.source}: {len(self.problems)} of {self.num_rows} rows cannot be used.\n"
-                f"{self.listed_problems()}\nMend them, or {leave}."
+                f"{self.listed_problems()}\n{self._what_mends()}, or {leave}."
             )
         if self.num_pairs == 0:
             listed = f"\n{self.listed_problems()}" if self.problems else ""
             raise DataError(f"{self.source}: no usable pair in {self.num_rows} rows.{listed}")
+
+    def _what_mends(self) -> str:
+        """Return what to do; a setting that helps few rows would make the others unusable."""
+        num_good = self.num_rows - len(self.problems)
+        has_setting = any("--set " in problem for problem in self.problems)
+        if has_setting and num_good > len(self.problems):
+            return f"A setting is for all rows, and the other {num_good} are fine: mend the file"
+        return "Mend them"
 
     def listed_problems(self) -> str:
         """Return the first problems, a line each."""

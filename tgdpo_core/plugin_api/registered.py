@@ -26,8 +26,11 @@ class Registered:
 
     @property
     def summary(self) -> str:
-        """First line of the factory's docstring, its beginning where it is very long."""
-        line = (inspect.getdoc(self.factory) or "").strip().partition("\n")[0]
+        """First line of the factory's docstring, its beginning where it is very long.
+
+        The double backticks of reStructuredText are single ones, as in all other texts.
+        """
+        line = (inspect.getdoc(self.factory) or "").strip().partition("\n")[0].replace("``", "`")
         return line if len(line) <= _LONGEST_SUMMARY else f"{line[:_LONGEST_SUMMARY]}..."
 
     @property

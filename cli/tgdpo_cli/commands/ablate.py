@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from tgdpo_cli import completion
-from tgdpo_cli.ablation_output import show_ablation, show_results
+from tgdpo_cli.ablation_output import show_ablation, show_results, size_of
 from tgdpo_cli.grid_options import grid_from
 from tgdpo_cli.list_options import ListCommand, ListOption, NumberList
 from tgdpo_cli.main import Session
-from tgdpo_cli.output import json_option, quiet_libraries
+from tgdpo_cli.output import echo, json_option, quiet_libraries
 
 if TYPE_CHECKING:
     from tgdpo_core.experiments.executors import LocalExecutor, RayExecutor
@@ -60,7 +60,8 @@ if TYPE_CHECKING:
     "controls",
     cls=ListOption,
     metavar="NAME...",
-    help="Such as permute; none: no control.  [default with a recipe: permute class-mean gaussian]",
+    help="Such as permute; none: no control.  [default for the recipe's own reward: permute "
+    "class-mean gaussian; for those of --reward-plugin: none]",
     shell_complete=completion.plugin_names("transform"),
 )
 @click.option(
@@ -155,6 +156,7 @@ def command(session: Session, /, **options: Any) -> int:
     plugin_files = [os.path.abspath(path) for path in session.plugin_files]
     settings = Settings(run_command, plugin_files, threads)
     log = sys.stderr if options["as_json"] else sys.stdout
+    echo(_beginning(ablation), err=True)
     with _progress(ablation, log) as report, _executor(options, threads) as executor:
         summary = run_ablation(ablation, executor, settings, report=report)
     show_results(ablation, summary, options["as_json"])
@@ -216,6 +218,15 @@ def _executor(options: Mapping[str, Any], threads: int) -> "LocalExecutor | RayE
 
 
 # -- what is shown --------------------------------------------------------------------------------
+
+
+def _beginning(ablation: "Ablation") -> str:
+    """Return what is about to be done: the first line would else come after the first task."""
+    from tgdpo_core.experiments.ablation import is_finished
+
+    done = sum(is_finished(run) for run in ablation.runs)
+    kept = f" Finished already: {done}." if done else ""
+    return f"{size_of(ablation)}.{kept} What each prints: {ablation.folder}/cells/*/*/output.txt"
 
 
 @contextlib.contextmanager

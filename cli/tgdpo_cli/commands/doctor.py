@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +85,18 @@ def _report(session: Session, as_json: bool) -> None:
     if as_json:
         print_json(report)
         return
-    table(("what", "found"), list(_lines(report)))
+    table(("what", "found"), list(_lines({**report, "plugins": _by_origin(report["plugins"])})))
+
+
+def _by_origin(plugins: dict[str, str]) -> dict[str, str]:
+    """Return how many plugins of each kind a distribution brings; `tgdpo plugins` lists them."""
+    counts: dict[str, Counter[str]] = {}
+    for name, origin in plugins.items():
+        counts.setdefault(origin, Counter())[name.partition(":")[0]] += 1
+    return {
+        f"of {origin}": ", ".join(f"{number} {kind}" for kind, number in kinds.items())
+        for origin, kinds in counts.items()
+    }
 
 
 def _lines(report: dict[str, Any]) -> Any:

@@ -140,6 +140,8 @@ def _show_run(folder: "RunFolder", as_json: bool) -> None:
         print_json({**{name: str(path) for name, path in paths.items()}, **kept})
         return
     echo(f"Done: {folder.path} (model in {folder.model}, metrics in {folder.log})")
+    if (page := folder.path / "report.html").is_file():
+        echo(f"Curves and pairs: {page}")
 
 
 def _started(recipe: "Recipe", dry_run: bool, options: Mapping[str, Any]) -> int | None:

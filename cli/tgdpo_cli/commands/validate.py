@@ -6,12 +6,12 @@ import click
 
 from tgdpo_cli.help_groups import GroupedCommand
 from tgdpo_cli.main import Session
-from tgdpo_cli.output import echo, json_option, options_text, print_json, show_data
+from tgdpo_cli.objective_text import objective_lines
+from tgdpo_cli.output import echo, json_option, print_json, show_data
 from tgdpo_cli.recipe_options import recipe_from, recipe_options
 
 if TYPE_CHECKING:
     from tgdpo_core.preparation.plan import Plan
-    from tgdpo_core.scoring.sources import RewardSource
 
 _NOT_LOOKED_AT = ("lengths", "chat template", "special tokens")
 
@@ -72,21 +72,7 @@ def _show(plan: "Plan", not_found_here: list[str]) -> None:
     echo(f"Model: {plan.model}")
     for name in not_found_here:
         echo(f"  {name}: no folder of this name, taken for a Hub id; not looked for there")
-    for source in plan.sources:
-        echo(f"Reward: {source}{_listed(source.reward.options())}{_rest(source)}")
-    name, shaping = plan.shaping
-    echo(f"Shaping: {name}{_listed(shaping.options())}")
-    echo(f"Loss: {plan.loss[0]}, beta {plan.recipe.loss.beta:g}{_listed(plan.loss[1].options())}")
+    for line in objective_lines(plan):
+        echo(line)
     echo(f"Not looked at: {', '.join(_NOT_LOOKED_AT)} (train --dry-run does).")
     echo("Valid.")
-
-
-def _rest(source: "RewardSource") -> str:
-    transforms = "".join(f" | {name}{_listed(t.options())}" for name, t in source.transforms)
-    return f"{transforms}, weight {source.weight:g}"
-
-
-def _listed(options: dict[str, Any]) -> str:
-    """Return options that are set, in brackets."""
-    shown = options_text(options)
-    return f" ({shown})" if shown else ""

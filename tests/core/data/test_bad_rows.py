@@ -142,6 +142,24 @@ def test_bad_rows_stop_by_default_and_all_are_counted() -> None:
     assert "data.on_bad_row=skip" in message
 
 
+@pytest.mark.parametrize(
+    ("num_good", "advice"),
+    [
+        (3, "A setting is for all rows, and the other 3 are fine: mend the file, or leave"),
+        (1, "Mend them, or leave"),  # which of the two is meant, nobody knows
+        (0, "Mend them, or leave"),
+    ],
+)
+def test_a_setting_for_one_row_is_not_advised_where_it_spoils_the_others(
+    num_good: int, advice: str
+) -> None:
+    report = report_of(*[GOOD] * num_good, {"prompt": "1+1", "chosen": "2", "rejeced": "3"})
+    assert "Did you mean 'rejected'? Then --set data.columns" in report.problems[0]
+    with pytest.raises(DataError) as caught:
+        report.raise_if_unusable("error")
+    assert f"\n{advice} them out with" in str(caught.value)
+
+
 def test_the_first_ten_bad_rows_are_shown_and_the_rest_counted() -> None:
     report = report_of(*[{**GOOD, "rejected": "4"}] * 13)
     lines = report.listed_problems().splitlines()

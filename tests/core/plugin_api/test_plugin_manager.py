@@ -117,6 +117,21 @@ def test_the_environment_says_which_distributions_are_loaded(
     assert plugins.has("token-reward", "induced"), "built-ins are always there"
 
 
+def test_the_first_line_of_a_docstring_is_shown_without_restructured_text(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from tgdpo_core import hookimpl\n"
+        "def size(example):\n"
+        "    'Plus ``size`` for every token.'\n"
+        "    return [1.0] * len(example.response_ids)\n"
+        "@hookimpl\n"
+        "def register_token_rewards(register):\n"
+        "    register('size', size)\n"
+    )
+    found = PluginManager(files=[file], env={}).find("token-reward", "size")
+    assert found.summary == "Plus `size` for every token."
+
+
 def test_a_file_with_a_plain_function_is_a_plugin(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(
