@@ -53,11 +53,12 @@ def run_verdict(session: Session, request: VerdictRequest, *, as_json: bool) -> 
     from dataclasses import replace
 
     from tgdpo_core.evaluation.contest import contest
-    from tgdpo_core.evaluation.verdict_files import write_verdict
+    from tgdpo_core.evaluation.verdict_files import keep_in_run, write_verdict
     from tgdpo_core.evaluation.verdict_making import judge_all
     from tgdpo_core.evaluation.verdict_page import PAGE, verdict_page
     from tgdpo_core.evaluation.verdict_summary import summarize
     from tgdpo_core.store.folder import write_whole
+    from tgdpo_core.training.run_folder import RunFolder
 
     with set_up(request.judges) as judges:
         answered, kl, notes = _answers(session, request)
@@ -77,6 +78,9 @@ def run_verdict(session: Session, request: VerdictRequest, *, as_json: bool) -> 
     write_verdict(request.output, verdict, summary)
     write_whole(request.output / PAGE, verdict_page(verdict, summary, notes))
     _write_answers(request.output / "answers", answered)
+    for name, model in request.models.items():
+        if RunFolder(model).read():
+            keep_in_run(Path(model), verdict, summary, name, request.output)
     if as_json:
         print_json({**summary.as_dict(), "notes": notes, "output_dir": str(request.output)})
     else:

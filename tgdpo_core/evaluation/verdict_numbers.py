@@ -39,6 +39,8 @@ class ScoreSummary:
         judge, model: names.
         mean: over prompts, after the mean over the draws of a prompt.
         difference: to the baseline, of the prompts where both have a score; no value for itself.
+        higher: share of these prompts where its score is higher than the baseline's; an equal one
+            is half.
         num_prompts: with a score.
         unjudged: answers without a score, by reason.
     """
@@ -47,6 +49,7 @@ class ScoreSummary:
     model: str
     mean: Estimate
     difference: Estimate
+    higher: Estimate
     num_prompts: int
     unjudged: Mapping[str, int]
 
@@ -126,4 +129,24 @@ class VerdictSummary:
         return {
             **asdict(self),
             "positions": [{**asdict(p), "bias": p.bias.as_dict()} for p in self.positions],
+        }
+
+    def of_model(self, model: str, judge: str) -> dict[str, Any]:
+        """Return JSON of what a judge says of one model, and of how long its answers are."""
+        mine = [
+            each
+            for each in (*self.scores, *self.win_rates, *self.strengths)
+            if (each.model, each.judge) == (model, judge)
+        ]
+        names = {ScoreSummary: "scores", WinRate: "win_rates", Strength: "strengths"}
+        return {
+            "model": model,
+            "baseline": self.baseline,
+            "num_prompts": self.num_prompts,
+            "answers": next(asdict(each) for each in self.models if each.model == model),
+            **{
+                name: found
+                for kind, name in names.items()
+                if (found := [asdict(each) for each in mine if isinstance(each, kind)])
+            },
         }
