@@ -98,14 +98,14 @@ def set_up(
     from tgdpo_core.evaluation.verdicts import NamedJudge
     from tgdpo_core.scoring.guard import call_plugin
 
-    number = {} if together is None else {"together": together}
+    number = AskedJudge.together if together is None else together
     with contextlib.ExitStack() as stack:
         asked = []
         for each in judges:
             who, instance = f"judge '{each.name}'", each.instance
             settings = {"judge": each.found.name, "options": instance.options()}
             named = NamedJudge(each.name, instance.reads, settings)
-            asked.append(AskedJudge(named, instance, each.identity, **number))
+            asked.append(AskedJudge(named, instance, each.identity, number))
             stack.callback(call_plugin, who, "teardown", instance.teardown)
             call_plugin(who, "setup", instance.setup)
         yield asked

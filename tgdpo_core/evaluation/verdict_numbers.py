@@ -1,6 +1,6 @@
 """The numbers of a verdict, by name."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -133,20 +133,19 @@ class VerdictSummary:
 
     def of_model(self, model: str, judge: str) -> dict[str, Any]:
         """Return JSON of what a judge says of one model, and of how long its answers are."""
-        mine = [
-            each
-            for each in (*self.scores, *self.win_rates, *self.strengths)
-            if (each.model, each.judge) == (model, judge)
-        ]
-        names = {ScoreSummary: "scores", WinRate: "win_rates", Strength: "strengths"}
+
+        def mine(listed: Sequence[ScoreSummary | WinRate | Strength]) -> list[dict[str, Any]]:
+            return [asdict(e) for e in listed if (e.model, e.judge) == (model, judge)]
+
+        found = {
+            "scores": mine(self.scores),
+            "win_rates": mine(self.win_rates),
+            "strengths": mine(self.strengths),
+        }
         return {
             "model": model,
             "baseline": self.baseline,
             "num_prompts": self.num_prompts,
             "answers": next(asdict(each) for each in self.models if each.model == model),
-            **{
-                name: found
-                for kind, name in names.items()
-                if (found := [asdict(each) for each in mine if isinstance(each, kind)])
-            },
+            **{name: said for name, said in found.items() if said},
         }
