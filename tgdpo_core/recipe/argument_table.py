@@ -112,6 +112,9 @@ REFUSED: dict[str, Refused] = {
     "resume_from_checkpoint": Refused(
         (None,), "call train(resume_from_checkpoint=...), or tgdpo train --resume"
     ),
+    "trackio_static_space_id": Refused(
+        (None, False), "no Space is frozen after a run; use trackio's own sync"
+    ),
     "do_predict": Refused((False,), "tgdpo predicts nothing; see tgdpo evaluate"),
 }
 
@@ -123,7 +126,7 @@ _USED = """
     gradient_checkpointing_kwargs use_liger_kernel liger_kernel_config neftune_noise_alpha
     auto_find_batch_size logging_strategy logging_steps logging_first_step log_on_each_node
     log_level log_level_replica disable_tqdm report_to run_name project trackio_space_id
-    trackio_bucket_id trackio_static_space_id eval_strategy eval_steps eval_delay
+    trackio_bucket_id eval_strategy eval_steps eval_delay
     per_device_eval_batch_size
     eval_on_start save_only_model save_strategy save_steps save_on_each_node save_total_limit
     push_to_hub hub_private_repo hub_model_id hub_revision load_best_model_at_end

@@ -75,6 +75,7 @@ ASKED: dict[str, Any] = {
     "torch_compile_mode": "default",
     "train_sampling_strategy": "group_by_length",
     "use_cache": True,
+    "trackio_static_space_id": "me/space",
 }
 
 
