@@ -8,7 +8,7 @@ export TOKENIZERS_PARALLELISM := false
 
 .PHONY: quickstart install test test-browser test-real test-oldest check format wheel audit docs fuzz
 .PHONY: test-readers test-lm-eval test-trackers
-.PHONY: prove-faults prove-ranks prove-scaffolds install-locked lock clean
+.PHONY: prove-ablations prove-faults prove-ranks prove-scaffolds install-locked lock clean
 
 install: $(VENV)/.installed-dev
 
@@ -41,7 +41,7 @@ $(VENV)/.installed-quantized: $(VENV)/.installed-dev
 	touch $@
 
 test: $(VENV)/.installed-quantized
-	$(BIN)/python -m pytest --numprocesses auto
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 	PYTHONPATH=$(VENV)/quantized $(BIN)/python -c "import bitsandbytes, torchao"
 	PYTHONPATH=$(VENV)/quantized $(BIN)/python -m pytest tests/core/training/test_low_bit_adamw.py \
 	    tests/core/models/test_four_bits.py
@@ -127,6 +127,10 @@ test-trackers:
 	$(TRACKERS)/bin/python -m pip install --quiet --editable '.[tensorboard,wandb,trackio,mlflow]' \
 	    pytest pytest-timeout
 	$(TRACKERS)/bin/python -m pytest tests/core/tracking
+
+# The quick form of every shipped ablation, whole: all its cells and epochs.
+prove-ablations: $(VENV)/.installed-dev
+	TGDPO_PROVE_ABLATIONS=1 $(BIN)/python -m pytest --numprocesses auto tests/cli/test_shipped_ablations.py
 
 # Runs and stores killed at points of their writes, damaged checkpoints: resumed, compared bit for bit.
 prove-faults: $(VENV)/.installed-dev

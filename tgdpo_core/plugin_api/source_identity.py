@@ -7,10 +7,12 @@ without running it; comments and blank lines do not count.
 
 import ast
 import contextlib
+import functools
 import hashlib
 import importlib.metadata
 import inspect
 import io
+import os
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,7 +66,13 @@ def is_released(distribution: str) -> bool:
 
 def code_hash(path: Path) -> str:
     """Return a hash of a Python file without its comments and blank lines."""
-    data = path.read_bytes()
+    return _hash_of(path.read_bytes())
+
+
+# The cells of an ablation ask for the same files many times. What is kept is kept by content: a
+# file that changed is read anew.
+@functools.lru_cache(maxsize=1024)
+def _hash_of(data: bytes) -> str:
     with contextlib.suppress(SyntaxError, tokenize.TokenError, UnicodeDecodeError):
         data = _without_comments(data).encode("utf-8")
     return hashlib.sha256(data).hexdigest()[:16]
@@ -97,36 +105,42 @@ def _closure(start: Path, root: Path) -> set[Path]:
         if path in found:
             continue
         found.add(path)
-        names = [name for name in _imported(path, root) if not name.startswith(_OWN)]
+        imported = _imported(path.read_bytes(), path.parent.relative_to(root).parts)
+        names = {name for name in imported if not name.startswith(_OWN)}
         waiting += [file for name in names for file in _files(name, root)]
     return found
 
 
-def _imported(path: Path, root: Path) -> Iterator[str]:
-    """Yield the dotted names that a file may import, those inside of functions included."""
+@functools.lru_cache(maxsize=1024)
+def _imported(data: bytes, package: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the dotted names that a file may import, those inside of functions included."""
     try:
-        tree = ast.parse(path.read_bytes())
+        tree = ast.parse(data)
     except SyntaxError:
-        return
-    package = path.parent.relative_to(root).parts
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1] if node.level else ()
-            module = ".".join([*base, *([node.module] if node.module else [])])
-            yield from (f"{module}.{alias.name}".strip(".") for alias in node.names)
+        return ()
+    return tuple(name for node in ast.walk(tree) for name in _names(node, package))
+
+
+def _names(node: ast.AST, package: tuple[str, ...]) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        base = package[: len(package) - node.level + 1] if node.level else ()
+        module = ".".join([*base, *([node.module] if node.module else [])])
+        yield from (f"{module}.{alias.name}".strip(".") for alias in node.names)
 
 
 def _files(name: str, root: Path) -> Iterator[Path]:
     """Yield the files under a folder that importing a dotted name runs."""
-    parts = name.split(".")
-    for end in range(1, len(parts) + 1):
-        place = root.joinpath(*parts[:end])
-        for file in (place / "__init__.py", place.with_suffix(".py")):
+    place = str(root)
+    for part in name.split("."):
+        place = os.path.join(place, part)
+        for file in (os.path.join(place, "__init__.py"), f"{place}.py"):
             # The built-in package brings many kinds: only what a plugin names of it counts.
-            if file.is_file() and not _is_registry(file):
-                yield file.resolve()
+            if os.path.isfile(file) and not _is_registry(Path(file)):
+                yield Path(file).resolve()
+        if not os.path.isdir(place):
+            return  # nothing lies below it: most names are of other distributions
 
 
 def _is_registry(file: Path) -> bool:

@@ -3,9 +3,27 @@
 from typing import Any
 
 import jinja2
+from jinja2.bccache import Bucket, BytecodeCache
 from markupsafe import Markup
 
 from tgdpo_core.reports.visible import escaped
+
+
+class _Compiled(BytecodeCache):
+    """Templates compiled once in a process: every run of an ablation writes pages."""
+
+    def __init__(self) -> None:
+        self._by_template: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if code := self._by_template.get(bucket.key):
+            bucket.bytecode_from_string(code)  # left alone if it is of another source
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._by_template[bucket.key] = bucket.bytecode_to_string()
+
+
+_COMPILED = _Compiled()
 
 
 def page_environment(package: str) -> jinja2.Environment:
@@ -18,6 +36,7 @@ def page_environment(package: str) -> jinja2.Environment:
         finalize=_finalize,
         trim_blocks=True,
         lstrip_blocks=True,
+        bytecode_cache=_COMPILED,
     )
 
 

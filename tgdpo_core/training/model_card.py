@@ -14,7 +14,7 @@ from tgdpo_core.reports.visible import escaped
 from tgdpo_core.training.base_model import BaseModel, base_model
 from tgdpo_core.training.config import TGDPOConfig
 from tgdpo_core.training.judged_scores import JudgedScore, judged_scores
-from tgdpo_core.training.record import environment
+from tgdpo_core.training.record import versions
 
 _SHOWN = ("loss", "rewards/accuracies", "rewards/margins", "weighted/margins", "eval_loss")
 _NO_SCORES = ("judge/kl", "judge/finished", "judge/tokens")
@@ -77,7 +77,7 @@ def model_card(name: str, args: TGDPOConfig, facts: CardFacts) -> str:
         judged_by=_judged_by(run),
         metrics={key: facts.metrics[key] for key in _SHOWN if key in facts.metrics},
         settings_file="config.yaml" if run.get("dataset") else "settings.yaml",
-        versions=", ".join(f"{key} {value}" for key, value in environment()["versions"].items()),
+        versions=", ".join(f"{key} {value}" for key, value in versions().items()),
     )
     return re.sub(r"\n{3,}", "\n\n", str(card)).rstrip() + "\n"
 
@@ -119,7 +119,7 @@ def _intro(run: Mapping[str, Any], base: BaseModel, *, is_plain: bool) -> str:
     shown = str(named) if named in run.get("hub_datasets", ()) else _file_names(named)
     data = f"`{_code(shown)}`" if named else "rows given in Python"
     method = "DPO (all token weights equal)" if is_plain else "TGDPO, token-level reward guided DPO"
-    version = environment()["versions"].get("tgdpo", "")
+    version = versions().get("tgdpo", "")
     text = f"Trained with {method} by [tgdpo]({_URL}) {version} from {start} on {data} "
     text += f"({run['diagnostics']['num_pairs']} pairs)."
     if not base.hub_id and base.name:

@@ -1,11 +1,14 @@
 """What run.json says about a run: where it ran, what was scored, with which seeds."""
 
 import contextlib
+import functools
 import importlib.metadata
 import inspect
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -65,17 +68,23 @@ def seeds(args: TGDPOConfig) -> dict[str, Any]:
 
 def environment() -> dict[str, Any]:
     """Return versions, platform, git commit and settings of GPU memory, for run.json."""
-    versions = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[name] = importlib.metadata.version(name)
-    versions["torch"] = torch.__version__  # with what it was built for
     return {
-        "versions": versions,
+        "versions": dict(versions()),
         "platform": platform.platform(),
         "git_commit": _git_commit(),
         "allocator": allocator_settings(os.environ),
     }
+
+
+@functools.cache
+def versions() -> Mapping[str, str]:
+    """Return the versions of Python and of what numbers may depend on, by package."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    found["torch"] = torch.__version__  # with what it was built for
+    return MappingProxyType(found)
 
 
 def _git_commit() -> str | None:

@@ -16,7 +16,7 @@ from tgdpo_core.tracking.open_trackers import TRACKED, Trackers, open_trackers, 
 from tgdpo_core.tracking.tracker import TrackedRun
 from tgdpo_core.training.config import TGDPOConfig
 from tgdpo_core.training.durability.agreement import by_first
-from tgdpo_core.training.record import environment
+from tgdpo_core.training.record import versions
 from tgdpo_core.training.run_folder import RunFolder
 
 _SAMPLE = 200  # pairs
@@ -166,7 +166,7 @@ def run_config(
         "training": {k: v for k, v in settings.items() if not k.endswith("token")},
         "fingerprints": facts.get("fingerprints"),
         "ablation": facts.get("ablation"),
-        "versions": environment()["versions"],
+        "versions": dict(versions()),
     }
     cleaned: dict[str, Any] = json.loads(without_secrets(json.dumps(config, default=str)))
     return {name: value for name, value in cleaned.items() if value is not None}

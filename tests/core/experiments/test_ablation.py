@@ -1,5 +1,6 @@
 """An ablation from its first call to its last: what is done, kept, shared, reported, refused."""
 
+import csv
 import gc
 import json
 import operator
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
+from tests.in_process import InProcess
 from tgdpo_core.data.sources import load_rows
 from tgdpo_core.errors import CheckpointError, UsageError
 from tgdpo_core.experiments.ablation import Summary, run_ablation
@@ -98,6 +100,9 @@ class Study:
     def csv(self) -> bytes:
         return (self.folder / "results.csv").read_bytes()
 
+    def rows(self) -> list[dict[str, str]]:
+        return list(csv.DictReader(self.csv().decode().splitlines()))
+
     def markdown(self) -> str:
         return (self.folder / "results.md").read_text()
 
@@ -169,13 +174,6 @@ def first(study: Study) -> tuple[Summary, Reports]:
         patch.setenv("HF_HUB_OFFLINE", "1")
         with LocalExecutor(2) as executor:
             return call(study, study.plan({**SOUND, **FAILING}), executor)
-
-
-@pytest.fixture(scope="module")
-def worker() -> Iterator[LocalExecutor]:
-    """One process for all tests of this module: most of its time goes to imports."""
-    with LocalExecutor(1) as executor:
-        yield executor
 
 
 @pytest.fixture
@@ -287,14 +285,14 @@ def test_what_failed_is_tried_again(finished: Study) -> None:
 
 
 def test_a_run_that_is_gone_is_done_again_with_the_same_numbers(
-    finished: Study, worker: LocalExecutor
+    finished: Study,
 ) -> None:
     ablation = finished.plan(SOUND)
     call(finished, ablation, Recorder())
     before = finished.csv()
     shutil.rmtree(finished.run_folder("induced,alpha=2", 1))
     shutil.rmtree(finished.run_folder("dpo", 0))
-    summary, reports = call(finished, ablation, worker)
+    summary, reports = call(finished, ablation, InProcess())
     labels = list(reports.outcomes)
     assert labels == [
         "score reference for dpo (seed 0)",
@@ -307,7 +305,7 @@ def test_a_run_that_is_gone_is_done_again_with_the_same_numbers(
 
 
 def test_an_interrupted_run_goes_on_at_its_checkpoint(
-    finished: Study, worker: LocalExecutor
+    finished: Study,
 ) -> None:
     ablation = finished.plan({"dpo": {}})
     call(finished, ablation, Recorder())
@@ -318,7 +316,7 @@ def test_an_interrupted_run_goes_on_at_its_checkpoint(
     shutil.rmtree(folder / "model")
     shutil.rmtree(folder / "checkpoints" / "checkpoint-2")
     kept = (folder / "checkpoints" / "checkpoint-1" / "trainer_state.json").stat().st_mtime_ns
-    _, reports = call(finished, ablation, worker)
+    _, reports = call(finished, ablation, InProcess())
     assert reports.errors == {}
     assert (folder / "model" / "model.safetensors").is_file()
     assert (
@@ -475,14 +473,14 @@ def fill_up(path: Path) -> None:
 
 
 def test_a_disk_that_is_full_for_one_cell_fails_that_cell_only(
-    finished: Study, worker: LocalExecutor
+    finished: Study,
 ) -> None:
     ablation = finished.plan({"dpo": {}})
     full, other = (finished.run_folder("dpo", seed) for seed in (0, 1))
     for folder in (full, other):
         shutil.rmtree(folder)
     fill_up(full / ".run.json.part")
-    summary, reports = call(finished, ablation, worker)
+    summary, reports = call(finished, ablation, InProcess())
     assert list(reports.errors) == ["dpo (seed 0)"]
     (message,) = reports.errors.values()
     assert "run.json cannot be written: [Errno 28] No space left on device" in message
@@ -490,7 +488,7 @@ def test_a_disk_that_is_full_for_one_cell_fails_that_cell_only(
     assert json.loads((other / "run.json").read_text())["status"] == "done"
     assert [run.reason for run in summary.results.unfinished] == [message]
     (full / ".run.json.part").unlink()
-    _, reports = call(finished, ablation, worker)
+    _, reports = call(finished, ablation, InProcess())
     assert {label: o.error for label, o in reports.outcomes.items()} == {"dpo (seed 0)": None}
 
 
@@ -556,39 +554,33 @@ def test_a_task_leaves_no_model_in_memory(empty: Study) -> None:
 # -- Ray ------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    """A cluster of two nodes of one processor each."""
-    utils = pytest.importorskip("ray.cluster_utils")
-    head = {"num_cpus": 1, "include_dashboard": False}
-    cluster = utils.Cluster(initialize_head=True, head_node_args=head)
-    cluster.add_node(num_cpus=1)
-    yield cluster
-    cluster.shutdown()
-
-
 def test_a_ray_cluster_gives_the_same_numbers(
-    study: Study, first: Any, cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    study: Study, first: Any, ray_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Of the second seed, which has the cells that fail."""
     monkeypatch.chdir(study.home)
     relative = {"data.path": "train.jsonl", "data.eval_path": "test.jsonl"}
     ours = Study(study.home, tmp_path / "out", study.plugin_files)
-    with RayExecutor(cluster.address) as executor:
-        _, reports = call(ours, ours.plan({**SOUND, **FAILING}, set=relative), executor)
+    ablation = ours.plan({**SOUND, **FAILING}, set=relative, seeds=[1])
+    with RayExecutor(ray_address) as executor:
+        _, reports = call(ours, ablation, executor)
     _, local = first
-    assert reports.outcomes.keys() == local.outcomes.keys()
+    runs = {label for label in local.outcomes if label.endswith("(seed 1)")}
+    assert {label for label in reports.outcomes if not label.startswith("score")} == {
+        label for label in runs if not label.startswith("score")
+    }
     assert reports.errors.keys() == local.errors.keys()
-    assert ours.csv() == study.csv()
+    assert ours.rows() == [row for row in study.rows() if row["seed"] == "1"]
     assert any((tmp_path / "store").iterdir()), "tasks use the store of the program"
 
 
 def test_a_task_that_no_node_can_take_is_warned_of(
-    cluster: Any, caplog: pytest.LogCaptureFixture
+    ray_address: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with RayExecutor(cluster.address, cpus=64, gpus=2):
+    with RayExecutor(ray_address, cpus=64, gpus=2):
         pass
     assert "No node of the Ray cluster has 64 CPU and 2 GPU" in caplog.text
     caplog.clear()
-    with RayExecutor(cluster.address):
+    with RayExecutor(ray_address):
         pass
     assert caplog.text == ""

@@ -14,6 +14,7 @@ class Server(ThreadingHTTPServer):
     Attributes:
         asked: path, key and body of every request that was answered.
         faults: answers to the first requests: a status, or a body.
+        meet: requests are answered once so many have been under way at a time.
     """
 
     daemon_threads = True
@@ -23,6 +24,8 @@ class Server(ThreadingHTTPServer):
         self.asked: list[tuple[str, str | None, dict[str, Any]]] = []
         self.faults = faults
         self.lock = threading.Lock()
+        self.met = threading.Event()
+        self.meet = 1
         self.under_way = self.most_under_way = 0
 
     @property
@@ -39,7 +42,10 @@ class _Handler(BaseHTTPRequestHandler):
         with self.server.lock:
             self.server.under_way += 1
             self.server.most_under_way = max(self.server.most_under_way, self.server.under_way)
+            if self.server.under_way >= self.server.meet:
+                self.server.met.set()
             fault = self.server.faults.pop(0) if self.server.faults else None
+        self.server.met.wait(60)
         try:
             self._answer(body, fault)
         finally:

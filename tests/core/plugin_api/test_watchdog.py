@@ -16,7 +16,7 @@ def test_calls_that_overlap_in_two_threads_leave_nothing_behind(
     inside, leave = threading.Event(), threading.Event()
 
     def other() -> None:
-        with watched("the other", "its work", patience=0.2):
+        with watched("the other", "its work", patience=1):
             inside.set()
             leave.wait(10)
 
@@ -27,7 +27,7 @@ def test_calls_that_overlap_in_two_threads_leave_nothing_behind(
         leave.set()
         thread.join()
     with caplog.at_level(logging.WARNING):
-        time.sleep(0.5)
+        time.sleep(1.3)
     assert not watchdog._WATCHDOG.calls
     assert not caplog.records
 
@@ -37,7 +37,9 @@ def test_a_call_of_another_thread_is_named_while_this_one_is_at_work(
 ) -> None:
     def other() -> None:
         with watched("the other", "its work", patience=0.1):
-            time.sleep(0.6)
+            until = time.monotonic() + 60
+            while not caplog.records and time.monotonic() < until:
+                time.sleep(0.02)
 
     thread = threading.Thread(target=other)
     with caplog.at_level(logging.WARNING), watched("this one", "its work", patience=60):

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -148,22 +147,11 @@ def test_ranks_of_a_launcher_store_what_one_process_stores(
 # -- Ray ------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """A cluster of two nodes of one processor each."""
-    utils = pytest.importorskip("ray.cluster_utils")
-    head = {"num_cpus": 1, "include_dashboard": False}
-    cluster = utils.Cluster(initialize_head=True, head_node_args=head)
-    cluster.add_node(num_cpus=1)
-    yield cluster.address
-    cluster.shutdown()
-
-
 def test_actors_store_what_one_process_stores_and_a_killed_one_loses_its_batch(
     home: Path,
     model_folder: Path,
     by_one: Values,
-    address: str,
+    ray_address: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -176,7 +164,7 @@ def test_actors_store_what_one_process_stores_and_a_killed_one_loses_its_batch(
     (home / "calls").unlink()
     (home / "bomb").touch()
     plan = plan_of(home, model_folder)
-    with RayCluster(address, plan, [str(home / "mortal.py")], Actors()) as cluster:
+    with RayCluster(ray_address, plan, [str(home / "mortal.py")], Actors()) as cluster:
         scorer = filled(plan, cluster)
     assert stored(plan.store) == by_one
     assert not (home / "bomb").exists()
@@ -198,12 +186,12 @@ def test_actors_store_what_one_process_stores_and_a_killed_one_loses_its_batch(
 
 
 def test_an_error_in_an_actor_is_the_error_of_the_command(
-    home: Path, model_folder: Path, by_one: Values, address: str
+    home: Path, model_folder: Path, by_one: Values, ray_address: str
 ) -> None:
     plan = plan_of(home, model_folder, reward="too-few")
     shutil.copytree(home / "references", plan.store)
     with (
-        RayCluster(address, plan, [str(home / "mortal.py")], Actors(number=1)) as cluster,
+        RayCluster(ray_address, plan, [str(home / "mortal.py")], Actors(number=1)) as cluster,
         pytest.raises(PluginError, match=r"too-few.*pairs\.jsonl"),
     ):
         filled(plan, cluster)

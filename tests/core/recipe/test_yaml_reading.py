@@ -18,11 +18,11 @@ def bomb(levels: int) -> str:
 
 @pytest.mark.parametrize("levels", [4, 8, 20])
 def test_S7_aliases_that_stand_for_too_much_are_refused_in_no_time(levels: int) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(RecipeError, match="too large") as caught:
         read_yaml(bomb(levels), "r.yaml")
     assert len(str(caught.value)) < 300
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What each process of test_sharded_processes.py and of `make prove-ranks` runs.
+"""What each process of test_sharded_processes.py (forked) and of `make prove-ranks` runs.
 
     python -m tests.core.training.sharded_run CASES MODEL ROWS FOLDER
 

@@ -10,7 +10,9 @@ import torch
 from safetensors.torch import load_file
 
 from tests.conftest import tiny_llama
-from tests.core.training.sharded_run import adapted, run_processes, trainer, uneven_rows
+from tests.core.training.forked_ranks import run_forked, what_they_said
+from tests.core.training.fsdp_on_cpu import allow_fsdp_on_cpu
+from tests.core.training.sharded_run import adapted, run, trainer, uneven_rows
 
 _FREE = ("runtime", "per_second", "memory", "total_flos")  # depend on time
 
@@ -30,11 +32,20 @@ def runs(tied_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sharded")
     file = folder / "rows.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in uneven_rows()), encoding="utf-8")
-    killed = run_processes(2, "full,lora,killed", tied_model, file, folder)
-    assert killed[1] == -signal.SIGKILL
+
+    def cases(*names: str) -> list[int]:
+        def work() -> None:
+            allow_fsdp_on_cpu()
+            for name in names:
+                run(name, str(tied_model), str(file), str(folder))
+
+        return run_forked(2, work, folder / names[-1])
+
+    killed = cases("full", "lora", "killed")
+    assert killed[1] == -signal.SIGKILL, what_they_said(folder / "killed")
     assert killed[0] > 0, "the other process ends, too"
     assert not (folder / "sharded" / "model").exists()
-    assert run_processes(2, "resumed", tied_model, file, folder) == [0, 0]
+    assert cases("resumed") == [0, 0], what_they_said(folder / "resumed")
     return folder
 
 

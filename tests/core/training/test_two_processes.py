@@ -1,16 +1,21 @@
 """Two processes with the same global batch train the same model as one."""
 
 import json
-import os
-import subprocess
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from safetensors.torch import load_file
+from transformers import AutoTokenizer
 
-SCRIPT = Path(__file__).with_name("two_process_run.py")
+from tests.core.training.forked_ranks import run_forked, what_they_said
+from tgdpo_core import Judge, PairLikelihood, TGDPOConfig, TGDPOTrainer
+from tgdpo_core.data.formats import parse_rows
+from tgdpo_core.data.report import DataReport
+from tgdpo_core.generation.sampling import Sampling
+from tgdpo_core.training.judging import Judging
+
 _TIMES = ("runtime", "per_second", "memory", "total_flos")
 
 
@@ -33,13 +38,47 @@ def uneven_rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def run(command: list[str], model: Path, rows: Path, output: Path, batch_size: int) -> None:
-    arguments = [str(SCRIPT), str(model), str(rows), str(output), str(batch_size)]
-    env = {**os.environ, "TGDPO_STORE": str(output / "store"), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*command, *arguments], env=env, capture_output=True, text=True, timeout=240
+class Margin(Judge):
+    """log pi(chosen) - log pi(rejected), nats."""
+
+    reads = "pairs"
+
+    def score_pairs(self, batch: Sequence[PairLikelihood]) -> list[float]:
+        """Return a margin per pair."""
+        return [sum(pair.chosen_logps) - sum(pair.rejected_logps) for pair in batch]
+
+
+def run(model: Path, rows: Path, output: Path, batch_size: int) -> None:
+    """What each process runs: an epoch of the small model."""
+    held_out = [json.loads(line) for line in rows.read_text().splitlines()[:7]]
+    judged = parse_rows([(f"row {i}", row) for i, row in enumerate(held_out)], DataReport("rows"))
+    trainer = TGDPOTrainer(
+        str(model),
+        args=TGDPOConfig(
+            output_dir=str(output),
+            use_cpu=True,
+            disable_tqdm=True,
+            learning_rate=1e-3,
+            lr_scheduler_type="constant",
+            per_device_train_batch_size=batch_size,
+            per_device_eval_batch_size=3,
+            max_steps=11,
+            logging_steps=1,
+            eval_strategy="steps",
+            eval_steps=11,
+            save_strategy="no",
+            tokens_per_row=150,
+            seed=5,
+            store_path=str(output / "store"),
+            max_shares={"eval_overlap": 1.0},
+        ),
+        train_dataset=[json.loads(line) for line in rows.read_text().splitlines()],
+        eval_dataset=held_out,
+        processing_class=AutoTokenizer.from_pretrained(str(model)),
+        token_reward={"plugin": "random", "args": {"seed": 1}},
+        judging=Judging("margin", Margin(), judged, Sampling()),
     )
-    assert done.returncode == 0, done.stderr[-3000:]
+    trainer.train()
 
 
 def log_rows(folder: Path) -> list[dict[str, Any]]:
@@ -51,10 +90,9 @@ def test_two_processes_train_the_same_model_as_one(
     tmp_path: Path, model_folder: Path, uneven_rows: Path
 ) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
-    run([sys.executable], model_folder, uneven_rows, one, batch_size=4)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    torchrun += ["--master-port", str(20_000 + os.getpid() % 20_000)]
-    run(torchrun, model_folder, uneven_rows, two, batch_size=2)
+    run(model_folder, uneven_rows, one, batch_size=4)
+    codes = run_forked(2, lambda: run(model_folder, uneven_rows, two, batch_size=2), tmp_path)
+    assert codes == [0, 0], what_they_said(tmp_path)
 
     assert sum("judge/pairs" in row for row in log_rows(two)) == 2  # before and after the epoch
     for a, b in zip(log_rows(one), log_rows(two), strict=True):

@@ -71,7 +71,7 @@ def require_asked_once(server: LoopbackServer, number: int) -> None:
 def test_as_many_calls_reach_the_server_at_once_as_are_asked_for(
     serve: Serve, score: Score, small_tokenizer: Any
 ) -> None:
-    server, table = serve(latency=0.1), table_of(100, small_tokenizer)
+    server, table = serve(meet=64), table_of(100, small_tokenizer)
     found = score(table, url=server.url, concurrency=64, price_per_call=0.01)
     require_right(found, table)
     require_asked_once(server, 200)

@@ -267,7 +267,7 @@ def test_a_server_that_speaks_something_else_is_refused(judge_server: Serve, sai
 
 
 def test_as_many_calls_are_under_way_as_are_asked_for(judge_server: Serve) -> None:
-    server = judge_server(latency=0.2)
+    server = judge_server(meet=6)
     judge_all(llm(server, concurrency=6), [answer(i, 5) for i in range(19)])
     assert server.stats()["peak"] == 6
 
