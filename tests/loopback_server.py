@@ -6,8 +6,8 @@ the same folder goes on with: so answers are counted across its deaths.
 
 FAULTS of every kind: ``key``: the only one that is let in; ``latency``: seconds; ``fail_every`` N:
 every N-th request has ``status`` (503), with ``retry_after``; ``dies_at`` N: it ends there;
-``broke_at`` N: later requests are a 402; ``hold_after`` N: later ones wait for ever; ``meet`` N: all
-wait until N were under way at a time. Those of one kind stand where its answers are made.
+``broke_at`` N: later requests are a 402; ``hold_after`` N: later ones wait for ever; ``meet`` N:
+all wait until N were under way at a time. Those of one kind stand where its answers are made.
 """
 
 import json
