@@ -11,6 +11,7 @@ from tgdpo_cli.output import echo
 if TYPE_CHECKING:
     from tgdpo_core.evaluation.endings import Unfinished
     from tgdpo_core.evaluation.judging import Evaluation
+    from tgdpo_core.evaluation.opinions import AskedJudge
     from tgdpo_core.models.precision import Precision
 
 
@@ -19,14 +20,14 @@ class Asked:
     """What every model is asked.
 
     Attributes:
-        judge: a judge that is set up, with its name.
+        judge: a judge that is set up.
         drawing: how answers are drawn.
         max_length: of pairs, tokens.
         unfinished: what cut answers score.
         reference: path of a model for the KL, or None.
     """
 
-    judge: tuple[str, Any]
+    judge: "AskedJudge"
     drawing: Generating
     max_length: int
     unfinished: "Unfinished"
@@ -40,13 +41,13 @@ class Asked:
     @property
     def chosen_by(self) -> str:
         """Which score the best of a group is chosen by."""
-        if self.judge[1].reads == "pairs":
+        if self.judge.named.reads == "pairs":
             return "score"
         return "sampled" if self.drawing.sampling.samples else "greedy"
 
     def document(self) -> dict[str, Any]:
         """Return JSON that says how models are judged."""
-        if self.judge[1].reads == "pairs":
+        if self.judge.named.reads == "pairs":
             return {"max_length": self.max_length, "precision": self.precision.document()}
         told = {"unfinished": self.unfinished, "reference": self.reference}
         return {**self.drawing.document, **told}
@@ -73,12 +74,12 @@ def evaluated(
     from tgdpo_core.evaluation.judging import write_evaluation
     from tgdpo_core.training.run_folder import RunFolder
 
-    of_pairs = asked.judge[1].reads == "pairs"
+    of_pairs = asked.judge.named.reads == "pairs"
     result = (_evaluate_pairs if of_pairs else _evaluate_answers)(path, name, pairs, asked)
     folder = RunFolder(path)
     record = folder.read()
     if record and settings is not None:
-        write_evaluation(folder.path / "evaluation" / asked.judge[0], result, settings)
+        write_evaluation(folder.path / "evaluation" / asked.judge.named.name, result, settings)
     metrics = record.get("metrics", {})
     return {**result.summary(), "folder": str(path) if record else None, "metrics": metrics}
 
@@ -95,7 +96,8 @@ def _evaluate_answers(path: str, name: str, rows: Sequence[Any], asked: Asked) -
         from tgdpo_core.preparation.divergence import kl_of_answers
 
         kl = kl_of_answers(engine, answers, asked.reference, trust=asked.drawing.engine.trust)
-    return evaluate(name, answers.answered, asked.judge, unfinished=asked.unfinished, kl=kl)
+    ask = asked.judge.verdicts
+    return evaluate(name, answers.answered, ask, unfinished=asked.unfinished, kl=kl)
 
 
 def _evaluate_pairs(path: str, name: str, pairs: Sequence[Any], asked: Asked) -> "Evaluation":
@@ -114,4 +116,5 @@ def _evaluate_pairs(path: str, name: str, pairs: Sequence[Any], asked: Asked) ->
     require_positions(loaded.model, ListedTokens(tokenized))
     for what, count in sorted(report.counts.items()):
         echo(f"{name}: {count} of {len(pairs)} pairs: {what}", err=True)
-    return evaluate_pairs(name, loaded.model, tokenized, asked.judge, precision=asked.precision)
+    judge = asked.judge.named.name, asked.judge.judge
+    return evaluate_pairs(name, loaded.model, tokenized, judge, precision=asked.precision)

@@ -1,21 +1,20 @@
 """``tgdpo evaluate --dataset``: one model after the other, and which is the best of its group."""
 
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
 from tgdpo_cli.asked_models import Asked, evaluated, model_path
+from tgdpo_cli.chosen_judges import ChosenJudge, counted, set_up
 from tgdpo_cli.evaluation_rows import rows_of
 from tgdpo_cli.evaluation_table import show_evaluations
 from tgdpo_cli.generation_options import NAMES, generation
 from tgdpo_cli.main import Session
 from tgdpo_cli.model_names import short_names
 from tgdpo_cli.option_sets import refuse_given, trust_of
-from tgdpo_cli.output import print_json
+from tgdpo_cli.output import echo, print_json
 from tgdpo_cli.verdict_options import NAMES as OF_VERDICTS
-from tgdpo_cli.verdict_options import ChosenJudge
 
 # Options of one sort of judge: the others would ignore them.
 _OF_ANSWERS = (*NAMES, "unfinished", "kl", "reference")
@@ -43,13 +42,7 @@ def evaluate_one_by_one(session: Session, values: Mapping[str, Any], judge: Chos
     refuse_given(_OF_ANSWERS if reads_pairs else _OF_PAIRS, why)
     paths = [model_path(model, session) for model in models]
     reference = values["reference"]
-    asked = Asked(
-        judge=(judge.name, instance),
-        drawing=generation(values, paths, trust_of(values)),
-        max_length=values["max_length"],
-        unfinished=values["unfinished"],
-        reference=reference and model_path(reference, session),
-    )
+    drawing = generation(values, paths, trust_of(values))
     source = rows_of(session, values, dataset)
     source = source if reads_pairs else source.of_prompts()
     split = values["split"] or default_split(dataset, session.plugins, "test")
@@ -63,9 +56,16 @@ def evaluate_one_by_one(session: Session, values: Mapping[str, Any], judge: Chos
         "judge_args": judge.arguments,
         **source.settings,
         "on_bad_row": on_bad_row,
-        **asked.document(),
     }
-    with _set_up(judge):
+    with set_up([judge]) as (judging,):
+        asked = Asked(
+            judge=judging,
+            drawing=drawing,
+            max_length=values["max_length"],
+            unfinished=values["unfinished"],
+            reference=reference and model_path(reference, session),
+        )
+        settings |= asked.document()
         rows = [
             evaluated(path, name, pairs, asked, settings)
             for name, path in zip(names, paths, strict=True)
@@ -75,23 +75,14 @@ def evaluate_one_by_one(session: Session, values: Mapping[str, Any], judge: Chos
             for name, path in zip(names, paths, strict=True)
             if any(name in group for group in groups.values())
         ]
+        record = dict(instance.record())
     _choose(rows, groups, {row["model"]: row[asked.chosen_by] for row in selected})
     if values["as_json"]:
         print_json({"models": rows})
     else:
         show_evaluations(rows, f"{choose_split}, {len(others)} rows")
-
-
-@contextlib.contextmanager
-def _set_up(judge: ChosenJudge) -> Iterator[None]:
-    """Set a judge up, and tear it down whatever happens."""
-    from tgdpo_core.scoring.guard import call_plugin
-
-    call_plugin(f"judge '{judge.name}'", "setup", judge.instance.setup)
-    try:
-        yield
-    finally:
-        call_plugin(f"judge '{judge.name}'", "teardown", judge.instance.teardown)
+        if not reads_pairs:
+            echo(counted(judging, record))
 
 
 def _groups(

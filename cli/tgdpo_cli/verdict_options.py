@@ -1,20 +1,17 @@
 """Options of ``tgdpo evaluate`` about verdicts on several models, and what they mean."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from tgdpo_cli.main import Session
+from tgdpo_cli.chosen_judges import ChosenJudge
 from tgdpo_cli.model_names import short_names
 from tgdpo_cli.option_sets import option_set
-from tgdpo_cli.recipe_options import key_value
 
 if TYPE_CHECKING:
     from tgdpo_core.evaluation.length_control import Gamed
-    from tgdpo_core.plugin_api.registered import Registered
 
 NAMES = ("baseline", "compare", "tie_rule", "output_dir", "gamed")
 """The parameters of the options."""
@@ -54,67 +51,6 @@ _OPTIONS = [
 
 verdict_options = option_set(_OPTIONS)
 """Adds the options to a command."""
-
-
-@dataclass(frozen=True)
-class ChosenJudge:
-    """A judge as the command line names it.
-
-    Attributes:
-        name: how tables call it.
-        found: the plugin.
-        instance: made of its options.
-        arguments: as they were given.
-    """
-
-    name: str
-    found: "Registered"
-    instance: Any
-    arguments: Mapping[str, str]
-
-
-def chosen_judges(
-    session: Session, judges: Sequence[str], arguments: Sequence[str]
-) -> list[ChosenJudge]:
-    """Return the judges of ``--judge`` with their ``--judge-arg``.
-
-    ``--judge NAME`` or ``--judge OWN=NAME``; with several judges an argument is ``OWN.KEY=VALUE``.
-
-    Raises:
-        UsageError: of click: two of one name, or an argument that belongs to none of them.
-    """
-    named: dict[str, str] = {}
-    for text in judges:
-        own, _, plugin = text.partition("=")
-        if own in named:
-            raise click.UsageError(
-                f"--judge {text}: '{own}' was there before. Two judges of one kind have names of "
-                f"their own: --judge first={plugin or own} --judge second={plugin or own}"
-            )
-        named[own] = plugin or own
-    given: dict[str, dict[str, str]] = {name: {} for name in named}
-    for text in arguments:
-        key, value = key_value(text, "--judge-arg")
-        owner, _, option = key.partition(".")
-        if option and owner in given:
-            given[owner][option] = value
-        elif len(named) == 1:
-            next(iter(given.values()))[key] = value
-        else:
-            raise click.UsageError(
-                f"--judge-arg {text}: which judge's? Write JUDGE.KEY=VALUE; they are "
-                f"{', '.join(named)}."
-            )
-    return [_chosen(session, name, plugin, given[name]) for name, plugin in named.items()]
-
-
-def _chosen(session: Session, name: str, plugin: str, arguments: dict[str, str]) -> ChosenJudge:
-    from tgdpo_core.scoring.sources import validate_options
-
-    found = session.plugins.find("judge", plugin)
-    instance = found.create(arguments)
-    validate_options(str(found), instance.validate)
-    return ChosenJudge(name, found, instance, arguments)
 
 
 def is_verdict(values: Mapping[str, Any], judges: Sequence[ChosenJudge]) -> bool:

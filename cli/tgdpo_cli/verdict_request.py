@@ -6,12 +6,12 @@ from typing import Any
 import click
 
 from tgdpo_cli.asked_models import model_path
+from tgdpo_cli.chosen_judges import ChosenJudge
 from tgdpo_cli.evaluation_rows import rows_of
 from tgdpo_cli.generation_options import NAMES, generation
 from tgdpo_cli.main import Session
 from tgdpo_cli.option_sets import refuse_given, trust_of
 from tgdpo_cli.verdict_options import (
-    ChosenJudge,
     answers_file,
     chosen_baseline,
     names_of_models,

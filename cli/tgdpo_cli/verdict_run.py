@@ -1,7 +1,6 @@
 """``tgdpo evaluate --prompts``: the answers of several models judged side by side."""
 
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tgdpo_cli.asked_models import model_path
+from tgdpo_cli.chosen_judges import ChosenJudge, counted, set_up
 from tgdpo_cli.generation_options import Generating
 from tgdpo_cli.main import Session
 from tgdpo_cli.output import echo, print_json, table
-from tgdpo_cli.verdict_options import ChosenJudge, answers_file
+from tgdpo_cli.verdict_options import answers_file
 
 if TYPE_CHECKING:
     from tgdpo_core.evaluation.length_control import Gamed
-    from tgdpo_core.evaluation.opinions import AskedJudge
     from tgdpo_core.evaluation.verdict_making import Rules
     from tgdpo_core.evaluation.verdict_numbers import VerdictSummary
     from tgdpo_core.generation.answers import AnsweredPrompt
@@ -54,18 +53,19 @@ def run_verdict(session: Session, request: VerdictRequest, *, as_json: bool) -> 
     from dataclasses import replace
 
     from tgdpo_core.evaluation.contest import contest
-    from tgdpo_core.evaluation.verdict_files import write_verdict
+    from tgdpo_core.evaluation.verdict_files import keep_in_run, write_verdict
     from tgdpo_core.evaluation.verdict_making import judge_all
     from tgdpo_core.evaluation.verdict_page import PAGE, verdict_page
     from tgdpo_core.evaluation.verdict_summary import summarize
     from tgdpo_core.store.folder import write_whole
+    from tgdpo_core.training.run_folder import RunFolder
 
-    with _set_up(request.judges) as judges:
+    with set_up(request.judges) as judges:
         answered, kl, notes = _answers(session, request)
         found = contest(answered, kl)
         verdict = judge_all(found, judges, request.rules)
         records = {judge.named.name: dict(judge.judge.record()) for judge in judges}
-    notes = [*notes, *found.notes, *(_counted(judge, records) for judge in judges)]
+    notes = [*notes, *found.notes, *(counted(judge, records[judge.named.name]) for judge in judges)]
     settings = {
         **request.settings,
         "models": dict(request.models),
@@ -78,29 +78,13 @@ def run_verdict(session: Session, request: VerdictRequest, *, as_json: bool) -> 
     write_verdict(request.output, verdict, summary)
     write_whole(request.output / PAGE, verdict_page(verdict, summary, notes))
     _write_answers(request.output / "answers", answered)
+    for name, model in request.models.items():
+        if RunFolder(model).read():
+            keep_in_run(Path(model), verdict, summary, name, request.output)
     if as_json:
         print_json({**summary.as_dict(), "notes": notes, "folder": str(request.output)})
     else:
         _show(summary, notes, request.output)
-
-
-@contextlib.contextmanager
-def _set_up(judges: Sequence[ChosenJudge]) -> "Iterator[list[AskedJudge]]":
-    """Yield the judges, set up; tear them down."""
-    from tgdpo_core.evaluation.opinions import AskedJudge, judge_identity
-    from tgdpo_core.evaluation.verdicts import NamedJudge
-    from tgdpo_core.scoring.guard import call_plugin
-
-    with contextlib.ExitStack() as stack:
-        asked = []
-        for each in judges:
-            who, instance = f"judge '{each.name}'", each.instance
-            settings = {"judge": each.found.name, "options": instance.options()}
-            named = NamedJudge(each.name, instance.reads, settings)
-            asked.append(AskedJudge(named, instance, judge_identity(each.found, instance)))
-            stack.callback(call_plugin, who, "teardown", instance.teardown)
-            call_plugin(who, "setup", instance.setup)
-        yield asked
 
 
 def _answers(
@@ -144,6 +128,7 @@ def _from_file(
 
     from tgdpo_core.errors import DataError
     from tgdpo_core.generation.answers import prompt_key, read_answers
+    from tgdpo_core.generation.prompts import columns_of
 
     kept = list(read_answers(file))
     if not kept:
@@ -157,7 +142,7 @@ def _from_file(
     if not found:
         raise DataError(f"{file}: no prompt of --prompts is there, to the character.")
     return [
-        replace(found[key], columns={**found[key].columns, **row.columns})
+        replace(found[key], columns={**found[key].columns, **columns_of(row)})
         for key, row in rows.items()
         if key in found
     ]
@@ -170,23 +155,6 @@ def _write_answers(folder: Path, answered: "Mapping[str, Sequence[AnsweredPrompt
     folder.mkdir(parents=True, exist_ok=True)
     for name, items in answered.items():
         write_answers(folder / f"{name.replace('/', '--')}.jsonl", items)
-
-
-def _counted(judge: "AskedJudge", records: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return a sentence: how often a judge was asked, and what it cost where it says so."""
-    name, counts, reads = judge.named.name, judge.counts, judge.named.reads
-    parts = [f"asked about {counts.asked} {reads}"]
-    if counts.kept:
-        parts.append(f"{counts.kept} known from before")
-    if counts.identical:
-        parts.append(f"{counts.identical} comparisons of equal answers are ties")
-    if counts.unfinished:
-        parts.append(f"{counts.unfinished} {reads} decided by how unfinished answers count")
-    if counts.unjudged:
-        parts.append(f"{sum(counts.unjudged.values())} unjudged")
-    if cost := records[name].get("cost"):
-        parts.append(f"cost {cost}")
-    return f"{name}: {', '.join(parts)}."
 
 
 def _show(summary: "VerdictSummary", notes: Sequence[str], output: Path) -> None:

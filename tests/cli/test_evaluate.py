@@ -224,6 +224,15 @@ def test_what_is_judged_of_a_run_is_kept_by_judge(
         assert summary[key] == row[key]
         assert (summary["judge"], summary["split"]) == (name, "train")
         assert len((kept / "outputs.jsonl").read_text().splitlines()) == 12
+    printed(
+        *("--plugin-file", str(plugin), evaluate, str(folder), "--prompts", str(rows_file)),
+        *("--split", "train", "--judge", "long", "--max-new-tokens", "3"),
+        *("--output-dir", str(tmp_path / "verdict")),
+    )
+    verdict = json.loads((folder / "evaluation" / "long" / "verdict.json").read_text())
+    assert verdict["scores"][0]["mean"]["value"] == pytest.approx(answers["sampled"]["mean"])
+    assert (verdict["model"], verdict["answers"]["num_answers"]) == ("run", 12)
+    assert Path(verdict["verdict"]) == tmp_path / "verdict"
 
 
 @pytest.fixture

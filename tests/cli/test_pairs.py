@@ -128,6 +128,36 @@ def test_another_rule_asks_the_judge_nothing_again(answers: Path, tmp_path: Path
     assert log.read_text() == asked
 
 
+def test_what_pairs_asked_evaluate_does_not_ask_again(
+    tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
+    chats = [{"prompt": [{"role": "user", "content": text}], "tools": tools} for text in "ab"]
+    Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in chats))
+    drawn = ["--samples", "3", "--max-new-tokens", "6", "--judge", "counted"]
+    asked = ["--dataset", "rows.jsonl", "--model", str(model_folder), "--keep-unfinished"]
+    made = with_plugin(tmp_path, *asked, *drawn, "--output", "made", "--json")
+    assert made.exit_code == 0, made.output
+    assert json.loads(made.stdout)["judged"]["asked"] == 6
+    for mode in ("--prompts", "--dataset"):
+        evaluate = ["evaluate", str(model_folder), mode, "rows.jsonl", *drawn]
+        judged = CliRunner().invoke(cli, ["--plugin-file", "judges.py", *evaluate])
+        assert judged.exit_code == 0, judged.output
+        assert "counted: asked about 0 answers, 6 known from before." in judged.stdout
+
+
+def test_scores_of_a_folder_from_before_are_said_to_be_unread(
+    given: list[str], tmp_path: Path
+) -> None:
+    assert run(*given).exit_code == 0
+    old = tmp_path / "made" / "made" / "scores-0.jsonl"
+    old.write_text('{"asked": "k", "score": 1.0}\n')
+    result = run(*given)
+    assert result.exit_code == 0, result.output
+    assert f"{old} is not read" in result.stderr.replace("\n", " ")
+
+
 def test_several_files_are_several_models(answers: Path, tmp_path: Path) -> None:
     other = write_answers(tmp_path / "other.jsonl", {"p": ["a lovely lovely evening"]})
     arguments = ["--answers", str(answers), "--answers", str(other), "--judge", "longer"]

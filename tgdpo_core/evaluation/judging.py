@@ -3,7 +3,7 @@
 import copy
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +18,6 @@ from tgdpo_core.evaluation.verdicts import ModelAnswer, PromptVerdict
 from tgdpo_core.generation.answers import Answer, AnsweredPrompt
 from tgdpo_core.models.precision import Precision
 from tgdpo_core.plugin_api.judges import (
-    Comparison,
     Generation,
     Judge,
     PairLikelihood,
@@ -28,6 +27,9 @@ from tgdpo_core.plugin_api.judges import (
 from tgdpo_core.scoring.guard import call_on_batch
 
 _Array = np.ndarray[Any, Any]
+
+AskAnswers = Callable[[Sequence[Generation]], Sequence[Verdict]]
+"""Returns what a judge says of each answer."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class Evaluation:
 def evaluate(
     name: str,
     answered: Sequence[AnsweredPrompt],
-    judge: tuple[str, Judge],
+    ask: AskAnswers,
     *,
     unfinished: Unfinished = "score",
     kl: Sequence[Sequence[float]] | None = None,
@@ -89,14 +91,14 @@ def evaluate(
     Args:
         name: how tables call it.
         answered: prompts with its answers; their columns go to the judge.
-        judge: a judge that is set up, with its name.
+        ask: a judge that keeps what it says (``AskedJudge.verdicts``), or ``asked_anew``.
         unfinished: what an answer scores that was cut at the most tokens.
         kl: to a reference, of every random answer to each prompt, nats; None: not measured.
 
     Raises:
         PluginError: the judge failed, or returned something else than one number per answer.
     """
-    found = judged(judge, answered, unfinished)
+    found = judged(ask, answered, unfinished)
     ends = endings(each for item in answered for each in random_or_all(item.answers))
     facts: dict[str, Any] = {**asdict(ends), "unfinished": unfinished}
     if kl is not None:
@@ -154,8 +156,13 @@ class Judged:
     unjudged: Mapping[str, int]
 
 
+def asked_anew(judge: tuple[str, Judge]) -> AskAnswers:
+    """Return the question to a judge that is set up, with its name; nothing is kept."""
+    return lambda batch: _ask(judge, batch)
+
+
 def judged(
-    judge: tuple[str, Judge],
+    ask: AskAnswers,
     answered: Sequence[AnsweredPrompt],
     unfinished: Unfinished = "score",
 ) -> Judged:
@@ -169,7 +176,7 @@ def judged(
     unjudged: Counter[str] = Counter()
     for place, kind in enumerate(kinds):
         batch = [(item, item.answers[place]) for item in answered]
-        values, reasons = _scores(judge, batch, unfinished)
+        values, reasons = _scores(ask, batch, unfinished)
         found.setdefault(kind, []).append(values)
         unjudged.update(reasons)
     return Judged({kind: _mean(draws) for kind, draws in found.items()}, unjudged)
@@ -180,7 +187,7 @@ def _first(answered: Sequence[AnsweredPrompt]) -> AnsweredPrompt:
 
 
 def _scores(
-    judge: tuple[str, Judge],
+    ask: AskAnswers,
     batch: Sequence[tuple[AnsweredPrompt, Answer]],
     unfinished: Unfinished,
 ) -> tuple[_Array, list[str]]:
@@ -189,7 +196,7 @@ def _scores(
     asked = [i for i, (_, a) in enumerate(batch) if a.finished or unfinished == "score"]
     if not asked:
         return values, []
-    said = _ask(judge, [generation(*batch[i]) for i in asked])
+    said = ask([generation(*batch[i]) for i in asked])
     values[asked] = _numbers(said)
     return values, [each.reason for each in said if isinstance(each, Unjudged)]
 
@@ -220,22 +227,6 @@ def judged_pairs(judge: tuple[str, Judge], likelihoods: Sequence[PairLikelihood]
         PluginError: the judge failed, or returned something else than one number per pair.
     """
     return _numbers(_ask(judge, likelihoods))
-
-
-def checked_scores(
-    who: str, scores: Any, batch: Sequence[Generation | PairLikelihood | Comparison]
-) -> _Array:
-    """Return what a judge said of a batch, [len(batch)] float64; NaN: unjudged.
-
-    Args:
-        who: how messages name the judge.
-        scores: what it returned.
-        batch: what it was asked about.
-
-    Raises:
-        PluginError: that is neither a finite number nor ``Unjudged`` each.
-    """
-    return _numbers(checked_verdicts(who, scores, batch, "answers"))
 
 
 def write_evaluation(folder: Path, evaluation: Evaluation, settings: Mapping[str, Any]) -> None:

@@ -24,7 +24,8 @@ def known_errors(
 
     A token is an error if one of its characters is; each mask is [N], response after response. The
     judge is shown what the data set has: no closing marks of a chat template, and nothing cut off.
-    Errors behind a cut are left out.
+    Errors behind a cut are left out, and so is one of the end of a response that goes on: one that
+    is marked as unfinished, or cut.
 
     Args:
         judge: a judge with its name.
@@ -41,7 +42,12 @@ def known_errors(
 def _of_side(judge: tuple[str, Judge], pairs: Sequence[TokenizedPair], side: Side) -> _Mask | None:
     contents = [_content(pair, side) for pair in pairs]
     batch = [
-        Generation(copy.deepcopy(pair.pair.prompt), text, copy.deepcopy(dict(pair.pair.columns)))
+        Generation(
+            copy.deepcopy(pair.pair.prompt),
+            text,
+            copy.deepcopy(dict(pair.pair.columns)),
+            finished=pair.pair.is_finished(side),
+        )
         for pair, (_, text) in zip(pairs, contents, strict=True)
     ]
     who = f"judge '{judge[0]}', error_spans"
@@ -51,7 +57,7 @@ def _of_side(judge: tuple[str, Judge], pairs: Sequence[TokenizedPair], side: Sid
     if len(spans) != len(batch):
         raise PluginError(f"{who} must return {len(batch)} lists of spans, got {len(spans)}.")
     masks = [
-        _mask(pair.response(side), content, some, f"{who}, {pair.pair.where} ({side})")
+        _mask(pair, side, content, some, f"{who}, {pair.pair.where} ({side})")
         for pair, content, some in zip(pairs, contents, spans, strict=True)
     ]
     return np.concatenate(masks) if masks else np.zeros(0, dtype=bool)
@@ -75,13 +81,16 @@ def _is_cut(response: TokenizedResponse) -> bool:
 
 
 def _mask(
-    response: TokenizedResponse,
+    pair: TokenizedPair,
+    side: Side,
     content: tuple[int, str],
     spans: Sequence[tuple[int, int]],
     where: str,
 ) -> _Mask:
     """Return [T]: whether a span holds a character of the token, or is its empty place."""
     start, text = content
+    response = pair.response(side)
+    has_end = pair.pair.is_finished(side) and not _is_cut(response)
     placed = []
     for a, b in spans:
         if not 0 <= a <= b <= len(text):
@@ -89,7 +98,7 @@ def _mask(
                 f"{where}: the span ({a}, {b}) is outside the response of {len(text)} characters."
             )
         is_end = a == b == len(text)
-        if is_end and not _is_cut(response):  # what ends the response: closing marks, EOS
+        if is_end and has_end:  # what ends the response: closing marks, EOS
             placed += [(start + a, len(response.text)), (len(response.text),) * 2]
         elif not is_end:
             placed.append((start + a, start + b))

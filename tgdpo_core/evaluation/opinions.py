@@ -1,4 +1,8 @@
-"""What a judge says of answers and comparisons, asked once: its numbers are kept as they come."""
+"""What a judge says of answers and comparisons, asked once: its numbers are kept as they come.
+
+Every command that has answers judged comes through this door, so none asks what another one has
+asked. A policy in training changes, so its answers do not.
+"""
 
 import copy
 from collections import Counter
@@ -26,8 +30,6 @@ from tgdpo_core.store.kept_replies import KeptReplies
 
 KEPT = "judged.sqlite"
 """Where numbers are kept, in the store."""
-TOGETHER = 64
-"""Answers or comparisons that a judge is asked about at once; so many a kill can lose."""
 _LONGEST = 4000  # characters of an explanation
 
 Asked = Generation | Comparison
@@ -64,14 +66,24 @@ class AskedJudge:
         named: how the verdict names it.
         judge: the judge.
         identity: JSON of what decides its numbers, see ``judge_identity``.
+        together: answers or comparisons that it is asked about at once; so many a kill can lose.
+        counts: how often it was asked.
     """
 
     named: NamedJudge
     judge: Judge
     identity: Mapping[str, Any]
+    together: int = 64
     counts: Counts = field(default_factory=Counts)
 
-    def opinions(self, items: Mapping[Hashable, Asked], store: Path | None) -> dict[Any, Opinion]:
+    def verdicts(self, items: Sequence[Asked]) -> list[Verdict]:
+        """Return what it says of each item, in their order, without its words; see ``opinions``."""
+        found = self.opinions(dict(enumerate(items)))
+        return [found[number].verdict for number in range(len(items))]
+
+    def opinions(
+        self, items: Mapping[Hashable, Asked], store: Path | None = None
+    ) -> dict[Any, Opinion]:
         """Return what it says of each item.
 
         Numbers are kept after every batch and not asked for again; what is unjudged is.
@@ -104,8 +116,8 @@ class AskedJudge:
         groups = list(missing.values())
         self.counts.kept += len(found)
         with stage(f"judge {self.named.name}", len(groups), self.judge.reads) as bar:
-            for start in range(0, len(groups), TOGETHER):
-                batch = groups[start : start + TOGETHER]
+            for start in range(0, len(groups), self.together):
+                batch = groups[start : start + self.together]
                 said = self._ask([items[names[0]] for names in batch])
                 kept.add_all(
                     (documents[names[0]], {"value": o.value, "explanation": o.explanation})

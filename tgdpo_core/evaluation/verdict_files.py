@@ -50,6 +50,36 @@ def write_verdict(folder: Path, verdict: Verdict, summary: VerdictSummary) -> No
         raise DataError(f"{folder}: the verdict cannot be written: {error}") from error
 
 
+def keep_in_run(
+    run: Path, verdict: Verdict, summary: VerdictSummary, model: str, folder: Path
+) -> None:
+    """Write what a verdict says of a run to ``evaluation/JUDGE/verdict.json`` of its folder.
+
+    Args:
+        run: the run folder.
+        verdict: what judges said.
+        summary: its numbers.
+        model: how the verdict calls the run.
+        folder: where the whole verdict lies.
+
+    Raises:
+        DataError: the run folder cannot be written.
+    """
+    for judge in verdict.judges:
+        own = run / "evaluation" / judge.name
+        document = {
+            **summary.of_model(model, judge.name),
+            "judge": judge.settings,
+            "verdict": str(folder.resolve()),
+            "settings": verdict.settings,
+        }
+        try:
+            own.mkdir(parents=True, exist_ok=True)
+            write_whole(own / JSON, json.dumps(plain(document), indent=1, allow_nan=False) + "\n")
+        except OSError as error:
+            raise DataError(f"{own}: the verdict cannot be written: {error}") from error
+
+
 def read_verdict(path: Path) -> Verdict:
     """Return what ``write_verdict`` wrote.
 

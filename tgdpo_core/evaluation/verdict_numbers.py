@@ -1,6 +1,6 @@
 """The numbers of a verdict, by name."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -39,6 +39,8 @@ class ScoreSummary:
         judge, model: names.
         mean: over prompts, after the mean over the draws of a prompt.
         difference: to the baseline, of the prompts where both have a score; no value for itself.
+        higher: share of these prompts where its score is higher than the baseline's; an equal one
+            is half.
         num_prompts: with a score.
         unjudged: answers without a score, by reason.
     """
@@ -47,6 +49,7 @@ class ScoreSummary:
     model: str
     mean: Estimate
     difference: Estimate
+    higher: Estimate
     num_prompts: int
     unjudged: Mapping[str, int]
 
@@ -126,4 +129,23 @@ class VerdictSummary:
         return {
             **asdict(self),
             "positions": [{**asdict(p), "bias": p.bias.as_dict()} for p in self.positions],
+        }
+
+    def of_model(self, model: str, judge: str) -> dict[str, Any]:
+        """Return JSON of what a judge says of one model, and of how long its answers are."""
+
+        def mine(listed: Sequence[ScoreSummary | WinRate | Strength]) -> list[dict[str, Any]]:
+            return [asdict(e) for e in listed if (e.model, e.judge) == (model, judge)]
+
+        found = {
+            "scores": mine(self.scores),
+            "win_rates": mine(self.win_rates),
+            "strengths": mine(self.strengths),
+        }
+        return {
+            "model": model,
+            "baseline": self.baseline,
+            "num_prompts": self.num_prompts,
+            "answers": next(asdict(each) for each in self.models if each.model == model),
+            **{name: said for name, said in found.items() if said},
         }

@@ -93,11 +93,13 @@ def _scores(verdict: Verdict, judge: str, model: str, weights: Array) -> ScoreSu
     )
     is_baseline = model == verdict.baseline
     difference = values - arrays.scores(verdict, judge, verdict.baseline)
+    higher = arrays.preferences_of_scores(verdict, judge, model, verdict.baseline)
     return ScoreSummary(
         judge,
         model,
         mean_interval(values, weights),
         Estimate(None) if is_baseline else mean_interval(difference, weights),
+        Estimate(None) if is_baseline else share_interval(higher, weights),
         int((~np.isnan(values)).sum()),
         _reasons(said),
     )

@@ -96,20 +96,21 @@ def _score_tables(summary: VerdictSummary, models: Mapping[str, ModelSummary]) -
             for each in summary.scores
             if each.judge == judge
         ]
-        against = (f"minus {summary.baseline}",) if len(models) > 1 else ()
+        against = (f"minus {summary.baseline}", "higher") if len(models) > 1 else ()
         columns = ("model", "score", *against, "judged", *_ABOUT)
         yield Table(f"Scores of {judge}", columns, rows, _SCORES)
 
 
 _SCORES = (
     "Means over prompts, with 95 % intervals over resampled prompts; differences are paired by "
-    "prompt. judged: prompts with a score (answers without one). tokens: mean length of an answer; "
+    "prompt. higher: share of prompts with a higher score than the baseline's, equal ones half. "
+    "judged: prompts with a score (answers without one). tokens: mean length of an answer; "
     "finished: share that the model ended itself; KL: to the reference, nats."
 )
 
 
 def _difference(each: ScoreSummary, num_models: int) -> tuple[str, ...]:
-    return (number(each.difference),) if num_models > 1 else ()
+    return (number(each.difference), percent(each.higher)) if num_models > 1 else ()
 
 
 def _counts(each: ScoreSummary | WinRate) -> str:

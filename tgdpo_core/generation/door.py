@@ -9,6 +9,7 @@ from tgdpo_core.data.pairs import PreferencePair
 from tgdpo_core.generation.answers import AnsweredPrompt, prompt_key
 from tgdpo_core.generation.engine import Drawn, Engine, Request
 from tgdpo_core.generation.kept import InMemory, Kept, KeptAnswers, entry_name
+from tgdpo_core.generation.prompts import columns_of
 from tgdpo_core.generation.sampling import Sampling, seed_of
 from tgdpo_core.progress import stage
 
@@ -102,7 +103,7 @@ def _answered(
     prompts: Sequence[PreferencePair], drawn: Sequence[Sequence[Drawn]]
 ) -> list[AnsweredPrompt]:
     return [
-        AnsweredPrompt(row.prompt, tuple(each.answer for each in answers), dict(row.columns))
+        AnsweredPrompt(row.prompt, tuple(each.answer for each in answers), columns_of(row))
         for row, answers in zip(prompts, drawn, strict=True)
     ]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from tgdpo_core.data.pairs import PreferencePair
 from tgdpo_core.errors import DataError
@@ -38,3 +39,12 @@ def _formed(row: PreferencePair, sampling: Sampling) -> PreferencePair:
             )
         prompt = [{"role": "system", "content": sampling.system}, *prompt]
     return row if prompt is row.prompt else replace(row, prompt=prompt)
+
+
+def columns_of(row: PreferencePair) -> dict[str, Any]:
+    """Return the columns that go along with an answer, its tools and template variables with them.
+
+    So answers say of their prompt all that a row of a data set would.
+    """
+    settings = {"tools": row.tools, "chat_template_kwargs": row.template_kwargs}
+    return {**row.columns, **{name: value for name, value in settings.items() if value}}

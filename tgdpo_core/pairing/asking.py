@@ -1,13 +1,13 @@
 """A judge as the function that pairs are made with: of answers one by one, or two at a time."""
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from tgdpo_core.errors import UsageError
+from tgdpo_core.evaluation.opinions import Asked, AskedJudge
 from tgdpo_core.pairing.making import AskAll
 from tgdpo_core.pairing.round_robin import comparisons, won_shares
-from tgdpo_core.pairing.verdicts import Asked, KeptVerdicts, verdicts
 from tgdpo_core.plugin_api.judges import Generation, Judge, Verdict
 
 T = TypeVar("T")
@@ -22,34 +22,18 @@ def require_judge_of_answers(name: str, judge: Judge) -> None:
         )
 
 
-def asks(
-    judge: tuple[str, Judge],
-    kept: KeptVerdicts,
-    *,
-    together: int,
-    on_start: Callable[[int], object] = lambda _: None,
-    on_batch: Callable[[int], object] = lambda _: None,
-) -> AskAll:
+def asks(judge: AskedJudge) -> AskAll:
     """Return the function that asks a judge about the answers to prompts.
 
     A judge of comparisons is asked about every two answers to a prompt in both orders; the score of
     an answer is the share of its comparisons that it wins.
-
-    Args:
-        judge: a judge that is set up, with its name.
-        kept: what it said before.
-        together: most that it is asked about at once.
-        on_start: is told how much it is asked about in all, kept verdicts included.
-        on_batch: is told how much was asked.
     """
-    in_pairs = judge[1].reads == "comparisons"
+    in_pairs = judge.named.reads == "comparisons"
 
     def ask(answers: Sequence[Sequence[Generation]]) -> list[list[Verdict]]:
         items: list[list[Asked]] = [[*comparisons(a)] if in_pairs else [*a] for a in answers]
         flat = [item for some in items for item in some]
-        on_start(len(flat))
-        said = verdicts(judge, flat, kept, together=together, on_batch=on_batch)
-        parts = _split(said, [len(some) for some in items])
+        parts = _split(judge.verdicts(flat), [len(some) for some in items])
         if not in_pairs:
             return list(parts)
         return [won_shares(len(a), part) for a, part in zip(answers, parts, strict=True)]

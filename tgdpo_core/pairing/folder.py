@@ -10,8 +10,7 @@ from typing import Any, Literal
 
 from tgdpo_core.errors import DataError, StoreError, UsageError
 from tgdpo_core.generation.answers import AnsweredPrompt, write_answers
-from tgdpo_core.pairing.verdicts import KeptVerdicts
-from tgdpo_core.store.folder import canonical_hash, write_whole
+from tgdpo_core.store.folder import write_whole
 
 FileForm = Literal["jsonl", "parquet"]
 
@@ -75,13 +74,10 @@ class PairsFolder:
         text = json.dumps({"made_by": _MADE_BY, "settings": settings}, indent=1) + "\n"
         self._write("made/record.json", text)
 
-    def kept_verdicts(self, judge: Mapping[str, Any]) -> KeptVerdicts:
-        """Return the kept scores of a judge.
-
-        Args:
-            judge: JSON that decides what it says.
-        """
-        return KeptVerdicts(self._made / f"scores-{canonical_hash(judge)}.jsonl")
+    @property
+    def unread_scores(self) -> list[Path]:
+        """Scores that versions before the first release kept here; they are not read."""
+        return sorted(self._made.glob("scores-*.jsonl"))
 
     def write_answers(self, model: str, answered: Iterable[AnsweredPrompt]) -> None:
         """Keep the answers of a model beside the data set, for people and ``--answers``."""

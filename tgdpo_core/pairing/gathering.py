@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from tgdpo_core.data.pairs import SIDES, PreferencePair
@@ -12,13 +12,6 @@ from tgdpo_core.pairing.candidates import Candidate
 REPEATED = "prompt given before"
 SEVERAL_MESSAGES = "given response of several messages"
 NO_ANSWERS = "given row without answers of a model"
-
-
-def with_chat_settings(row: PreferencePair) -> PreferencePair:
-    """Return a row whose tools and template variables stand in its columns, as a row has them."""
-    settings = {"tools": row.tools, "chat_template_kwargs": row.template_kwargs}
-    given = {name: value for name, value in settings.items() if value}
-    return replace(row, columns={**row.columns, **given}) if given else row
 
 
 @dataclass

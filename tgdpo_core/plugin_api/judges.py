@@ -166,7 +166,7 @@ class Judge(Options):
 
         Asked once about the responses of the training pairs, before ``setup``: how well low token
         rewards mark these errors is part of the diagnostics of a run. ``(n, n)`` with n the length
-        of the response is its end: the EOS token.
+        of the response is its end: the EOS token. A response whose ``finished`` is False has none.
         """
         return None
 

@@ -17,7 +17,7 @@ from tgdpo_core.data.tokenization import LengthLimits, tokenize_pairs
 from tgdpo_core.errors import UsageError
 from tgdpo_core.evaluation.divergence import sampled_kl, samples_of
 from tgdpo_core.evaluation.endings import Unfinished, random_or_all
-from tgdpo_core.evaluation.judging import judged, judged_pairs
+from tgdpo_core.evaluation.judging import asked_anew, judged, judged_pairs
 from tgdpo_core.evaluation.likelihood import pair_likelihoods
 from tgdpo_core.generation.door import answer_all
 from tgdpo_core.generation.in_process import InProcess
@@ -203,7 +203,8 @@ class JudgePolicy(TrainerCallback):
         )
         answers = answer_all(engine, share, self._judging.sampling, label=label)
         own = answers.answered[:number]
-        found = judged((self._judging.name, self._judging.judge), own, self._judging.unfinished)
+        ask = asked_anew((self._judging.name, self._judging.judge))
+        found = judged(ask, own, self._judging.unfinished)
         # A process without a prompt has the same rows, empty: all of them gather each.
         rows: dict[str, list[float]] = {f"judge/{kind}": [] for kind in self._kinds}
         for kind, values in found.scores.items():

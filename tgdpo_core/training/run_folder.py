@@ -28,6 +28,7 @@ from tgdpo_core.training.durability.folder_lock import (
 _OURS = (
     *("run.json", "config.yaml", "settings.yaml", "README.md"),
     *("checkpoints", "model", ".model.part", "logs", "failure", "plots", "report.html"),
+    "evaluation",  # of a model that goes
 )
 _TRACKED = ("tensorboard", "trackers.json")  # in logs/
 # What lies there before run.json does: output of an ablation's cell, a write that was cut off.

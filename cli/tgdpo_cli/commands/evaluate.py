@@ -95,8 +95,9 @@ def command(session: Session, /, **values: Any) -> None:
     what was judged is kept in its evaluation/JUDGE.
     """
     quiet_libraries()
+    from tgdpo_cli.chosen_judges import chosen_judges
     from tgdpo_cli.one_by_one import evaluate_one_by_one
-    from tgdpo_cli.verdict_options import chosen_judges, is_verdict
+    from tgdpo_cli.verdict_options import is_verdict
     from tgdpo_cli.verdict_request import verdict_request
     from tgdpo_cli.verdict_run import run_verdict
 

@@ -1,12 +1,13 @@
 """``tgdpo pairs``: answers of models, a judge, and a rule make a preference data set."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from tgdpo_cli.chosen_judges import ChosenJudge, chosen_judges, counted, set_up
 from tgdpo_cli.config_option import config_option
 from tgdpo_cli.evaluation_rows import evaluation_rows, row_options
 from tgdpo_cli.generation_options import Generating, generation, generation_options
@@ -15,7 +16,6 @@ from tgdpo_cli.model_names import short_names
 from tgdpo_cli.option_sets import trust_of, trust_options
 from tgdpo_cli.output import echo, json_option, print_json, quiet_libraries
 from tgdpo_cli.pairs_options import check_pairs_options, ranking_options
-from tgdpo_cli.recipe_options import key_value
 
 if TYPE_CHECKING:
     from tgdpo_core.data.pairs import PreferencePair
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from tgdpo_core.pairing.folder import PairsFolder
     from tgdpo_core.pairing.gathering import Gathered
     from tgdpo_core.pairing.making import MadePairs
-    from tgdpo_core.pairing.rules import Rule
 
 
 @click.command("pairs", context_settings={"default_map": {"samples": 4}})
@@ -71,7 +70,9 @@ def command(session: Session, /, **options: Any) -> None:
     """
     quiet_libraries()
     check_pairs_options(options)
+    from tgdpo_core.pairing.asking import asks
     from tgdpo_core.pairing.folder import PairsFolder
+    from tgdpo_core.pairing.making import make_pairs
     from tgdpo_core.pairing.rules import Rule
     from tgdpo_core.pairing.wording import require_pairs, summary
 
@@ -85,18 +86,24 @@ def command(session: Session, /, **options: Any) -> None:
     judge = _judge(session, options)
     options["generating"] = _generating(options)
     folder = PairsFolder(options["output"])
-    settings = _settings(options, {k: v for k, v in judge.document.items() if k != "files"})
+    settings = _settings(options, judge)
     folder.begin(settings, overwrite=options["overwrite"])
+    for path in folder.unread_scores:
+        echo(f"{path} is not read: what judges say lies in the store now. Remove it.", err=True)
     gathered = _gather(session, options, folder)
-    made = _made(judge, gathered, folder, rule, options)
+    with set_up([judge], together=options["judge_batch"]) as (asked,):
+        questions = list(gathered.questions.values())
+        only_finished = not options["keep_unfinished"]
+        made = make_pairs(questions, asks(asked), rule, only_finished=only_finished)
+        said = counted(asked, judge.instance.record())
     require_pairs(made, gathered.notes)
     lines = summary(made, gathered.notes)
     card = _card(options, settings, gathered, made, lines)
     target = folder.write(made.rows, card, options["file_form"], settings)
     if options["as_json"]:
-        print_json(_as_json(target, gathered, made))
+        print_json({**_as_json(target, gathered, made), "judged": asked.counts.as_dict()})
         return
-    for line in lines:
+    for line in (*lines, said):
         echo(line)
     echo(f"{target}: train on it with tgdpo train --dataset {folder.path}")
 
@@ -104,29 +111,15 @@ def command(session: Session, /, **options: Any) -> None:
 # -- what is asked for ----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Judge:
-    """A judge with its name, and JSON of what decides its verdicts."""
-
-    name: str
-    judge: Any
-    document: Mapping[str, Any]
-
-
-def _judge(session: Session, options: Mapping[str, Any]) -> _Judge:
-    from tgdpo_core.evaluation.opinions import judge_identity
+def _judge(session: Session, options: Mapping[str, Any]) -> ChosenJudge:
     from tgdpo_core.pairing.asking import require_judge_of_answers
-    from tgdpo_core.scoring.sources import validate_options
 
-    name = options["judge"]
-    found = session.plugins.find("judge", name)
-    judge = found.create(dict(key_value(text, "--judge-arg") for text in options["judge_args"]))
-    validate_options(str(found), judge.validate)
-    require_judge_of_answers(name, judge)
-    return _Judge(name, judge, judge_identity(found, judge))
+    (judge,) = chosen_judges(session, [options["judge"]], options["judge_args"])
+    require_judge_of_answers(judge.name, judge.instance)
+    return judge
 
 
-def _settings(options: Mapping[str, Any], judge: Mapping[str, Any]) -> dict[str, Any]:
+def _settings(options: Mapping[str, Any], judge: ChosenJudge) -> dict[str, Any]:
     """Return JSON of what decides the pairs; what does not apply is left out."""
     kept = ["dataset", "split", "limit", "models", "rule", "min_gap", "threshold", "max_pairs"]
     kept += ["keep_unfinished", "with_given", "seed", "file_form", "columns", "row_format"]
@@ -137,7 +130,8 @@ def _settings(options: Mapping[str, Any], judge: Mapping[str, Any]) -> dict[str,
         key: list(value) if isinstance(value, tuple) else value for key, value in found.items()
     }
     drawn = {"generation": dict(options["generating"].document)} if options["models"] else {}
-    return {**listed, **drawn, "answers": answers, "judge": dict(judge)}
+    judged = {key: value for key, value in judge.identity.items() if key != "files"}
+    return {**listed, **drawn, "answers": answers, "judge": judged}
 
 
 # -- answers --------------------------------------------------------------------------------------
@@ -166,7 +160,6 @@ def _rows(session: Session, options: Mapping[str, Any]) -> "list[PreferencePair]
     """Return the prompts in the form in which they are asked, and trained on."""
     from tgdpo_core.data.sources import default_split
     from tgdpo_core.generation.prompts import formed
-    from tgdpo_core.pairing.gathering import with_chat_settings
 
     source = evaluation_rows(
         options["dataset"],
@@ -181,7 +174,7 @@ def _rows(session: Session, options: Mapping[str, Any]) -> "list[PreferencePair]
     split = options["split"] or default_split(options["dataset"], session.plugins, "train")
     rows = source.read(split, options["limit"], options["on_bad_row"])
     sampling = options["generating"].sampling
-    return [with_chat_settings(row) for row in formed(rows, sampling)]
+    return formed(rows, sampling)
 
 
 def _generating(options: Mapping[str, Any]) -> Generating:
@@ -204,36 +197,6 @@ def _answers(
 
 
 # -- pairs ----------------------------------------------------------------------------------------
-
-
-def _made(
-    judge: _Judge,
-    gathered: "Gathered",
-    folder: "PairsFolder",
-    rule: "Rule",
-    options: Mapping[str, Any],
-) -> "MadePairs":
-    """Return the pairs that the judge and the rule make."""
-    from tgdpo_core.pairing.asking import asks
-    from tgdpo_core.pairing.making import make_pairs
-    from tgdpo_core.progress import stage
-    from tgdpo_core.scoring.guard import call_plugin
-
-    who = f"judge '{judge.name}'"
-    call_plugin(who, "setup", judge.judge.setup)
-    try:
-        with stage(f"judge {judge.name}", None, judge.judge.reads) as bar:
-            ask = asks(
-                (judge.name, judge.judge),
-                folder.kept_verdicts(judge.document),
-                together=options["judge_batch"],
-                on_start=bar.expect,
-                on_batch=bar.update,
-            )
-            questions = list(gathered.questions.values())
-            return make_pairs(questions, ask, rule, only_finished=not options["keep_unfinished"])
-    finally:
-        call_plugin(who, "teardown", judge.judge.teardown)
 
 
 def _card(

@@ -18,7 +18,7 @@ class Verifier(Judge):
         return [float(check_text(item.prompt, item.response).solved) for item in batch]
 
     def error_spans(self, batch: Sequence[Generation]) -> list[list[tuple[int, int]]]:
-        """Return where the checker finds each local error.
+        """Return where the checker finds each local error; an answer that was cut has no end.
 
         Raises:
             ValueError: a prompt does not belong to the playground.
@@ -31,6 +31,7 @@ def _error_spans(item: Generation) -> Iterator[tuple[int, int]]:
     labels = check_text(item.prompt, item.response).labels
     for piece, label in zip((*split_pieces(item.response), END), labels, strict=True):
         end = start + len(piece)
-        if label is Label.ERROR:
+        is_open = piece == END and item.finished is False
+        if label is Label.ERROR and not is_open:
             yield start, end
         start = end

@@ -17,7 +17,13 @@ from tgdpo_core.data.pairs import TokenizedPair
 from tgdpo_core.data.report import DataReport
 from tgdpo_core.data.tokenization import LengthLimits, tokenize_pairs
 from tgdpo_core.errors import PluginError
-from tgdpo_core.evaluation.judging import evaluate_pairs, judged, judged_pairs, write_evaluation
+from tgdpo_core.evaluation.judging import (
+    asked_anew,
+    evaluate_pairs,
+    judged,
+    judged_pairs,
+    write_evaluation,
+)
 from tgdpo_core.evaluation.likelihood import pair_likelihoods
 from tgdpo_core.generation.answers import Answer, AnsweredPrompt
 from tgdpo_core.models.precision import Precision
@@ -170,7 +176,7 @@ def test_a_judge_of_answers_is_held_to_the_same(small_rows: list[dict[str, Any]]
         for text, row in zip("ab", small_rows, strict=False)
     ]
     with pytest.raises(PluginError, match=r"judge 'gap', the prompt 'Question 1.*got nan"):
-        judged(("gap", Gap()), answered)
+        judged(asked_anew(("gap", Gap())), answered)
 
 
 def test_a_judge_does_not_move_the_random_state_of_the_run() -> None:

@@ -118,15 +118,17 @@ class Sees(Judge):
 
     def __init__(self) -> None:
         self.shown: list[str] = []
+        self.finished: list[bool | None] = []
 
     def error_spans(self, batch: Sequence[Generation]) -> Spans:
         self.shown += [item.response for item in batch]
+        self.finished += [item.finished for item in batch]
         return [
             [(m.start(), m.end()) for m in re.finditer("bad|$", item.response)] for item in batch
         ]
 
 
-def chat_pairs(max_length: int) -> Sequence[TokenizedPair]:
+def chat_pairs(max_length: int, **columns: Any) -> Sequence[TokenizedPair]:
     """Return one pair of messages behind a template with closing marks."""
     from tgdpo_core.testing import make_tokenizer
 
@@ -142,6 +144,7 @@ def chat_pairs(max_length: int) -> Sequence[TokenizedPair]:
         "prompt": [{"role": "user", "content": "Speak."}],
         "chosen": [{"role": "assistant", "content": "good and bad"}],
         "rejected": [{"role": "assistant", "content": "so bad, it is bad and bad"}],
+        **columns,
     }
     report = DataReport("test", num_rows=1)
     parsed = parse_rows([("row 0", row)], report)
@@ -175,3 +178,27 @@ def test_errors_behind_a_cut_and_the_end_of_a_cut_response_are_left_out() -> Non
         if m
     ]
     assert 0 < "".join(marked).count("b") == response.text.count("bad")
+
+
+def test_a_response_that_goes_on_has_no_end_that_could_be_an_error() -> None:
+    judge = Sees()
+    pairs = chat_pairs(200, chosen_finished=False)
+    found = known_errors(("sees", judge), pairs)
+    assert judge.finished == [False, True]
+    assert found is not None
+    response = pairs[0].chosen
+    marked = [
+        response.text[a:b] for (a, b), m in zip(response.offsets, found["chosen"], strict=True) if m
+    ]
+    assert (response.text.strip(), "".join(marked).strip()) == ("good and bad", "bad")
+    assert pairs[0].rejected.text.endswith("</s>")
+    assert found["rejected"][-1]
+
+
+@pytest.mark.parametrize(("finished", "ends"), [(True, 1), (None, 1), (False, 0)])
+def test_the_playgrounds_judge_knows_that_a_cut_answer_has_no_end(
+    finished: bool | None, ends: int
+) -> None:
+    judge = PluginManager().find("judge", "verifier").create()
+    (spans,) = judge.error_spans([Generation("3+4*2=", " so +47", finished=finished)])
+    assert [(a, b) for a, b in spans if a == b == 7] == [(7, 7)] * ends

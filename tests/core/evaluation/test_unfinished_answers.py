@@ -9,7 +9,7 @@ import pytest
 
 from tgdpo_core import Generation, Judge, Unjudged
 from tgdpo_core.evaluation.endings import Unfinished
-from tgdpo_core.evaluation.judging import evaluate, judged
+from tgdpo_core.evaluation.judging import asked_anew, evaluate, judged
 from tgdpo_core.generation.answers import Answer, AnsweredPrompt
 
 
@@ -44,10 +44,12 @@ PROMPTS = [
 def test_cut_answers_score_what_the_rule_says(
     rule: Unfinished, expected: list[float], left_out: int
 ) -> None:
-    found = judged(("length", Length()), PROMPTS, rule).scores
+    found = judged(asked_anew(("length", Length())), PROMPTS, rule).scores
     np.testing.assert_equal(found["sampled"], expected)
     np.testing.assert_equal(found["greedy"], [4.0, 4.0])
-    score = evaluate("m", PROMPTS, ("length", Length()), unfinished=rule).scores["sampled"]
+    score = evaluate("m", PROMPTS, asked_anew(("length", Length())), unfinished=rule).scores[
+        "sampled"
+    ]
     assert score.mean == np.nanmean(expected)
     assert score.num_left_out == left_out
 
@@ -55,20 +57,20 @@ def test_cut_answers_score_what_the_rule_says(
 @pytest.mark.parametrize(("rule", "number"), [("score", 6), ("zero", 3), ("skip", 3)])
 def test_a_judge_is_not_asked_about_what_the_rule_decides(rule: Unfinished, number: int) -> None:
     judge = Length()
-    judged(("length", judge), PROMPTS, rule)
+    judged(asked_anew(("length", judge)), PROMPTS, rule)
     assert len(judge.seen) == number
 
 
 def test_a_judge_sees_how_each_answer_ended() -> None:
     judge = Length()
-    judged(("length", judge), PROMPTS)
+    judged(asked_anew(("length", judge)), PROMPTS)
     shown = {item.response: (item.finished, item.num_tokens, item.columns) for item in judge.seen}
     assert shown["aa"] == (True, 3, {"c": 1})
     assert shown["bbbbbb"] == (False, 6, {"c": 1})
 
 
 def test_a_summary_has_the_share_of_random_answers_that_finished_and_their_length() -> None:
-    summary: dict[str, Any] = evaluate("m", PROMPTS, ("length", Length())).summary()
+    summary: dict[str, Any] = evaluate("m", PROMPTS, asked_anew(("length", Length()))).summary()
     assert summary["finished"] == 0.25
     assert summary["tokens"] == (3 + 6 + 3 + 1) / 4
     assert (summary["num_unfinished"], summary["unfinished"]) == (3, "score")
@@ -76,14 +78,16 @@ def test_a_summary_has_the_share_of_random_answers_that_finished_and_their_lengt
 
 def test_without_random_answers_the_greedy_ones_are_described() -> None:
     greedy = [AnsweredPrompt("p", (GREEDY,))]
-    evaluation = evaluate("m", greedy, ("length", Length()))
+    evaluation = evaluate("m", greedy, asked_anew(("length", Length())))
     assert set(evaluation.scores) == {"greedy"}
     assert evaluation.summary()["finished"] == 1
 
 
 def test_no_score_at_all_is_no_zero() -> None:
     only_cut = [AnsweredPrompt("p", (sampled("x", finished=False),))]
-    score = evaluate("m", only_cut, ("length", Length()), unfinished="skip").scores["sampled"]
+    score = evaluate("m", only_cut, asked_anew(("length", Length())), unfinished="skip").scores[
+        "sampled"
+    ]
     assert np.isnan(score.mean)
     assert score.num_left_out == 1
 
@@ -96,12 +100,12 @@ class Picky(Judge):
 
 
 def test_an_answer_without_a_score_is_counted_and_no_zero() -> None:
-    found = evaluate("m", PROMPTS, ("picky", Picky()))
+    found = evaluate("m", PROMPTS, asked_anew(("picky", Picky())))
     assert (found.scores["sampled"].mean, found.scores["sampled"].num_left_out) == (1.0, 0)
     assert found.summary()["unjudged"] == {"b": 1}
 
 
 def test_a_prompt_without_any_score_is_left_out() -> None:
     only = [replace(item, answers=item.answers[2:]) for item in PROMPTS]
-    found = evaluate("m", only, ("picky", Picky()))
+    found = evaluate("m", only, asked_anew(("picky", Picky())))
     assert (found.scores["sampled"].mean, found.scores["sampled"].num_left_out) == (1.0, 1)

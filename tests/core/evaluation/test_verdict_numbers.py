@@ -69,7 +69,15 @@ def test_what_is_unjudged_is_left_out_counted_and_no_zero() -> None:
     assert (a.mean.value, a.num_prompts, a.unjudged) == (2.0, 3, {"no verdict": 1})
     assert b.mean.value == pytest.approx(13 / 3)
     assert b.difference.value == 1.5  # of the two prompts that both have
+    assert (a.higher.value, b.higher.value) == (None, 1.0)
     assert any("1 answers unjudged" in each for each in verdict_sentences(found))
+
+
+def test_the_share_of_higher_scores_counts_equal_ones_half() -> None:
+    found = summary(scored({"a": [1.0, 2.0, 3.0, 4.0], "b": [9.0, 2.0, 3.0, 3.9]}))
+    assert found.scores[1].higher.value == (1 + 0.5 + 0.5 + 0) / 4
+    (table,) = verdict_tables(found)
+    assert table.rows[1][table.columns.index("higher")].startswith("50.0 % [")
 
 
 def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:

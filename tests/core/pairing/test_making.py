@@ -7,12 +7,12 @@ from tgdpo_core.data.formats import parse_rows
 from tgdpo_core.data.pairs import PreferencePair
 from tgdpo_core.data.report import DataReport
 from tgdpo_core.generation.answers import Answer, AnsweredPrompt
+from tgdpo_core.generation.prompts import columns_of
 from tgdpo_core.pairing.gathering import (
     NO_ANSWERS,
     REPEATED,
     SEVERAL_MESSAGES,
     Gathered,
-    with_chat_settings,
 )
 from tgdpo_core.pairing.making import MadePairs, make_pairs
 from tgdpo_core.pairing.rules import Rule
@@ -71,7 +71,7 @@ def test_rows_are_read_for_training_as_they_stand() -> None:
     gathered = Gathered()
     tools = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
     row = PreferencePair(CHAT, [], [], where="row", tools=tools)
-    columns = with_chat_settings(row).columns
+    columns = columns_of(row)
     gathered.add_model("m", [AnsweredPrompt(CHAT, answered("", "a", "bb").answers, columns)])
     report = DataReport("made")
     (pair,) = parse_rows([("row 1", row) for row in made(gathered).rows], report)

@@ -110,6 +110,13 @@ def test_a_link_is_removed_and_never_what_it_points_to(
     assert not (folder.path / name).is_symlink()
 
 
+def test_what_was_judged_of_a_model_goes_with_it(tmp_path: Path) -> None:
+    (tmp_path / "evaluation" / "mood").mkdir(parents=True)
+    (tmp_path / "mine.txt").write_text("x")
+    RunFolder(tmp_path).clear()
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
 def test_a_resume_without_a_checkpoint_says_that_it_starts_anew(
     make_trainer: MakeTrainer, caplog: pytest.LogCaptureFixture
 ) -> None:

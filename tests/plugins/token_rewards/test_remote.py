@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.plugins.token_rewards.conftest import RewardServer
+from tests.loopback import LoopbackServer, Serve
 from tgdpo_cli.main import cli, run
 from tgdpo_core.data.pairs import PreferencePair
 from tgdpo_core.data.report import DataReport
@@ -24,7 +24,6 @@ from tgdpo_core.scoring.settings import Reference, ScoringSettings
 from tgdpo_core.scoring.sources import source_of_instance
 from tgdpo_plugins.token_rewards.remote.reward import Remote
 
-Serve = Callable[..., RewardServer]
 Score = Callable[..., dict[str, Any]]
 KEY = "sk-canary-5f2b81c0d9"
 
@@ -64,7 +63,7 @@ def require_right(found: dict[str, Any], table: TokenTable) -> None:
         assert parts == {round(value(first), 6), round(value(second), 6)}
 
 
-def require_asked_once(server: RewardServer, number: int) -> None:
+def require_asked_once(server: LoopbackServer, number: int) -> None:
     assert set(Counter(server.answered()).values()) == {1}
     assert len(server.answered()) == number
 

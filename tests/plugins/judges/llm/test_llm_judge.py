@@ -8,12 +8,11 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.plugins.judges.conftest import JudgeServer
+from tests.loopback import LoopbackServer, Serve
 from tgdpo_core import Comparison, Generation, Unjudged
 from tgdpo_core.errors import PluginError
 from tgdpo_core.evaluation.both_orders import in_both_orders, paired, position_bias
@@ -22,7 +21,6 @@ from tgdpo_core.scoring.guard import call_on_batch, call_plugin
 from tgdpo_core.testing import JudgeContract
 from tgdpo_plugins.judges.llm.judge import LLMJudge
 
-Serve = Callable[..., JudgeServer]
 KEY = "sk-canary-7e1f0a55b2"
 
 
@@ -50,11 +48,11 @@ def judge_all(judge: LLMJudge, batch: list[Any]) -> tuple[list[Any], dict[str, A
     return checked_verdicts("judge 'llm'", said, batch, judge.reads), dict(judge.record())
 
 
-def llm(server: JudgeServer, **options: Any) -> LLMJudge:
+def llm(server: LoopbackServer, **options: Any) -> LLMJudge:
     return LLMJudge(url=server.url, model="judge", **options)
 
 
-def require_asked_once(server: JudgeServer, number: int) -> None:
+def require_asked_once(server: LoopbackServer, number: int) -> None:
     asked = Counter(server.answered())
     assert (len(asked), set(asked.values())) == (number, {1})
 

@@ -1,7 +1,13 @@
-"""A reward server of its own process, with faults: python remote_server.py PORT FOLDER JSON-FAULTS.
+"""A server of its own process, with faults: python loopback_server.py PORT FOLDER JSON-FAULTS.
 
-It answers three protocols, and notes every answer that it has sent in FOLDER/answered.jsonl, which
-a new process of the same folder reads: so answers are counted across its deaths.
+It judges as a chat model (``loopback_judge``) and scores in three protocols (``loopback_rewards``):
+the path says which. Every answer is noted in FOLDER/answered.jsonl, which a new process of
+the same folder goes on with: so answers are counted across its deaths.
+
+FAULTS of every kind: ``key``: the only one that is let in; ``latency``: seconds; ``fail_every`` N:
+every N-th request has ``status`` (503), with ``retry_after``; ``dies_at`` N: it ends there;
+``broke_at`` N: later requests are a 402; ``hold_after`` N: later ones wait for ever; ``meet`` N:
+all wait until N were under way at a time. Those of one kind stand where its answers are made.
 """
 
 import json
@@ -12,6 +18,9 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+import loopback_judge
+import loopback_rewards
 
 PORT, FOLDER, FAULTS = int(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
 LOCK = threading.Lock()
@@ -31,7 +40,7 @@ class Handler(BaseHTTPRequestHandler):
             self._send(200, {k: v for k, v in COUNTS.items() if k != "live"})
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
+        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
         with LOCK:
             COUNTS["requests"] += 1
             number = COUNTS["requests"]
@@ -40,13 +49,16 @@ class Handler(BaseHTTPRequestHandler):
             if COUNTS["peak"] >= FAULTS.get("meet", 1):
                 MET.set()
             COUNTS["headers"] = [*COUNTS["headers"][-9:], dict(self.headers)]
+        if number > FAULTS.get("hold_after", number):
+            time.sleep(3600)
         MET.wait(60)
         time.sleep(FAULTS.get("latency", 0.0))
         with LOCK:
             COUNTS["live"] -= 1
-        self._answer(json.loads(body), number)
+            self._answer(asked, number)
 
     def _answer(self, asked: dict[str, Any], number: int) -> None:
+        """Answer and note it: no other thread ends the process in between."""
         key = FAULTS.get("key")
         if key and self.headers.get("authorization") != f"Bearer {key}":
             self._send(401, {"error": f"bad key {self.headers.get('authorization')}"})
@@ -54,44 +66,23 @@ class Handler(BaseHTTPRequestHandler):
             self._send(FAULTS.get("status", 503), {"error": "busy"}, FAULTS.get("retry_after"))
         elif FAULTS.get("dies_at") == number:
             os._exit(9)
-        elif FAULTS.get("broke_at") and number > FAULTS["broke_at"]:
+        elif number > FAULTS.get("broke_at", number):
             self._send(402, {"error": "no money left"})
         else:
-            self._send(200, reply(self.path, asked))
-            with LOCK, LOG.open("a") as log:
+            is_chat = self.path.endswith("/chat/completions")
+            kind = loopback_judge if is_chat else loopback_rewards
+            with LOG.open("a") as log:
                 log.write(json.dumps(asked) + "\n")
+            self._send(*kind.answer(self.path, asked, FAULTS))
 
-    def _send(self, status: int, answer: Any, retry_after: float | None = None) -> None:
-        data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+    def _send(self, status: int, said: Any, retry_after: float | None = None) -> None:
+        data = said.encode() if isinstance(said, str) else json.dumps(said).encode()
         self.send_response(status)
         self.send_header("content-length", str(len(data)))
         if retry_after is not None:
             self.send_header("retry-after", str(retry_after))
         self.end_headers()
         self.wfile.write(data)
-
-
-def value(text: str) -> float:
-    """Return a score of a text in [0, 1): the share of letters e."""
-    return text.count("e") / (1 + len(text))
-
-
-def reply(path: str, asked: dict[str, Any]) -> Any:
-    """Return the answer, or the wrong one that FAULTS ask for on texts with the word."""
-    if FAULTS.get("word", "\0") in json.dumps(asked):
-        wrong = FAULTS["wrong"]
-        return wrong.encode() if isinstance(wrong, str) else wrong
-    if path == "/pooling":
-        if isinstance(asked.get("input"), list):
-            return {"data": [{"data": [[i / 1000] for i in asked["input"]]}]}
-        text = asked["input"] if "input" in asked else asked["messages"][-1]["content"]
-        steps = text.split("<extra_0>")[:-1]
-        return {"data": [{"data": [[1 - value(s), value(s)] for s in steps]}]}
-    if path == "/score":
-        return {"data": [{"index": i, "score": value(t)} for i, t in enumerate(asked["text_2"])]}
-    if asked.get("steps"):
-        return {"scores": [value(step) for step in asked["steps"]]}
-    return {"score": value(asked["response"])}
 
 
 class Server(ThreadingHTTPServer):
