@@ -15,8 +15,7 @@ install: $(VENV)/.installed-dev
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-# On Linux torch brings gigabytes of CUDA packages. Without a GPU:
-#     export PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
+# On Linux torch brings gigabytes of CUDA packages. Without a GPU: README, Install.
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
 	touch $@
