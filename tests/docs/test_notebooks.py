@@ -31,7 +31,7 @@ def test_a_notebook_runs_and_shows_what_its_page_shows(
     stored: Any = nbformat.read(NOTEBOOKS / name, as_version=4)
     fresh: Any = nbformat.read(NOTEBOOKS / name, as_version=4)
     resources = {"metadata": {"path": str(tmp_path)}}
-    NotebookClient(fresh, timeout=120, kernel_name="python3", resources=resources).execute()
+    NotebookClient(fresh, timeout=600, kernel_name="python3", resources=resources).execute()
     for cell in fresh.cells:
         kept = [o for o in cell.get("outputs", ()) if o.get("name") != "stderr"]
         cell.update({"outputs": kept} if cell.cell_type == "code" else {})
