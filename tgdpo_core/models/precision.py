@@ -39,6 +39,11 @@ class Precision:
             "attention": self.attn_implementation,
         }
 
+    @property
+    def computes_in(self) -> torch.dtype:
+        """The coarser of both formats, that of the products."""
+        return min(self.dtype, self.autocast or self.dtype, key=lambda dtype: dtype.itemsize)
+
     @contextlib.contextmanager
     def active(self, device: torch.device) -> Iterator[None]:
         """No gradients, and autocast where it is on."""

@@ -23,7 +23,7 @@ from tgdpo_core.scoring.distribution import HIDDEN, by_token, named_values
 from tgdpo_core.scoring.filling import Compute
 from tgdpo_core.scoring.guard import call_on_batch
 from tgdpo_core.scoring.plugin_errors import PluginOutOfMemoryError
-from tgdpo_core.scoring.repeatability import Repeatability
+from tgdpo_core.scoring.repeatability import Repeatability, is_same
 from tgdpo_core.scoring.sources import RewardSource
 from tgdpo_core.scoring.weights import split_sides
 from tgdpo_core.store.collection import Collection
@@ -90,6 +90,7 @@ class TokenRewards:
         reference: stored reference log-probs by row, read if the plugin needs them.
         quantities: stored values of the reference's distribution by row, by quantity.
         collection: where the answers go.
+        dtype: the format in which the plugin's frozen models compute.
     """
 
     def __init__(
@@ -99,8 +100,9 @@ class TokenRewards:
         reference: Located,
         quantities: Mapping[str, Located],
         collection: Collection,
+        dtype: torch.dtype,
     ) -> None:
-        self._source, self._table = source, table
+        self._source, self._table, self._dtype = source, table, dtype
         self._reference, self._quantities = reference, quantities
         self._is_first = True
         self._kept = Repeatability(self.answers, self._require_same, collection)
@@ -143,7 +145,7 @@ class TokenRewards:
     def _require_same(
         self, rows: Sequence[int], once: Sequence[torch.Tensor], twice: Sequence[torch.Tensor]
     ) -> None:
-        _require_same(self._source, [self._table[row] for row in rows], once, twice)
+        _require_same(self._source, [self._table[row] for row in rows], once, twice, self._dtype)
 
 
 def _require_same(
@@ -151,15 +153,11 @@ def _require_same(
     pairs: Sequence[TokenizedPair],
     once: Sequence[torch.Tensor],
     twice: Sequence[torch.Tensor],
+    dtype: torch.dtype,
 ) -> None:
-    """Raise ``PluginError`` if the same question got another answer: what is stored would be luck.
-
-    Sums on GPUs may differ in the last digits; noise differs by its own size.
-    """
+    """Raise ``PluginError`` if the same question got another answer: it would be luck."""
     for pair, a, b in zip(pairs, once, twice, strict=True):
-        if len(a) and not torch.allclose(
-            a, b, rtol=0, atol=1e-2 * float(a.abs().max().clamp(min=1e-6))
-        ):
+        if not is_same(a, b, dtype):
             t = int((a - b).abs().argmax())
             raise PluginError(
                 f"{source}, {pair.pair.where}: asked twice, it gave {a[t]:.6g} and {b[t]:.6g} for "

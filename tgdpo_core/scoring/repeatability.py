@@ -13,6 +13,28 @@ Answers = Callable[[Sequence[int]], Sequence[torch.Tensor]]
 """From rows to what the plugin says of them, checked."""
 
 
+def is_same(once: torch.Tensor, twice: torch.Tensor, dtype: torch.dtype) -> bool:
+    """Return whether two answers to one question differ by rounding alone.
+
+    Asked in other company, a frozen model sums in another order. In float32 this changes the last
+    digits: no value may differ by more than 1 % of the largest one. Formats of two bytes round
+    every product of every layer, and single values change by some percent: there the root mean
+    square of the difference may be 5 % of that of the values. Noise differs by its own size.
+
+    Args:
+        once: [n] float32.
+        twice: [n] float32.
+        dtype: the format in which frozen models compute.
+    """
+    if not len(once):
+        return True
+    difference, least = once - twice, 1e-6
+    if dtype.itemsize >= torch.float32.itemsize:
+        return bool(difference.abs().max() <= 1e-2 * once.abs().max().clamp(min=least))
+    rms, scale = (values.square().mean().sqrt() for values in (difference, once))
+    return bool(rms <= 5e-2 * scale.clamp(min=least))
+
+
 class Repeatability:
     """Keeps a few answers of a pass, from ever later batches, and asks for them again.
 

@@ -185,7 +185,9 @@ class Scorer(ReferenceScorer):
         if not len(collection):
             document = {"format": FORMAT, **self._reward_document(source)}
             say_what_changed(str(source), self.settings.store, document, collection.key)
-        score = TokenRewards(source, table, reference, quantities, collection)
+        score = TokenRewards(
+            source, table, reference, quantities, collection, self.settings.precision.computes_in
+        )
 
         contexts: list[FrozenModels] = []
 
