@@ -105,7 +105,7 @@ class TokenRewards:
         self._source, self._table, self._dtype = source, table, dtype
         self._reference, self._quantities = reference, quantities
         self._is_first = True
-        self._kept = Repeatability(self.answers, self._require_same, collection)
+        self._kept = Repeatability(self.answers, self._require_same, collection, dtype)
         self.finish = self._kept.check
 
     def __call__(self, rows: Sequence[int]) -> Sequence[torch.Tensor]:

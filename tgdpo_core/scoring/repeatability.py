@@ -13,6 +13,11 @@ Answers = Callable[[Sequence[int]], Sequence[torch.Tensor]]
 """From rows to what the plugin says of them, checked."""
 
 
+def is_fine(dtype: torch.dtype) -> bool:
+    """Return whether rounding changes no more than the last digits of log-probs."""
+    return dtype.itemsize >= torch.float32.itemsize
+
+
 def is_same(once: torch.Tensor, twice: torch.Tensor, dtype: torch.dtype) -> bool:
     """Return whether two answers to one question differ by rounding alone.
 
@@ -29,7 +34,7 @@ def is_same(once: torch.Tensor, twice: torch.Tensor, dtype: torch.dtype) -> bool
     if not len(once):
         return True
     difference, least = once - twice, 1e-6
-    if dtype.itemsize >= torch.float32.itemsize:
+    if is_fine(dtype):
         return bool(difference.abs().max() <= 1e-2 * once.abs().max().clamp(min=least))
     rms, scale = (values.square().mean().sqrt() for values in (difference, once))
     return bool(rms <= 5e-2 * scale.clamp(min=least))
@@ -38,10 +43,14 @@ def is_same(once: torch.Tensor, twice: torch.Tensor, dtype: torch.dtype) -> bool
 class Repeatability:
     """Keeps a few answers of a pass, from ever later batches, and asks for them again.
 
+    Where frozen models compute in a format of two bytes, a whole batch is kept and asked again as
+    it was: in other company the rounding of log-probs may be as large as a small reward.
+
     Args:
         answers: asks the plugin.
         require_same: raises ``PluginError`` where two answers about rows differ.
         collection: where the answers went.
+        dtype: the format in which frozen models compute.
     """
 
     def __init__(
@@ -51,7 +60,9 @@ class Repeatability:
             [Sequence[int], Sequence[torch.Tensor], Sequence[torch.Tensor]], None
         ],
         collection: Collection,
+        dtype: torch.dtype,
     ) -> None:
+        self._in_company = not is_fine(dtype)
         self._answers = answers
         self._require_same = require_same
         self._collection = collection
@@ -59,9 +70,16 @@ class Repeatability:
         self._num_batches = 0
 
     def note(self, rows: Sequence[int], values: Sequence[torch.Tensor]) -> None:
-        """Keep the answer about one row of batches 1, 2, 4, 8, ..: the last few of these."""
+        """Keep the answer about one row of batches 1, 2, 4, 8, ..: the last few of these.
+
+        In coarse formats: all of the last of these batches.
+        """
         self._num_batches += 1
-        if rows and self._num_batches.bit_count() == 1:
+        if not rows or self._num_batches.bit_count() != 1:
+            return
+        if self._in_company:
+            self._kept = {row: of.clone() for row, of in zip(rows, values, strict=True)}
+        else:
             self._kept[rows[-1]] = values[-1].clone()
             if len(self._kept) > MOST_ASKED_AGAIN:
                 del self._kept[next(iter(self._kept))]

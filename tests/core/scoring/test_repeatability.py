@@ -1,10 +1,14 @@
 """Two answers to one question: rounding is let through, noise is not."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 import torch
 
+from tgdpo_core.errors import PluginError
 from tgdpo_core.models.precision import Precision
-from tgdpo_core.scoring.repeatability import is_same
+from tgdpo_core.scoring.repeatability import Repeatability, is_same
 
 VALUES = torch.randn(400, generator=torch.Generator().manual_seed(0)) + 1.0
 NOISE = torch.randn(400, generator=torch.Generator().manual_seed(1))
@@ -49,3 +53,55 @@ def test_products_are_in_the_coarser_format(
     weights: torch.dtype, autocast: torch.dtype | None, expected: torch.dtype
 ) -> None:
     assert Precision(weights, autocast).computes_in is expected
+
+
+class Collected:
+    """A collection that is set aside."""
+
+    def set_aside_whole(self) -> str:
+        return "aside"
+
+
+def in_company(rows: Sequence[int]) -> list[torch.Tensor]:
+    """Rewards as small as the rounding, which depends on who is asked together."""
+    return [torch.full([2], float(len(rows))) for _ in rows]
+
+
+def require_same(rows: Sequence[int], once: Any, twice: Any) -> None:
+    if not all(is_same(a, b, torch.bfloat16) for a, b in zip(once, twice, strict=True)):
+        raise PluginError("asked twice")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_in_coarse_formats_a_batch_is_asked_again_as_it_was(dtype: torch.dtype) -> None:
+    calls: list[list[int]] = []
+
+    def answers(rows: Sequence[int]) -> list[torch.Tensor]:
+        calls.append(list(rows))
+        return in_company(rows)
+
+    kept = Repeatability(answers, require_same, Collected(), dtype)  # type: ignore[arg-type]
+    for start in range(0, 60, 3):
+        rows = range(start, start + 3)
+        kept.note(rows, in_company(rows))
+    if dtype is torch.bfloat16:
+        kept.check()
+        assert calls == [[45, 46, 47]]  # batch 16 of 20
+    else:
+        with pytest.raises(
+            PluginError, match=r"asked twice It was asked again .* set aside in aside"
+        ):
+            kept.check()
+        assert [len(call) for call in calls] == [4]  # one row of each of four batches
+
+
+def test_a_reward_that_drifts_is_refused_in_coarse_formats_too() -> None:
+    kept = Repeatability(
+        lambda rows: [values + 0.5 for values in in_company(rows)],
+        require_same,
+        Collected(),  # type: ignore[arg-type]
+        torch.bfloat16,
+    )
+    kept.note([1, 2], in_company([1, 2]))
+    with pytest.raises(PluginError, match="asked again"):
+        kept.check()
