@@ -1,11 +1,9 @@
 """The group ``tgdpo``: global options, lazily imported commands, errors and exit codes."""
 
-import atexit
 import contextlib
 import importlib
 import io
 import keyword
-import logging
 import os
 import signal
 import sys
@@ -206,34 +204,13 @@ def _block(chosen: Sequence[str]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with the code of ``tgdpo_core.errors``."""
+    from tgdpo_cli.leaving import leave
     from tgdpo_core.allocator import use_growing_segments
 
     use_growing_segments(os.environ)
     code = run(lambda: cli.main(arguments, prog_name="tgdpo", standalone_mode=False))
-    _leave(code)
+    leave(code)
     sys.exit(code)
-
-
-def _leave(code: int) -> None:
-    """End the process at once where a thread would keep it alive, or abort it at its end.
-
-    After a failure the process group is left as it is: to end it could wait for the others.
-    """
-    loading = sys.modules.get("tgdpo_core.plugin_api.loading")
-    if loading is None and "torch.distributed" not in sys.modules:
-        return  # the commands that look something up end without a further import
-    from tgdpo_core import launching
-
-    if code == 0:
-        launching.leave_process_group()
-    has_leftovers = loading is not None and loading.LEFTOVERS.alive()
-    if not (has_leftovers or launching.is_in_process_group()):
-        return
-    atexit._run_exitfuncs()
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
 
 
 def run(command: Callable[[], Any]) -> int:
