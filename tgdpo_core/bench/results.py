@@ -1,5 +1,6 @@
 """What a bench found, as JSON that a later bench can be compared with."""
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from tgdpo_core.evaluation.intervals import Estimate
 from tgdpo_core.marks.responses import marks_fingerprint
 from tgdpo_core.marks.tokens import ERROR, RIGHT, UNKNOWN, MarkedTokens
 from tgdpo_core.models.fingerprints import tokenizer_fingerprint
+from tgdpo_core.scoring.rounding import Rounding
 from tgdpo_core.store.folder import canonical_hash
 
 FORMAT = 1
@@ -34,6 +36,7 @@ class Judged:
         measures: of the reward itself.
         controls: of the reward under each control transform.
         gains: step AUC minus that of each control, and of position.
+        rounding: how far rounding moves the stored values; None where not measured.
     """
 
     label: str
@@ -42,6 +45,7 @@ class Judged:
     measures: Measures
     controls: Mapping[str, Measures] = field(default_factory=dict)
     gains: Mapping[str, Estimate] = field(default_factory=dict)
+    rounding: Rounding | None = None
 
     @classmethod
     def floor(cls, name: str, measures: Measures) -> "Judged":
@@ -62,6 +66,7 @@ class Judged:
             **self.measures.as_dict(),
             "controls": {name: found.as_dict() for name, found in self.controls.items()},
             "gains": {name: gain.as_dict() for name, gain in self.gains.items()},
+            "rounding": self.rounding and dataclasses.asdict(self.rounding),
         }
 
 

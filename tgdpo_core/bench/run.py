@@ -124,6 +124,7 @@ def _judged(
             name: estimate(_difference(own_auc, other), judge.weights)
             for name, other in compared.items()
         },
+        rounding=rewards.scorer.rounding(source),
     )
 
 

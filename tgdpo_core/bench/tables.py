@@ -7,6 +7,7 @@ from typing import Any
 from tgdpo_core.bench.measures import MEASURES, Measures
 from tgdpo_core.bench.results import BenchResults, Judged
 from tgdpo_core.evaluation.intervals import Estimate
+from tgdpo_core.reports.failure_signs import rounding_signs
 
 NOTHING = "-"
 _MAIN = ("token_auc", "step_auc", "matched_auc", "within_auc", "f1", "pair_accuracy", "brier_skill")
@@ -105,8 +106,10 @@ def shown(value: Estimate | None, *, sign: bool = False) -> str:
 
 
 def findings(results: BenchResults) -> list[str]:
-    """Return what the intervals allow to be said, a sentence for each reward."""
-    return [sentence for reward in results.rewards if (sentence := _finding(reward))]
+    """Return what the intervals allow to be said of each reward, and which are mostly rounding."""
+    said = [sentence for reward in results.rewards if (sentence := _finding(reward))]
+    rounded = [rounding_signs(reward.label, reward.rounding) for reward in results.rewards]
+    return said + [sign.message for signs in rounded for sign in signs]
 
 
 def _finding(reward: Judged) -> str:

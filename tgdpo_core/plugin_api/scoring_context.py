@@ -19,6 +19,12 @@ class ScoringContext(Protocol):
         Of a source that is stored, the mean over the scoring pass stands in run.json.
         """
 
+    def computes_in(self, dtype: "torch.dtype") -> None:
+        """Say in ``setup`` in which format a model computes that you load yourself.
+
+        Answers are asked for twice and compared: formats of two bytes are let round more.
+        """
+
     device: "torch.device"
     dtype: "torch.dtype"
     tokenizer: Any

@@ -29,6 +29,7 @@ from tgdpo_core.preparation.usable_weights import require_usable_weights
 from tgdpo_core.reports.diagnostics import Diagnostics, diagnose
 from tgdpo_core.scoring.guard import process_kept
 from tgdpo_core.scoring.pairs import ScoredPair
+from tgdpo_core.scoring.rounding import Rounding
 from tgdpo_core.scoring.scorer import Scorer
 from tgdpo_core.store.tables import cached_table
 
@@ -94,14 +95,16 @@ def diagnosed(
     is_error = None
     if judge:
         is_error = known_errors(judge, [sample.tokens[row] for row in range(len(sample))])
+    roundings = [scorer.rounding(source) for source in scorer.stored]
     if any(source.is_dynamic for source in scorer.sources):
-        return _diagnose(sample, is_error)
+        return _diagnose(sample, is_error, roundings)
     document = _document(sample, scorer, shaping, beta, is_error)
+    document["roundings"] = [each and dataclasses.asdict(each) for each in roundings]
     folder = cached_table(
         scorer.settings.store,
         "diagnostics",
         document,
-        lambda staged: _write(_diagnose(sample, is_error), staged),
+        lambda staged: _write(_diagnose(sample, is_error, roundings), staged),
     )
     return Diagnostics.from_dict(json.loads((folder / _FILE).read_text()))
 
@@ -113,9 +116,13 @@ def sample_of(table: ScoredTable) -> ScoredTable:
     return table.take(np.linspace(0, len(table) - 1, MOST_DIAGNOSED).astype(int).tolist())
 
 
-def _diagnose(sample: ScoredTable, is_error: Mapping[Side, Any] | None) -> Diagnostics:
+def _diagnose(
+    sample: ScoredTable,
+    is_error: Mapping[Side, Any] | None,
+    roundings: Sequence[Rounding | None],
+) -> Diagnostics:
     with process_kept("transforms and shaping, on the training set"):
-        return diagnose(sample, sample.by_source(), is_error=is_error)
+        return diagnose(sample, sample.by_source(), is_error=is_error, roundings=roundings)
 
 
 def _write(diagnostics: Diagnostics, folder: Path) -> None:

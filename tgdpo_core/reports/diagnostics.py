@@ -1,6 +1,7 @@
 """Reward diagnostics: what token rewards and weights look like before anything is trained."""
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from tgdpo_core.reports.reward_statistics import (
     weight_statistics,
 )
 from tgdpo_core.scoring.pairs import ScoredPair
+from tgdpo_core.scoring.rounding import Rounding
 
 _MOST_EXTREMES = 4
 _PICTURES = ("distributions", "lowest_gaps", "highest_gaps")
@@ -77,6 +79,7 @@ def diagnose(
     sources: Sequence[tuple[str, Iterable[ScoredPair]]],
     *,
     is_error: Mapping[Side, np.ndarray[Any, Any]] | None = None,
+    roundings: Sequence[Rounding | None] = (),
 ) -> Diagnostics:
     """Return the diagnostics of a training set.
 
@@ -85,6 +88,7 @@ def diagnose(
         sources: name of every source with the same pairs scored by it alone; where there is only
             one, its pairs are not read, for they are ``scored``.
         is_error: [N] bool of the response tokens of each side, where errors are known.
+        roundings: of the first sources, in their order: what was measured of their values.
     """
     rewards_w, rewards_l, weights_w, weights_l = _collect(scored)
     named = [(sources[0][0] if len(sources) == 1 else "sum", rewards_w, rewards_l)]
@@ -92,7 +96,10 @@ def diagnose(
         labels = _labels([name for name, _ in sources])
         alone = zip(labels, sources, strict=True)
         named = [*((label, *_collect(pairs)[:2]) for label, (_, pairs) in alone), *named]
-    statistics = [reward_statistics(*each) for each in named]
+    statistics = [
+        dataclasses.replace(reward_statistics(*each), rounding=rounding)
+        for each, rounding in itertools.zip_longest(named, roundings)
+    ]
     spread = [distribution(name, w.values, lo.values) for name, w, lo in named]
     spread.append(distribution("weight", weights_w.values, weights_l.values))
     lowest, highest = extremes(rewards_w.means() - rewards_l.means(), _MOST_EXTREMES)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from tgdpo_core.reports.error_detection import ErrorDetection
 from tgdpo_core.reports.reward_statistics import RewardStatistics, WeightStatistics
+from tgdpo_core.scoring.rounding import Rounding
 
 NEGLIGIBLE_STD = 0.02  # of f on both sides: below it, runs could not be told from DPO
 MANY_NEGATIVE = 0.01  # share of negative weights
@@ -16,6 +17,7 @@ IMBALANCE = 0.01  # by how much mean f_w may stay below mean f_l: less is noise
 UNEVEN_MIXTURE = 2.0  # ratio of the RMS of two sources that are summed
 OUTLIER = 50.0  # max |r| in units of its RMS
 RMS_RANGE = (1e-4, 10.0)
+ROUNDED = 0.2  # by how much of its RMS rounding may move a reward
 WRONG_WAY = 0.45  # AUC of finding known errors by low rewards: clearly below chance
 
 
@@ -53,7 +55,7 @@ def failure_signs(
         )
     signs += _mixture(rewards)
     for reward in rewards:
-        signs += _reward_scale(reward)
+        signs += [*_reward_scale(reward), *rounding_signs(reward.name, reward.rounding)]
     return signs + (_wrong_way(errors) if errors else [])
 
 
@@ -170,3 +172,20 @@ def _reward_scale(reward: RewardStatistics) -> list[FailureSign]:
             )
         )
     return signs
+
+
+def rounding_signs(name: str, rounding: Rounding | None) -> list[FailureSign]:
+    """Return a sign if much of a reward is the rounding of its models' number format."""
+    if rounding is None or rounding.share <= ROUNDED:
+        return []
+    return [
+        FailureSign(
+            "rounding",
+            f"{name}: its models compute in {rounding.dtype}, whose rounding moves its values by "
+            f"{100 * rounding.share:.0f} % of their size (RMS {rounding.moved:.2g} of "
+            f"{rounding.rms:.2g} before transforms, the same tokens read in other company): the "
+            "reward is as small as the noise of its format. Compute it in float32 (a run: "
+            "model.dtype=float32 and training.bf16=false; a bench: --dtype float32), or use models "
+            "that differ more.",
+        )
+    ]

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from tgdpo_core.scoring.rounding import Rounding
+
 _Array = np.ndarray[Any, Any]
 
 QUANTILES = (0.0, 0.01, 0.25, 0.5, 0.75, 0.99, 1.0)
@@ -57,6 +59,7 @@ class RewardStatistics:
         pair_correlation: between the mean reward of the chosen and of the rejected response, over
             pairs; None where one of them does not vary.
         quantiles: probability to value.
+        rounding: how far rounding moves the values, before transforms; None where not measured.
     """
 
     name: str
@@ -70,6 +73,7 @@ class RewardStatistics:
     nonzero_fraction: float
     pair_correlation: float | None
     quantiles: dict[float, float]
+    rounding: Rounding | None = None
 
     @property
     def is_constant(self) -> bool:

@@ -45,6 +45,7 @@ class FrozenModels:
         self.tokenizer = tokenizer
         self.device = device
         self.dtype = precision.dtype
+        self.coarsest = precision.computes_in
         self._precision = precision
         self._trust = trust
         self._who = who
@@ -57,6 +58,10 @@ class FrozenModels:
     def log_metric(self, name: str, value: float) -> None:
         """Note a number; its mean is logged."""
         self.metrics.add(name, value)
+
+    def computes_in(self, dtype: torch.dtype) -> None:
+        """Note the format in which a model of the plugin's own computes."""
+        self.coarsest = min(self.coarsest, dtype, key=lambda each: each.itemsize)
 
     @property
     def artifacts(self) -> Path:

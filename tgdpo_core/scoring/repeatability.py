@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from tgdpo_core.errors import PluginError
+from tgdpo_core.scoring.rounding import Rounding, measured
 from tgdpo_core.store.collection import Collection
 
 MOST_ASKED_AGAIN = 4  # pairs; their calls may cost money
@@ -50,7 +51,7 @@ class Repeatability:
         answers: asks the plugin.
         require_same: raises ``PluginError`` where two answers about rows differ.
         collection: where the answers went.
-        dtype: the format in which frozen models compute.
+        dtype: returns the format in which the plugin's models compute, once it is set up.
     """
 
     def __init__(
@@ -60,9 +61,9 @@ class Repeatability:
             [Sequence[int], Sequence[torch.Tensor], Sequence[torch.Tensor]], None
         ],
         collection: Collection,
-        dtype: torch.dtype,
+        dtype: Callable[[], torch.dtype],
     ) -> None:
-        self._in_company = not is_fine(dtype)
+        self._dtype = dtype
         self._answers = answers
         self._require_same = require_same
         self._collection = collection
@@ -77,7 +78,7 @@ class Repeatability:
         self._num_batches += 1
         if not rows or self._num_batches.bit_count() != 1:
             return
-        if self._in_company:
+        if not is_fine(self._dtype()):
             self._kept = {row: of.clone() for row, of in zip(rows, values, strict=True)}
         else:
             self._kept[rows[-1]] = values[-1].clone()
@@ -102,3 +103,14 @@ class Repeatability:
                 f"{error} It was asked again at the end of the pass; its values of this pass are "
                 f"set aside in {place}."
             ) from error
+
+    def rounding(self) -> Rounding | None:
+        """Return how far values move in other company; None where there was none to be asked.
+
+        One row of a batch is asked about alone; one that was alone, together with itself.
+        """
+        if not self._kept or is_fine(self._dtype()):
+            return None
+        row = next(iter(self._kept))
+        company = [row] if len(self._kept) > 1 else [row, row]
+        return measured(self._kept[row], self._answers(company)[0], self._dtype())

@@ -22,15 +22,14 @@ from tgdpo_core.scoring.live_source import LiveSource
 from tgdpo_core.scoring.main_first import by_main_first
 from tgdpo_core.scoring.metric_sums import means
 from tgdpo_core.scoring.online import OnlineRewards
-from tgdpo_core.scoring.passes import (
-    TokenRewards,
-    reward_entries,
-)
+from tgdpo_core.scoring.passes import reward_entries
 from tgdpo_core.scoring.preparing import prepare, training_examples, training_hash
 from tgdpo_core.scoring.reference_scorer import ReferenceScorer
+from tgdpo_core.scoring.rounding import Rounding, kept_rounding
 from tgdpo_core.scoring.settings import PassCounts, StoredScores
 from tgdpo_core.scoring.source_document import source_document
 from tgdpo_core.scoring.sources import RewardSource
+from tgdpo_core.scoring.token_rewards import TokenRewards
 from tgdpo_core.scoring.weights import fit_source
 from tgdpo_core.store.collection import Collection
 from tgdpo_core.store.folder import FORMAT, canonical_hash
@@ -148,6 +147,11 @@ class Scorer(ReferenceScorer):
         self.keys[task.name] = task.collection.key
         return filled.values
 
+    def rounding(self, source: RewardSource) -> Rounding | None:
+        """Return how far rounding moves the values of a stored source; None where not measured."""
+        key = canonical_hash({"format": FORMAT, **self._reward_document(source)})
+        return kept_rounding(self.settings.store / key)
+
     @property
     def dynamic(self) -> list[RewardSource]:
         """The sources that are scored at every step."""
@@ -185,11 +189,10 @@ class Scorer(ReferenceScorer):
         if not len(collection):
             document = {"format": FORMAT, **self._reward_document(source)}
             say_what_changed(str(source), self.settings.store, document, collection.key)
-        score = TokenRewards(
-            source, table, reference, quantities, collection, self.settings.precision.computes_in
-        )
-
         contexts: list[FrozenModels] = []
+        score = TokenRewards(
+            source, table, reference, quantities, collection, lambda: contexts[0].coarsest
+        )
 
         @functools.cache
         def set_up() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from tgdpo_core.reports.failure_signs import failure_signs
 from tgdpo_core.reports.reward_statistics import RewardStatistics, WeightStatistics
+from tgdpo_core.scoring.rounding import Rounding
 
 HEALTHY = WeightStatistics(
     mean=1.1, std=0.2, min=0.5, max=1.5, negative_fraction=0.0, effective_fraction=0.95
@@ -124,3 +125,18 @@ def test_an_uneven_mixture_is_named_with_every_rms() -> None:
 def test_sources_of_one_scale_are_no_uneven_mixture() -> None:
     sources = [reward(name="a", rms=0.2), reward(name="b", rms=0.3), reward(name="sum", rms=9.0)]
     assert UNEVEN not in [s.code for s in failure_signs(sources, weights(), weights())]
+
+
+def test_a_reward_as_small_as_its_rounding_is_named() -> None:
+    rounded = reward(rounding=Rounding(moved=0.07, rms=0.073, dtype="bfloat16"))
+    (sign,) = failure_signs([rounded], HEALTHY, HEALTHY)
+    assert sign.code == "rounding"
+    assert sign.message.startswith(
+        "induced: its models compute in bfloat16, whose rounding moves its values by 96 % of their "
+        "size (RMS 0.07 of 0.073"
+    )
+
+
+@pytest.mark.parametrize("rounding", [None, Rounding(0.1, 1.8, "bfloat16"), Rounding(0, 0, "f")])
+def test_rounding_far_below_the_reward_is_none_of_its_signs(rounding: Rounding | None) -> None:
+    assert failure_signs([reward(rounding=rounding)], HEALTHY, HEALTHY) == []

@@ -1,6 +1,7 @@
 """Two answers to one question: rounding is let through, noise is not."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from tgdpo_core.errors import PluginError
 from tgdpo_core.models.precision import Precision
 from tgdpo_core.scoring.repeatability import Repeatability, is_same
+from tgdpo_core.scoring.rounding import Rounding, kept_rounding
 
 VALUES = torch.randn(400, generator=torch.Generator().manual_seed(0)) + 1.0
 NOISE = torch.randn(400, generator=torch.Generator().manual_seed(1))
@@ -80,7 +82,7 @@ def test_in_coarse_formats_a_batch_is_asked_again_as_it_was(dtype: torch.dtype) 
         calls.append(list(rows))
         return in_company(rows)
 
-    kept = Repeatability(answers, require_same, Collected(), dtype)  # type: ignore[arg-type]
+    kept = Repeatability(answers, require_same, Collected(), lambda: dtype)  # type: ignore[arg-type]
     for start in range(0, 60, 3):
         rows = range(start, start + 3)
         kept.note(rows, in_company(rows))
@@ -100,8 +102,28 @@ def test_a_reward_that_drifts_is_refused_in_coarse_formats_too() -> None:
         lambda rows: [values + 0.5 for values in in_company(rows)],
         require_same,
         Collected(),  # type: ignore[arg-type]
-        torch.bfloat16,
+        lambda: torch.bfloat16,
     )
     kept.note([1, 2], in_company([1, 2]))
     with pytest.raises(PluginError, match="asked again"):
         kept.check()
+
+
+@pytest.mark.parametrize(("rows", "moved"), [([1, 2, 3], 2.0), ([1], 1.0)])
+def test_rounding_is_the_change_in_other_company(
+    rows: list[int], moved: float, tmp_path: Path
+) -> None:
+    kept = Repeatability(in_company, require_same, Collected(), lambda: torch.bfloat16)  # type: ignore[arg-type]
+    assert kept.rounding() is None  # nothing was computed
+    kept.note(rows, in_company(rows))
+    rounding = kept.rounding()
+    assert rounding == Rounding(moved, len(rows), "bfloat16")
+    rounding.keep(tmp_path)
+    assert kept_rounding(tmp_path) == rounding
+
+
+def test_in_float32_no_rounding_is_measured(tmp_path: Path) -> None:
+    kept = Repeatability(in_company, require_same, Collected(), lambda: torch.float32)  # type: ignore[arg-type]
+    kept.note([1, 2], in_company([1, 2]))
+    assert kept.rounding() is None
+    assert kept_rounding(tmp_path) is None

@@ -121,10 +121,12 @@ class DensePRM(TokenReward):
 
         self._context = context
         self._tokenizer = context.load_tokenizer(self.model, revision=self.revision)
+        dtype = context.dtype if self.dtype == "auto" else getattr(torch, self.dtype)
+        context.computes_in(dtype)
         source = Source(
             path=self.model,
             revision=self.revision,
-            dtype=context.dtype if self.dtype == "auto" else getattr(torch, self.dtype),
+            dtype=dtype,
             device=context.device,
             trust_remote_code=self.trust_remote_code,
             allow_pickle=self.allow_pickle,
