@@ -3,6 +3,7 @@
     python -m benchmarks.gpu --output gpu            # all parts; none begins after ten minutes
     python -m benchmarks.gpu --part kernels --part steps-135M
     python -m benchmarks.gpu --device cpu --small    # that every part runs, on tiny models
+    python -m benchmarks.gpu --world --model smollm2 --seconds 1500    # the grid of `smol-mood`
 
 Every part runs in a process of its own, with a limit; ``OUTPUT/PART.jsonl`` holds a line for
 each result, and ``OUTPUT/report.md`` the tables. Nothing is fetched.
@@ -59,15 +60,33 @@ def _steps(
     "--small", is_flag=True, help="Tiny models and rows: the parts run, figures mean nothing."
 )
 @click.option("--seconds", default=590, show_default=True, help="When no further part begins.")
+@click.option("--world", is_flag=True, help="The real-model grid in place of the parts; goes on.")
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Of --world: examples/smollm2.py makes it.",
+)
+@click.option("--jobs", default=4, show_default=True, help="Of --world: runs at a time.")
 @click.option("--child", hidden=True)
-def main(
-    wanted: Sequence[str], output: Path, device: str, small: bool, seconds: int, child: str | None
+def main(  # noqa: PLR0913 - one for each option
+    wanted: Sequence[str],
+    output: Path,
+    device: str,
+    small: bool,
+    seconds: int,
+    world: bool,
+    model: Path | None,
+    jobs: int,
+    child: str | None,
 ) -> None:
     """Measure what needs a card."""
     if child:
         _run_child(child, device, small=small)
         return
     output.mkdir(parents=True, exist_ok=True)
+    if world:
+        _run_world(model, output, device, jobs=jobs, seconds=seconds, small=small)
+        return
     end = time.monotonic() + seconds
     for name, (_, limit) in _parts().items():
         if wanted and not name.startswith(tuple(wanted)):
@@ -82,6 +101,22 @@ def main(
     text = report.markdown(output)
     (output / "report.md").write_text(text)
     click.echo(text)
+
+
+def _run_world(
+    model: Path | None, output: Path, device: str, *, jobs: int, seconds: int, small: bool
+) -> None:
+    """Run the real-model grid as far as the time goes."""
+    from benchmarks.gpu import world
+
+    if model is None:
+        raise click.UsageError("--world needs --model FOLDER: python examples/smollm2.py smollm2")
+    facts = world.run(model, output, device, jobs=jobs, seconds=seconds, small=small)
+    click.echo(f"world: {facts['runs']} of {facts['of']} runs, {facts['seconds']} s")
+    if facts["runs"] < facts["of"] or facts["exit"]:
+        click.echo((output / "world.log").read_text()[-1500:])
+        raise SystemExit(f"Not done (exit {facts['exit']}): the same command goes on.")
+    click.echo(f"Tables: {output / 'world' / 'results.md'}")
 
 
 def _run_part(name: str, limit: int, output: Path, device: str, *, small: bool) -> None:

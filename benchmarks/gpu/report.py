@@ -20,6 +20,7 @@ def markdown(folder: Path) -> str:
         "scoring",
         "product",
         "8bit",
+        "world",
     ]
     for name in order:
         if rows := parts.get(name):

@@ -1,6 +1,7 @@
 """The quick forms of the real-model world run from prompts to a report, on a tiny random model."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def ablated(name: str, model: Path, out: Path, *options: str) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def mood(friend: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFrame]:
-    out = tmp_path_factory.mktemp("mood") / "out"
+    out = tmp_path_factory.mktemp("mood") / "world"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TGDPO_STORE", str(out.with_name("store")))
         return out, ablated("smol-mood", friend, out)
@@ -98,3 +99,33 @@ def test_hh_is_judged_by_the_likelihood_of_held_out_pairs(friend: Path, tmp_path
     found = ablated("smol-hh", friend, tmp_path / "out", *places)
     assert {"dpo,beta=0.1", "induced", "learned"} <= set(found["cell"])
     assert found["judge/pairs"].between(0, 1).all()
+
+
+@pytest.mark.checkout
+def test_the_kit_for_a_card_goes_on_with_the_grid(
+    friend: Path, mood: tuple[Path, pd.DataFrame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from benchmarks.gpu import __main__ as kit
+
+    out, _ = mood
+    monkeypatch.setenv("TGDPO_STORE", str(out.with_name("store")))
+    shutil.rmtree(out / "cells" / "learned")
+    grid = ["--world", "--small", "--device", "cpu", "--jobs", "1", "--output", str(out.parent)]
+    missing = CliRunner().invoke(kit.main, grid)
+    assert missing.exit_code == 2
+    assert "examples/smollm2.py" in missing.output
+    done = CliRunner().invoke(kit.main, [*grid, "--model", str(friend)])
+    assert done.exit_code == 0, done.output
+    facts = json.loads((out.parent / "world.jsonl").read_text())
+    assert facts["runs_of_this_call"] == 1
+    assert facts["runs"] == facts["of"] > 5
+
+
+@pytest.mark.checkout
+def test_a_grid_that_ran_out_of_time_says_so(friend: Path, tmp_path: Path) -> None:
+    from benchmarks.gpu import world
+
+    arguments: dict[str, Any] = {"jobs": 1, "seconds": 0, "small": True}
+    facts = world.run(friend, tmp_path, "cpu", **arguments)
+    assert facts["exit"] != 0
+    assert facts["runs"] == facts["runs_of_this_call"] == 0
