@@ -4,6 +4,7 @@ import contextlib
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from tgdpo_core.evaluation.divergence import sampled_kl, samples_of
 from tgdpo_core.evaluation.endings import Unfinished, random_or_all
 from tgdpo_core.evaluation.judging import asked_anew, judged, judged_pairs
 from tgdpo_core.evaluation.likelihood import pair_likelihoods
-from tgdpo_core.generation.door import answer_all
+from tgdpo_core.generation.door import Answers, answer_all, generate
 from tgdpo_core.generation.in_process import InProcess
 from tgdpo_core.generation.prefill import is_sharded
 from tgdpo_core.generation.sampling import Sampling
@@ -92,6 +93,8 @@ class JudgePolicy(TrainerCallback):
         tokenizer: the policy's.
         log: takes a row of metrics.
         reference: for ``judge/kl``, else None.
+        store: where answers of the policy before its first step are kept, and looked for: those of
+            the runs of an ablation are the same.
     """
 
     def __init__(
@@ -100,13 +103,16 @@ class JudgePolicy(TrainerCallback):
         tokenizer: Any,
         log: Callable[[dict[str, float]], None],
         reference: Any,
+        store: Path,
     ) -> None:
+        self._store = store
         self._judging = judging
         self._tokenizer = tokenizer
         self._log = log
         self._reference = reference
         self._who = f"judge '{judging.name}'"
         self._pairs: Sequence[TokenizedPair] = ()
+        self._is_begun = False  # whether the policy has made a step
         self.last: dict[str, list[float]] = {}  # the newest scores, by metric
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -144,6 +150,7 @@ class JudgePolicy(TrainerCallback):
         """Log the scores; every process does its share of the prompts or pairs."""
         policy = getattr(model, "module", model)  # generate belongs to the model itself
         label = f"epoch {state.epoch or 0:.0f}: {self._judging.judge.reads}"
+        self._is_begun = state.global_step > 0
         judge = self._of_pairs if self._pairs else self._of_answers
         with self._may_stop(args):
             rows = judge(args, policy, label)
@@ -201,7 +208,7 @@ class JudgePolicy(TrainerCallback):
             precision=precision,
             batch_size=self._judging.batch_size,
         )
-        answers = answer_all(engine, share, self._judging.sampling, label=label)
+        answers = self._answers(args, engine, share, label)
         own = answers.answered[:number]
         ask = asked_anew((self._judging.name, self._judging.judge))
         found = judged(ask, own, self._judging.unfinished)
@@ -220,6 +227,16 @@ class JudgePolicy(TrainerCallback):
             kl = sampled_kl(policy, reference, flat, precision)
             rows["judge/kl"] = kl[: sum(map(len, samples[:number]))]
         return rows
+
+    def _answers(
+        self, args: Any, engine: InProcess, prompts: Sequence[PreferencePair], label: str
+    ) -> Answers:
+        """Return answers of the policy as it is; before the first step, those that are kept."""
+        sampling = self._judging.sampling
+        is_adapted = bool(getattr(engine.model, "peft_config", None))  # each run has its own
+        if self._is_begun or is_adapted or args.world_size > 1:
+            return answer_all(engine, prompts, sampling, label=label)
+        return generate(engine, prompts, sampling, store=self._store, label=label)
 
 
 def _most(number: int) -> int:

@@ -204,7 +204,8 @@ class TGDPOTrainer(PairLoop):
             self._folder, self._buffers["train"], with_keys(identity, scorer.keys), allow_changed
         )
         if judging:
-            self._judged = JudgePolicy(judging, tokenizer, self.log, compared)
+            store = scorer.settings.store
+            self._judged = JudgePolicy(judging, tokenizer, self.log, compared, store)
             self.add_callback(self._judged)
         replace_progress_bar(self)
         self._tracked = track(self, self._folder, (self._facts, config_yaml, scored.train))

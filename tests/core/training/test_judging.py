@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from tgdpo_core import Generation, Judge, PairLikelihood, TGDPOConfig, TGDPOTrainer
 from tgdpo_core.data.pairs import PreferencePair
 from tgdpo_core.errors import DataError, PluginError, RecipeError, UsageError
+from tgdpo_core.generation.in_process import InProcess
 from tgdpo_core.generation.sampling import Sampling
 from tgdpo_core.models.precision import Precision
 from tgdpo_core.plugin_api.manager import PluginManager
@@ -142,6 +143,27 @@ def test_the_greedy_answer_is_drawn_only_if_asked_for(
     rows = log(train(recipe, plugins, "judged", samples=1))
     assert any("judge/sampled" in row for row in rows)
     assert not any("judge/greedy" in row for row in rows)
+
+
+def test_the_untrained_policy_answers_once_for_all_runs(
+    recipe: dict[str, Any], plugins: PluginManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[int] = []
+    draw = InProcess.draw
+
+    def counting(self: Any, requests: Any, sampling: Any) -> Any:
+        drawn.append(len(requests))
+        return draw(self, requests, sampling)
+
+    monkeypatch.setattr(InProcess, "draw", counting)
+    asked = {"samples": 2, "kl": True, "num_prompts": 3}
+    logs = []
+    for name in ("first", "second"):
+        drawn.append(0)
+        logs.append([r for r in log(train(recipe, plugins, name, **asked)) if "judge/kl" in r])
+    # Before the first step and after each of two epochs; then after the epochs alone.
+    assert drawn == [0, 6, 6, 6, 0, 6, 6]
+    assert logs[0] == logs[1]
 
 
 BF16 = {"training": {"bf16": True}}
