@@ -130,6 +130,26 @@ def at_equal_kl(axes: Axes, rows: Rows, *, lines: Sequence[str]) -> None:
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 
 
+def along_kl(axes: Axes, rows: Rows, *, lines: Sequence[str]) -> None:
+    """Draw the score over KL, before training, half-way and at the end."""
+    found = [row for name in lines for row in rows if row["cell"] == name]
+    for row, colour in zip(found, COLOURS, strict=False):
+        x = [0.0, *(float(row[name]) for name in ("KL half-way", "KL"))]
+        y = [value(row[name]) for name in ("before", "half-way", "end")]
+        axes.errorbar(
+            x,
+            [mean for mean, _ in y],
+            yerr=[error for _, error in y],
+            fmt="o-",
+            color=colour,
+            ms=4,
+            capsize=2,
+            label=row["cell"].replace("learning_rate", "lr"),
+        )
+    axes.set(xlabel="KL(policy || reference) on samples, nats", ylabel="mood")
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+
+
 _SHORT = ("cell", "peak (epoch)", "end", "peak \N{MINUS SIGN} best DPO")
 FINDINGS: Mapping[str, Finding] = {
     "quickstart": Finding(
@@ -225,6 +245,31 @@ FINDINGS: Mapping[str, Finding] = {
         ("dpo,beta=1", "monte-carlo-centered", "contrast", "contrast+class-mean", "steps"),
         _SHORT,
         (6.4, 3.9),
+    ),
+    "smol-mood": Finding(
+        "Mood over KL: contrast, oracle and learned are above DPO at every KL beyond one nat",
+        partial(
+            along_kl,
+            lines=(
+                "dpo,learning_rate=2e-05,beta=0.1",
+                "dpo,learning_rate=4e-05,beta=0.05",
+                "oracle",
+                "learned",
+                "contrast",
+                "induced",
+            ),
+        ),
+        (
+            "dpo,learning_rate=2e-05,beta=0.1",
+            "dpo,learning_rate=4e-05,beta=0.05",
+            "oracle",
+            "oracle+class-mean",
+            "learned",
+            "contrast",
+            "induced",
+            "random",
+        ),
+        ("cell", "end", "end \N{MINUS SIGN} best DPO", "KL", "finished", "of finished"),
     ),
 }
 

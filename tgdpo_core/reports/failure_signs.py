@@ -183,8 +183,8 @@ def rounding_signs(name: str, rounding: Rounding | None) -> list[FailureSign]:
             "rounding",
             f"{name}: its models compute in {rounding.dtype}, whose rounding moves its values by "
             f"{100 * rounding.share:.0f} % of their size (RMS {rounding.moved:.2g} of "
-            f"{rounding.rms:.2g} before transforms, the same tokens read in other company): the "
-            "reward is as small as the noise of its format. Compute it in float32 (a run: "
+            f"{rounding.rms:.2g} before transforms, the same tokens read in other company): so "
+            "much of it is noise. Compute it in float32 (a run: "
             "model.dtype=float32 and training.bf16=false; a bench: --dtype float32), or use models "
             "that differ more.",
         )
