@@ -247,7 +247,7 @@ FINDINGS: Mapping[str, Finding] = {
         (6.4, 3.9),
     ),
     "smol-mood": Finding(
-        "Mood over KL: contrast, oracle and learned are above DPO at every KL beyond one nat",
+        "Mood over KL: contrast and oracle are above DPO beyond two nats, induced falls below all",
         partial(
             along_kl,
             lines=(
