@@ -7,7 +7,6 @@ What is done stays done: the same command goes on. The tables are those of the a
 """
 
 import json
-import signal
 import subprocess
 import sys
 import time
@@ -39,8 +38,12 @@ def run(
         try:
             code = process.wait(seconds)
         except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGTERM)
-            code = process.wait(_GRACE)
+            process.terminate()
+            try:
+                code = process.wait(_GRACE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                code = process.wait()
     done = finished_runs(folder)
     facts = {
         "model": model.name,

@@ -32,7 +32,7 @@ from tgdpo_core.scoring.sources import RewardSource
 from tgdpo_core.scoring.token_rewards import TokenRewards
 from tgdpo_core.scoring.weights import fit_source
 from tgdpo_core.store.collection import Collection
-from tgdpo_core.store.folder import FORMAT, canonical_hash
+from tgdpo_core.store.folder import canonical_hash, with_format
 from tgdpo_core.store.located import Located
 from tgdpo_core.store.tables import cached_table
 
@@ -149,7 +149,7 @@ class Scorer(ReferenceScorer):
 
     def rounding(self, source: RewardSource) -> Rounding | None:
         """Return how far rounding moves the values of a stored source; None where not measured."""
-        key = canonical_hash({"format": FORMAT, **self._reward_document(source)})
+        key = canonical_hash(with_format(self._reward_document(source)))
         return kept_rounding(self.settings.store / key)
 
     @property
@@ -187,7 +187,7 @@ class Scorer(ReferenceScorer):
         quantities = {name: self._quantities(name).locate(table.ids_hashes) for name in named}
         collection = Collection(self.settings.store, self._reward_document(source))
         if not len(collection):
-            document = {"format": FORMAT, **self._reward_document(source)}
+            document = with_format(self._reward_document(source))
             say_what_changed(str(source), self.settings.store, document, collection.key)
         contexts: list[FrozenModels] = []
         score = TokenRewards(

@@ -22,7 +22,7 @@ import torch
 
 from tgdpo_core.errors import StoreError
 from tgdpo_core.store.entry_index import ENTRY, Entry, entries_of, find, sorted_by_name
-from tgdpo_core.store.folder import FORMAT, canonical_hash, write_whole
+from tgdpo_core.store.folder import canonical_hash, with_format, write_whole
 from tgdpo_core.store.located import Located
 from tgdpo_core.store.set_aside import set_aside
 from tgdpo_core.store.shards import (
@@ -55,7 +55,7 @@ class Collection:
     """
 
     def __init__(self, root: Path, document: Mapping[str, Any]) -> None:
-        full = {"format": FORMAT, **document}
+        full = with_format(document)
         self.key = canonical_hash(full)
         self.folder = root / self.key
         self._writer: ShardWriter | None = None

@@ -23,6 +23,11 @@ def default_store_path() -> Path:
     return Path(cache).expanduser() / "tgdpo" / "store"
 
 
+def with_format(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a collection's document as its key is the hash of."""
+    return {"format": FORMAT, **document}
+
+
 def canonical_hash(document: Mapping[str, Any]) -> str:
     """Return 24 hex digits of the sha256 of canonical JSON.
 
