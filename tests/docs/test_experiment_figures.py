@@ -53,6 +53,6 @@ def test_a_picture_draws_every_point_of_its_lines(name: str) -> None:
     ],
 )
 def test_a_cell_is_read_as_mean_and_error(cell: str, expected: tuple[float, float]) -> None:
-    from experiment_figures import value
+    from experiment_plots import value
 
     assert value(cell) == expected
