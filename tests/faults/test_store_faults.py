@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tgdpo_cli.main import cli, run
-from tgdpo_core.store import catalogue, collection
+from tgdpo_core.store import catalogue, folder
 from tgdpo_core.store.collection import Collection
 
 Score = Callable[..., dict[str, dict[str, Any]]]
@@ -100,7 +100,7 @@ def test_C8_a_store_of_another_version_is_listed_and_not_read(
 ) -> None:
     document = {"kind": "logps", "model": "abc"}
     with monkeypatch.context() as earlier:
-        earlier.setattr(collection, "FORMAT", 1)
+        earlier.setattr(folder, "FORMAT", 1)
         old = Collection(tmp_path, document)
         old.add([b"x" * 16], [torch.ones(3)])
         old.close()
