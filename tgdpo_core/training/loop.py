@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -86,6 +87,8 @@ class PairLoop(RecordedRun):
     def get_train_dataloader(self) -> Any:
         """Return transformers' loader; of several processes, each gets an even share of a step."""
         loader: Any = super().get_train_dataloader()
+        # Where memory did not do for a batch, auto_find_batch_size begins again with smaller ones.
+        self._place = replace(self._place, batch_size=self._train_batch_size)
         if self.args.world_size > 1:
             dealt = loader.batch_sampler.batch_sampler
             dealt.sampler = EvenShares(

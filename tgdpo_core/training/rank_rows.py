@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from transformers import TrainingArguments
+
+from tgdpo_core.errors import UsageError
 from tgdpo_core.scoring.pairs import ScoredPair
 from tgdpo_core.training.batches import PairBatch
 
@@ -24,19 +27,22 @@ class EpochPlace:
         batch_size: pairs of a batch of one process.
         rank: this process.
         world_size: processes.
+        drop_last: pairs that do not fill a batch of every process are left out of the epoch.
     """
 
     num_pairs: int
     batch_size: int
     rank: int
     world_size: int
+    drop_last: bool = False
     _iterator: Any = None
     _taken: int = 0
 
     @property
     def batches_per_epoch(self) -> int:
         """Batches that each process takes in an epoch."""
-        return math.ceil(self.num_pairs / (self.batch_size * self.world_size))
+        batches = self.num_pairs / (self.batch_size * self.world_size)
+        return math.floor(batches) if self.drop_last else math.ceil(batches)
 
     @property
     def batches_left(self) -> int:
@@ -63,6 +69,29 @@ class EpochPlace:
             kept += batch["pairs"][: max(self.num_pairs - first, 0)]
             self._taken += 1
         return kept
+
+
+def epoch_place(num_pairs: int, batch_size: int, args: TrainingArguments) -> EpochPlace:
+    """Return the place of this process in the epochs of a run, before the first batch.
+
+    Args:
+        num_pairs: pairs of the training set.
+        batch_size: pairs of a batch of one process.
+        args: of the run: its processes, and whether the last batch is dropped.
+
+    Raises:
+        UsageError: an epoch has no batch, for the only one is not full and is dropped.
+    """
+    ranks = args.process_index, args.world_size
+    place = EpochPlace(num_pairs, batch_size, *ranks, drop_last=args.dataloader_drop_last)
+    if not place.batches_per_epoch:
+        processes = f" of each of {args.world_size} processes" if args.world_size > 1 else ""
+        raise UsageError(
+            f"The training set has {num_pairs} pairs, fewer than a batch of {batch_size}"
+            f"{processes}, and training.dataloader_drop_last drops what does not fill one: nothing "
+            "is left. Leave dataloader_drop_last out, or lower per_device_train_batch_size."
+        )
+    return place
 
 
 def weightless(batch: PairBatch) -> PairBatch:

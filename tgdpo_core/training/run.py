@@ -24,6 +24,7 @@ from tgdpo_core.training.memory.planning import (
     memory_document,
     require_memory,
 )
+from tgdpo_core.training.rank_rows import epoch_place
 from tgdpo_core.training.rehearsal import rehearse
 from tgdpo_core.training.run_folder import RunFolder, require_free
 from tgdpo_core.training.tracked import check_trackers
@@ -104,7 +105,8 @@ def dry_run(plan: Plan, tokens: Tokens, machine: Machine | None = None) -> dict[
     pairs_per_step = (
         args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
     )
-    steps_per_epoch = math.ceil(len(tokens.train) / pairs_per_step)
+    epoch = epoch_place(len(tokens.train), args.train_batch_size, args)
+    steps_per_epoch = math.ceil(epoch.batches_per_epoch / args.gradient_accumulation_steps)
     steps = args.max_steps if args.max_steps > 0 else steps_per_epoch * args.num_train_epochs
     lengths = sorted(counts.longest.tolist())
     model = load_plan_policy(plan).model.to(args.device)

@@ -50,7 +50,7 @@ from tgdpo_core.training.low_bit_adamw import optimizer_of
 from tgdpo_core.training.metrics import MetricBuffer, error_aucs
 from tgdpo_core.training.pictures import Pictures
 from tgdpo_core.training.processes import process_facts
-from tgdpo_core.training.rank_rows import EpochPlace
+from tgdpo_core.training.rank_rows import epoch_place
 from tgdpo_core.training.record import scoring_facts
 from tgdpo_core.training.row_loss import RowLoss
 from tgdpo_core.training.row_size import row_size
@@ -146,6 +146,7 @@ class TGDPOTrainer(PairLoop):
         sources = resolve_sources(token_reward, transforms, plugins)
         tokenizer = processing_class or tokenizer_of(model)
         data = given_data(train_dataset, eval_dataset, tokenizer, args)
+        self._place = epoch_place(len(data.train), args.train_batch_size, args)
         self._facts = {**data.facts, **self._facts}
         given = given_policy(model, args)
         policy = given.model
@@ -196,9 +197,6 @@ class TGDPOTrainer(PairLoop):
         self._attach_engine(data.train)
         self._online = scored.train.online
         self._pictures = Pictures(prepared, tokenizer, is_on=args.write_report)
-        self._place = EpochPlace(
-            len(data.train), self._train_batch_size, args.process_index, args.world_size
-        )
         self._begin_metrics(RowLoss(of_run, args.beta, scorer.distribution))
         self._be_durable(
             self._folder, self._buffers["train"], with_keys(identity, scorer.keys), allow_changed

@@ -48,8 +48,9 @@ class Margin(Judge):
         return [sum(pair.chosen_logps) - sum(pair.rejected_logps) for pair in batch]
 
 
-def run(model: Path, rows: Path, output: Path, batch_size: int) -> None:
-    """What each process runs: an epoch of the small model."""
+def run(model: Path, rows: Path, output: Path, batch_size: int, *, drop_last: bool) -> None:
+    """What each process runs: an epoch of the small model, or one and a part without its end."""
+    steps = 13 if drop_last else 11
     held_out = [json.loads(line) for line in rows.read_text().splitlines()[:7]]
     judged = parse_rows([(f"row {i}", row) for i, row in enumerate(held_out)], DataReport("rows"))
     trainer = TGDPOTrainer(
@@ -62,10 +63,11 @@ def run(model: Path, rows: Path, output: Path, batch_size: int) -> None:
             lr_scheduler_type="constant",
             per_device_train_batch_size=batch_size,
             per_device_eval_batch_size=3,
-            max_steps=11,
+            dataloader_drop_last=drop_last,
+            max_steps=steps,
             logging_steps=1,
             eval_strategy="steps",
-            eval_steps=11,
+            eval_steps=steps,
             save_strategy="no",
             tokens_per_row=150,
             seed=5,
@@ -86,15 +88,19 @@ def log_rows(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
+@pytest.mark.parametrize("drop_last", [False, True])
 def test_two_processes_train_the_same_model_as_one(
-    tmp_path: Path, model_folder: Path, uneven_rows: Path
+    tmp_path: Path, model_folder: Path, uneven_rows: Path, drop_last: bool
 ) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
-    run(model_folder, uneven_rows, one, batch_size=4)
-    codes = run_forked(2, lambda: run(model_folder, uneven_rows, two, batch_size=2), tmp_path)
+    run(model_folder, uneven_rows, one, 4, drop_last=drop_last)
+    codes = run_forked(
+        2, lambda: run(model_folder, uneven_rows, two, 2, drop_last=drop_last), tmp_path
+    )
     assert codes == [0, 0], what_they_said(tmp_path)
 
-    assert sum("judge/pairs" in row for row in log_rows(two)) == 2  # before and after the epoch
+    judged = sum("judge/pairs" in row for row in log_rows(two))
+    assert judged == 2 + drop_last  # before, after the epoch, at the end
     for a, b in zip(log_rows(one), log_rows(two), strict=True):
         assert a.keys() == b.keys()
         for name in a:
