@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from tgdpo_core.evaluation.opinions import AskedJudge
     from tgdpo_core.plugin_api.registered import Registered
 
+_LONGEST_NAME = 100
+
 
 @dataclass(frozen=True)
 class ChosenJudge:
@@ -53,6 +55,11 @@ def chosen_judges(
     named: dict[str, str] = {}
     for text in judges:
         own, _, plugin = text.partition("=")
+        if not own.strip(".") or set(own) & {"/", "\\", "\0"} or len(own) > _LONGEST_NAME:
+            raise click.UsageError(
+                f"--judge {text}: '{own:.40}' is to name files and columns. A name has no slash, "
+                f"not dots alone, and {_LONGEST_NAME} characters at most."
+            )
         if own in named:
             raise click.UsageError(
                 f"--judge {text}: '{own}' was there before. Two judges of one kind have names of "

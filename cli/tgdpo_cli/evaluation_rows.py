@@ -13,7 +13,7 @@ from tgdpo_cli.recipe_options import key_value
 if TYPE_CHECKING:
     from tgdpo_cli.main import Session
     from tgdpo_core.data.columns import RowReading
-    from tgdpo_core.data.report import OnBadRow
+    from tgdpo_core.data.report import DataReport, OnBadRow
     from tgdpo_core.data.text_rules import TextRules
     from tgdpo_core.plugin_api.manager import PluginManager
 
@@ -90,6 +90,12 @@ class EvaluationRows:
         Raises:
             DataError: rows that cannot be used.
         """
+        return self.read_with_report(split, limit, on_bad_row)[0]
+
+    def read_with_report(
+        self, split: str, limit: int | None, on_bad_row: "OnBadRow"
+    ) -> "tuple[list[Any], DataReport]":
+        """Return what ``read`` does, and the report of all rows of the split."""
         from tgdpo_core.data.formats import parse_rows
         from tgdpo_core.data.report import DataReport
         from tgdpo_core.data.sources import load_rows
@@ -102,14 +108,19 @@ class EvaluationRows:
             pairs = parse_rows(rows, report, self.reading)
             report.raise_if_unusable(on_bad_row, "--on-bad-row skip")
         except DataError as error:
-            said = str(error)
-            for recipe, here in _HERE.items():
-                said = said.replace(recipe, here)
-            raise DataError(said) from error
+            raise DataError(_as_said_here(str(error))) from error
         if report.problems:
             left_out = f"{len(report.problems)} of {report.num_rows} rows left out"
-            echo(f"{self.dataset}: {left_out}:\n{report.listed_problems()}", err=True)
-        return [with_rules(pair, self.rules) for pair in pairs[:limit]]
+            listed = _as_said_here(report.listed_problems())
+            echo(f"{self.dataset}: {left_out}:\n{listed}", err=True)
+        return [with_rules(pair, self.rules) for pair in pairs[:limit]], report
+
+
+def _as_said_here(text: str) -> str:
+    """Return a text that names settings of a recipe with the options of these commands."""
+    for recipe, here in _HERE.items():
+        text = text.replace(recipe, here)
+    return text
 
 
 def evaluation_rows(

@@ -49,7 +49,7 @@ def verdict_request(
         raise click.UsageError(
             "--greedy: a verdict is about one way of drawing. Add --samples 0, or leave it out."
         )
-    prompts, rows = _prompts(session, values)
+    prompts, rows, notes = _prompts(session, values)
     reference = values["reference"]
     return VerdictRequest(
         models=dict(zip(names, models, strict=True)),
@@ -69,22 +69,27 @@ def verdict_request(
             "reference": reference,
             "gamed": values["gamed"] and str(values["gamed"]),
         },
+        notes=notes,
     )
 
 
-def _prompts(session: Session, values: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Return the rows that are answered, None if there are none, and JSON that says which."""
+def _prompts(session: Session, values: Mapping[str, Any]) -> tuple[Any, dict[str, Any], list[str]]:
+    """Return the rows that are answered, None if there are none; JSON that says which; notes."""
     from tgdpo_core.data.sources import default_split
 
     dataset = values["prompts"] or values["dataset"]
     if dataset is None:
         refuse_given(_OF_ROWS, "says how --prompts are read, and there are none.")
-        return None, {"prompts": None}
+        return None, {"prompts": None}, []
     source = rows_of(session, values, dataset).of_prompts()
     split = values["split"] or default_split(dataset, session.plugins, "test")
-    rows = source.read(split, values["limit"], values["on_bad_row"])
+    rows, report = source.read_with_report(split, values["limit"], values["on_bad_row"])
     said = {"prompts": dataset, "split": split, **source.settings}
-    return rows, {**said, "on_bad_row": values["on_bad_row"], "limit": values["limit"]}
+    said |= {"on_bad_row": values["on_bad_row"], "left_out": len(report.problems)}
+    notes = []
+    if report.problems:
+        notes.append(f"{dataset}: {len(report.problems)} of {report.num_rows} rows left out.")
+    return rows, {**said, "limit": values["limit"]}, notes
 
 
 def _refuse_what_has_no_effect(values: Mapping[str, Any], judges: Sequence[ChosenJudge]) -> None:

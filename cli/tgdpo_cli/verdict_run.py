@@ -35,6 +35,7 @@ class VerdictRequest:
         gamed: AlpacaEval's regularisation of length-controlled win rates.
         output: folder of the files.
         settings: further JSON for the record.
+        notes: what is to be known of the prompts, in sentences.
     """
 
     models: Mapping[str, str]
@@ -46,6 +47,7 @@ class VerdictRequest:
     gamed: "Gamed | None"
     output: Path
     settings: Mapping[str, Any]
+    notes: Sequence[str] = ()
 
 
 def run_verdict(session: Session, request: VerdictRequest, *, as_json: bool) -> None:
@@ -56,16 +58,19 @@ def run_verdict(session: Session, request: VerdictRequest, *, as_json: bool) -> 
     from tgdpo_core.evaluation.verdict_files import keep_in_run, write_verdict
     from tgdpo_core.evaluation.verdict_making import judge_all
     from tgdpo_core.evaluation.verdict_page import PAGE, verdict_page
-    from tgdpo_core.evaluation.verdict_summary import summarize
+    from tgdpo_core.evaluation.verdict_summary import require_difficulties, summarize
     from tgdpo_core.store.folder import write_whole
     from tgdpo_core.training.run_folder import RunFolder
 
     with set_up(request.judges) as judges:
         answered, kl, notes = _answers(session, request)
         found = contest(answered, kl)
+        if request.gamed is not None:
+            require_difficulties(found.prompts)
         verdict = judge_all(found, judges, request.rules)
         records = {judge.named.name: dict(judge.judge.record()) for judge in judges}
-    notes = [*notes, *found.notes, *(counted(judge, records[judge.named.name]) for judge in judges)]
+    costs = [counted(judge, records[judge.named.name]) for judge in judges]
+    notes = [*request.notes, *notes, *found.notes, *costs]
     settings = {
         **request.settings,
         "models": dict(request.models),
@@ -135,15 +140,19 @@ def _from_file(
         raise DataError(f"{file} has no answers.")
     if prompts is None:
         return kept
-    rows = {prompt_key(row.prompt): row for row in prompts}
-    found = {item.key: item for item in reversed(kept) if item.key in rows}
-    if lacking := len(rows) - len(found):
-        notes.append(f"{name}: {lacking} of {len(rows)} prompts are not in {file}.")
+    rows = [(prompt_key(row.prompt), row) for row in prompts]
+    wanted = {key for key, _ in rows}
+    asked = [item for item in kept if item.key in wanted]
+    found = {item.key: item for item in reversed(asked)}
+    if lacking := len(wanted) - len(found):
+        notes.append(f"{name}: {lacking} of {len(wanted)} prompts are not in {file}.")
+    if repeated := len(asked) - len(found):
+        notes.append(f"{name}: {repeated} lines of {file} left out: their prompt was there before.")
     if not found:
         raise DataError(f"{file}: no prompt of --prompts is there, to the character.")
     return [
         replace(found[key], columns={**found[key].columns, **columns_of(row)})
-        for key, row in rows.items()
+        for key, row in rows
         if key in found
     ]
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tgdpo_cli.main import cli
+from tgdpo_core.errors import DataError, UsageError
 from tgdpo_core.generation.answers import Answer, AnsweredPrompt, write_answers
 
 PLUGIN = """
@@ -188,3 +190,85 @@ def test_models_answer_prompts_and_kl_stands_beside_the_score(
     assert model["num_answers"] == 3
     assert model["kl"]["value"] == pytest.approx(0, abs=1e-6)
     assert model["num_tokens"]["value"] <= 4
+
+
+def test_what_is_left_out_of_prompts_and_files_is_counted(folder: Path) -> None:
+    rows = [{"prompt": f"prompt {i}"} for i in (1, 1, 2)] + [{"prompt": ""}]
+    Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    items = [*answered(["a", "bb", "ccc"]), *answered(["z", "another", "third"])]
+    write_answers(folder / "twice.jsonl", items)
+    asked = ["--prompts", "rows.jsonl", "--on-bad-row", "skip", "--judge", "length"]
+    result = evaluate("base.jsonl", "twice.jsonl", *asked)
+    assert result.exit_code == 0, result.output
+    found = json.loads((folder / "verdict" / "verdict.json").read_text())
+    notes = found["settings"]["notes"]
+    assert "rows.jsonl: 1 of 4 rows left out." in notes
+    assert "base: 1 of 3 prompts left out: there before." in notes
+    assert any("2 lines of twice.jsonl left out: their prompt was there" in n for n in notes)
+    assert found["prompts"][0]["answers"]["twice"][0]["text"] == "bb"
+
+
+def test_columns_that_contradict_each_other_are_said(folder: Path) -> None:
+    for name, reference in (("one", "A"), ("two", "B")):
+        items = [replace(item, columns={"reference": reference}) for item in answered(["x", "y"])]
+        write_answers(folder / f"{name}.jsonl", items)
+    result = evaluate("one.jsonl", "two.jsonl", "--judge", "length")
+    assert result.exit_code == 0, result.output
+    assert "column 'reference': the files of answers contradict each other for 2 of 2" in (
+        result.stdout
+    )
+
+
+@pytest.mark.parametrize("name", ["../../out", "a/b", "..", "", "x" * 300])
+def test_a_judges_own_name_names_files(folder: Path, name: str) -> None:
+    result = evaluate(*MODELS, "--judge", f"{name}=length")
+    assert result.exit_code == 2
+    assert "A name has no slash" in result.output
+
+
+def test_gamed_baselines_need_difficulties_before_anybody_is_asked(folder: Path) -> None:
+    Path("gamed.csv").write_text("preference,std_delta_len,instruction_difficulty\n1,0.2,0.1\n")
+    result = evaluate(*MODELS, "--judge", "longer", "--gamed", "gamed.csv")
+    assert isinstance(result.exception, UsageError)
+    assert "6 of 6 have no such column" in str(result.exception)
+    assert not (folder / "store" / "judged.sqlite").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"columns": "none"}, "'columns' must be an object, found 'none'"),
+        ({"prompt": None}, "'prompt' must be text or messages, found None"),
+        ({"prompt": []}, "'prompt' must be text or messages"),
+        ({"answers": {}}, "'answers' must be a list"),
+        ({"answers": ["x"]}, "'answers' must be a list of objects"),
+        ({"text": None}, "'text' must be text, found None"),
+        ({"finished": "no"}, "'finished' must be true or false, found 'no'"),
+        ({"num_tokens": "7"}, "'num_tokens' must be an integer from 0, found '7'"),
+        ({"num_tokens": True}, "'num_tokens' must be an integer from 0, found True"),
+        ({"seed": 1.5}, "'seed' must be an integer or null, found 1.5"),
+        ({"answers": [{}]}, "not a line of answers"),
+    ],
+)
+def test_a_line_of_another_kind_is_named_before_a_judge_is_asked(
+    folder: Path, change: dict[str, Any], said: str
+) -> None:
+    answer = {"text": "x", "finished": True, "num_tokens": 1}
+    answer |= {name: value for name, value in change.items() if name in {*answer, "seed"}}
+    line = {"prompt": "prompt 0", "answers": [answer], "columns": {}}
+    line |= {name: value for name, value in change.items() if name in line}
+    Path("odd.jsonl").write_text("\n" + json.dumps(line) + "\n")
+    result = evaluate("base.jsonl", "odd.jsonl", "--judge", "length")
+    assert isinstance(result.exception, DataError)
+    assert "odd.jsonl:2: not a line of answers" in str(result.exception)
+    assert said in str(result.exception)
+    assert not (folder / "store" / "judged.sqlite").exists()
+
+
+def test_half_a_surrogate_pair_loses_no_verdict(folder: Path) -> None:
+    line = {"prompt": "p", "answers": [{"text": "x\ud83d", "finished": True, "num_tokens": 1}]}
+    Path("odd.jsonl").write_text(json.dumps({**line, "columns": {}}) + "\n")
+    result = evaluate("odd.jsonl", "--judge", "length")
+    assert result.exit_code == 0, result.output
+    assert "x\\ud83d" in (folder / "verdict" / "verdict.csv").read_text(encoding="utf-8")
+    assert "ud83d" in (folder / "verdict" / "verdict.html").read_text(encoding="utf-8")

@@ -132,7 +132,10 @@ def bias_question(row: Mapping[str, Any]) -> BiasQuestion:
 def _target(row: Mapping[str, Any], info: Sequence[Sequence[str]], people: list[int]) -> int | None:
     """Return which answer names the stereotyped group; None if not exactly one does."""
     if row.get("target_loc") is not None:
-        place = int(row["target_loc"])
+        place = {"0": 0, "1": 1, "2": 2}.get(str(row["target_loc"]))
+        if place is None:
+            said = repr(row["target_loc"])
+            raise RowProblem("bbq", f"target_loc must be 0, 1 or 2, found {said:.60}")
         return place if place in people else None
     metadata = row.get("additional_metadata") or {}
     groups = {_plain(each) for each in metadata.get("stereotyped_groups") or ()}

@@ -1,5 +1,6 @@
 """The answers of several models, put together by prompt."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -57,6 +58,7 @@ def contest(
     if left_out := len(everything) - len(common):
         notes.append(f"{left_out} of {len(everything)} prompts left out: not answered by all.")
     draws = _draws(by_model, common, notes)
+    notes += _contradictions(by_model, common)
     prompts = [
         PromptVerdict(
             next(iter(by_model.values()))[key].prompt,
@@ -123,6 +125,26 @@ def _answers(item: AnsweredPrompt, kl: Sequence[float] | None) -> tuple[ModelAns
         )
         for answer in item.answers
     )
+
+
+def _contradictions(
+    by_model: Mapping[str, Mapping[str, AnsweredPrompt]], keys: Sequence[str]
+) -> list[str]:
+    """Return sentences about columns of which models say different things for one prompt."""
+    found: Counter[str] = Counter()
+    for key in keys:
+        columns = [items[key].columns for items in by_model.values()]
+        merged = _merged(columns)
+        found.update(
+            name
+            for name, value in merged.items()
+            if any(name in each and each[name] != value for each in columns)
+        )
+    return [
+        f"column '{name}': the files of answers contradict each other for {count} of {len(keys)} "
+        "prompts; what the first model's file says counts."
+        for name, count in found.items()
+    ]
 
 
 def _merged(columns: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

@@ -41,6 +41,21 @@ def resampled_weights(num_problems: int, num_resamples: int, *, seed: int) -> Ar
     return rng.multinomial(num_problems, equal, size=num_resamples)
 
 
+def resampled_clusters(clusters: Array, num_resamples: int, *, seed: int) -> Array:
+    """Return [B, P] int64: how often each of P problems is drawn, those of a cluster together.
+
+    Args:
+        clusters: [P] numbers from 0; equal ones are one cluster. With one cluster alone nothing can
+            be resampled, and B is 0.
+        num_resamples: B.
+        seed: of the draws.
+    """
+    number = int(clusters.max()) + 1 if len(clusters) else 0
+    if number < 2:
+        return np.zeros((0, len(clusters)), dtype=np.int64)
+    return resampled_weights(number, num_resamples, seed=seed)[:, clusters]
+
+
 def estimate(statistic: Statistic, weights: Array) -> Estimate:
     """Return a statistic with its percentile bootstrap interval.
 
@@ -85,9 +100,9 @@ def mean_interval(values: Array, weights: Array) -> Estimate:
     if not known.any():
         return Estimate(None)
     mean = float(values[known].mean())
-    if known.sum() == 1:
-        return Estimate(mean)
     drawn = weights[:, known]
+    if (drawn == drawn[:, :1]).all():  # of one problem: resamples say nothing of it
+        return Estimate(mean)
     with np.errstate(invalid="ignore"):  # a resample without a known value
         return interval(mean, (drawn @ values[known]) / drawn.sum(axis=1))
 
@@ -103,7 +118,9 @@ def share_interval(values: Array, weights: Array) -> Estimate:
         return mean_interval(values, weights)
     from scipy.stats import binomtest
 
-    exact = binomtest(int(known.sum()), len(known)).proportion_ci(LEVEL, method="exact")
+    drawn = weights[:, ~np.isnan(values)]
+    number = len(np.unique(drawn, axis=1).T) if len(drawn) else len(known)  # of one problem: once
+    exact = binomtest(number * int(known[0]), number).proportion_ci(LEVEL, method="exact")
     return Estimate(float(known[0]), float(exact.low), float(exact.high))
 
 

@@ -49,12 +49,14 @@ class LengthControlled:
 
     Attributes:
         win_rate: 0 to 1. The interval is of the regression with the weakest penalty, over resampled
-            prompts: a strong one holds the estimate, and its resamples, at exactly 0.5.
+            prompts: a strong one holds the estimate, and its resamples, at exactly 0.5. None where
+            all outcomes are the same, which resamples cannot vary.
         standard_error: as AlpacaEval gives it: of the mean of the predictions alone, so that it
             does not know how surely the coefficients are known.
         coefficients: by term: ``length``, ``difficulty`` if there is one, ``model``.
         strength: inverse strength of the penalty that was chosen.
         num_prompts: that count.
+        num_gamed: rows of gamed baselines that it is regularised with.
     """
 
     win_rate: Estimate
@@ -62,6 +64,7 @@ class LengthControlled:
     coefficients: dict[str, float]
     strength: float
     num_prompts: int
+    num_gamed: int = 0
 
     @property
     def is_erased(self) -> bool:
@@ -98,7 +101,7 @@ def length_controlled(
     *,
     difficulties: Array | None = None,
     gamed: Gamed | None = None,
-    num_resamples: int = 300,
+    resamples: Array | None = None,
 ) -> LengthControlled | None:
     """Return the length-controlled win rate of a model; None with fewer prompts than folds.
 
@@ -107,7 +110,8 @@ def length_controlled(
         length_differences: [P] characters of the baseline's answer minus the model's.
         difficulties: [P] of the prompts; None: the term is left out.
         gamed: AlpacaEval's regularisation; needs difficulties.
-        num_resamples: of the interval.
+        resamples: [B, P] how often each prompt counts in each resample of the interval; None: 300
+            are drawn.
 
     Raises:
         ValueError: ``gamed`` without difficulties.
@@ -115,6 +119,10 @@ def length_controlled(
     number = len(preferences)
     if number < NUM_FOLDS:
         return None
+    if resamples is None:
+        resamples = resampled_weights(number, 300, seed=0)
+    if np.ptp(preferences) == 0:  # every resample is the same
+        resamples = resamples[:0]
     lengths = np.tanh(standardised(length_differences))
     own = [lengths, *([] if difficulties is None else [difficulties]), np.ones(number)]
     rows = _Rows(np.column_stack(own), preferences, np.ones(number))
@@ -126,10 +134,7 @@ def length_controlled(
     found = fit(rows.terms, rows.targets, rows.weights, strength)
     predicted = _expit(without_length @ found)
     loose = fit(rows.terms, rows.targets, rows.weights, STRENGTHS[-1])
-    drawn = [
-        _resampled(rows, without_length, counts, loose)
-        for counts in resampled_weights(number, num_resamples, seed=0)
-    ]
+    drawn = [_resampled(rows, without_length, counts, loose) for counts in resamples]
     names = ["length", *([] if difficulties is None else ["difficulty"]), "model"]
     return LengthControlled(
         interval(float(predicted.mean()), np.array(drawn)),
@@ -137,6 +142,7 @@ def length_controlled(
         dict(zip(names, found.tolist(), strict=True)),
         float(strength),
         number,
+        0 if gamed is None else len(gamed.preferences),
     )
 
 
@@ -226,11 +232,10 @@ def _with_gamed(rows: _Rows, gamed: Gamed, *, has_difficulties: bool) -> _Rows:
 
 def _resampled(rows: _Rows, without_length: Array, counts: Array, start: Array) -> float:
     """Return the win rate where each of the model's prompts counts as often as it was drawn."""
-    number = len(counts)
     weights = rows.weights.copy()
-    weights[-number:] = counts
+    weights[-len(counts) :] = counts
     found = fit(rows.terms, rows.targets, weights, STRENGTHS[-1], near=start)
-    return float((counts * _expit(without_length @ found)).sum() / number)
+    return float((counts * _expit(without_length @ found)).sum() / counts.sum())
 
 
 def _expit(z: Array) -> Array:

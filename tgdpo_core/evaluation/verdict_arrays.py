@@ -3,6 +3,7 @@
 Several draws of one prompt are averaged first, so that a prompt counts once.
 """
 
+import math
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -11,9 +12,16 @@ from tgdpo_core.evaluation.intervals import Array
 from tgdpo_core.evaluation.verdicts import ModelAnswer, Preference, PromptVerdict, Verdict
 
 
-def scores(verdict: Verdict, judge: str, model: str) -> Array:
-    """Return [P] what a judge of answers says of a model, the mean of the draws it has judged."""
-    return _of_answers(verdict, model, lambda answer: _score(answer, judge))
+def scores(verdict: Verdict, judge: str, model: str, *, only_asked: bool = False) -> Array:
+    """Return [P] what a judge of answers says of a model, the mean of the draws it has judged.
+
+    Args:
+        verdict: the verdict.
+        judge: its name.
+        model: whose answers.
+        only_asked: leave out what is known without asking it.
+    """
+    return _of_answers(verdict, model, lambda answer: _score(answer, judge, only_asked))
 
 
 def measured(verdict: Verdict, model: str, what: str) -> Array:
@@ -29,14 +37,32 @@ def measured(verdict: Verdict, model: str, what: str) -> Array:
     return _of_answers(verdict, model, lambda answer: getattr(answer, what))
 
 
-def preferences(verdict: Verdict, judge: str, model: str, other: str) -> Array:
-    """Return [P] how surely a judge of comparisons finds a model better than another, 0 to 1."""
-    return np.array([_preference(prompt, judge, model, other) for prompt in verdict.prompts])
+def preferences(
+    verdict: Verdict, judge: str, model: str, other: str, *, only_asked: bool = False
+) -> Array:
+    """Return [P] how surely a judge of comparisons finds a model better than another, 0 to 1.
+
+    Args:
+        verdict: the verdict.
+        judge: its name.
+        model: whose answers.
+        other: the model it is compared with.
+        only_asked: leave out what is known without asking it.
+    """
+    return np.array(
+        [_preference(prompt, judge, (model, other), only_asked) for prompt in verdict.prompts]
+    )
 
 
-def preferences_of_scores(verdict: Verdict, judge: str, model: str, other: str) -> Array:
-    """Return [P] 1, 0.5 or 0 where a judge of answers scores a model higher, equal or lower."""
-    difference = scores(verdict, judge, model) - scores(verdict, judge, other)
+def preferences_of_scores(
+    verdict: Verdict, judge: str, model: str, other: str, *, only_asked: bool = False
+) -> Array:
+    """Return [P] 1, 0.5 or 0 where a judge of answers scores a model higher, equal or lower.
+
+    Arguments as of ``preferences``.
+    """
+    one, two = (scores(verdict, judge, m, only_asked=only_asked) for m in (model, other))
+    difference = one - two
     return np.where(np.isnan(difference), np.nan, (np.sign(difference) + 1) / 2)
 
 
@@ -64,16 +90,22 @@ def _of_answers(
     )
 
 
-def _score(answer: ModelAnswer, judge: str) -> float | None:
+def _score(answer: ModelAnswer, judge: str, only_asked: bool) -> float | None:
     opinion = answer.scores.get(judge)
-    return None if opinion is None else opinion.value
+    if opinion is None or (only_asked and not opinion.was_asked):
+        return None
+    return opinion.value
 
 
-def _preference(prompt: PromptVerdict, judge: str, model: str, other: str) -> float:
+def _preference(
+    prompt: PromptVerdict, judge: str, models: tuple[str, str], only_asked: bool
+) -> float:
     return _mean(
-        _turned(item, model)
+        _turned(item, models[0])
         for item in prompt.preferences
-        if item.judge == judge and {item.model, item.other} == {model, other}
+        if item.judge == judge
+        and {item.model, item.other} == {*models}
+        and (item.was_asked or not only_asked)
     )
 
 
@@ -83,5 +115,13 @@ def _turned(preference: Preference, model: str) -> float | None:
 
 
 def _mean(values: Iterable[float | None]) -> float:
+    """Return a mean that the order of draws does not change: equal ones are no win."""
     known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else float("nan")
+    return math.fsum(known) / len(known) if known else math.nan
+
+
+def clusters(verdict: Verdict) -> Array:
+    """Return [P] numbers of what is resampled as one: equal ones belong together."""
+    numbers: dict[str | int, int] = {}
+    names = (prompt.cluster or number for number, prompt in enumerate(verdict.prompts))
+    return np.array([numbers.setdefault(name, len(numbers)) for name in names])

@@ -1,6 +1,7 @@
 """A verdict as files: ``verdict.json`` (everything), ``verdict.csv`` (a line an answer)."""
 
 import csv
+import io
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -42,10 +43,7 @@ def write_verdict(folder: Path, verdict: Verdict, summary: VerdictSummary) -> No
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / JSON, json.dumps(plain(document), indent=1, allow_nan=False) + "\n")
-        with (folder / CSV).open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, _columns(verdict))
-            writer.writeheader()
-            writer.writerows(_lines(verdict))
+        write_whole(folder / CSV, _csv(verdict))
     except OSError as error:
         raise DataError(f"{folder}: the verdict cannot be written: {error}") from error
 
@@ -143,6 +141,15 @@ def _read_prompt(found: Mapping[str, Any]) -> PromptVerdict:
         for each in found["preferences"]
     )
     return PromptVerdict(found["prompt"], answers, preferences, found["columns"])
+
+
+def _csv(verdict: Verdict) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, _columns(verdict))
+    writer.writeheader()
+    writer.writerows(_lines(verdict))
+    # Half of a surrogate pair, which JSON may hold, is not text in UTF-8: it stays readable.
+    return text.getvalue().encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _columns(verdict: Verdict) -> list[str]:

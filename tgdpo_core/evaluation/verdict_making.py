@@ -84,7 +84,8 @@ def _scored(
         if answer.finished is False and rules.unfinished != "score":
             judge.counts.unfinished += 1
             zero = rules.unfinished == "zero"
-            found[place] = Opinion(0.0) if zero else Opinion(None, UNFINISHED)
+            value, reason = (0.0, None) if zero else (None, UNFINISHED)
+            found[place] = Opinion(value, reason, was_asked=False)
         else:
             items[place] = generation(prompt, answer)
     found |= judge.opinions(items, rules.store)
@@ -160,13 +161,12 @@ def _without_asking(
     if rules.unfinished != "score" and False in (one.finished, two.finished):
         judge.counts.unfinished += 1
         if rules.unfinished == "skip":
-            return Opinion(None, UNFINISHED)
-        return Opinion(
-            (float(one.finished is not False) + 1 - float(two.finished is not False)) / 2
-        )
+            return Opinion(None, UNFINISHED, was_asked=False)
+        ended = float(one.finished is not False) - float(two.finished is not False)
+        return Opinion((1 + ended) / 2, was_asked=False)
     if one.text == two.text:
         judge.counts.identical += 1
-        return Opinion(0.5)
+        return Opinion(0.5, was_asked=False)
     return None
 
 

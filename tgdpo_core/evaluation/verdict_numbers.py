@@ -113,10 +113,14 @@ class Position:
 
 @dataclass(frozen=True)
 class VerdictSummary:
-    """All numbers of a verdict."""
+    """All numbers of a verdict.
+
+    ``num_difficulties`` is the number of prompts with an ``instruction_difficulty``.
+    """
 
     baseline: str
     num_prompts: int
+    num_difficulties: int
     models: tuple[ModelSummary, ...]
     scores: tuple[ScoreSummary, ...]
     win_rates: tuple[WinRate, ...]

@@ -37,7 +37,7 @@ def verdict_page(verdict: Verdict, summary: VerdictSummary, notes: Sequence[str]
     style = (templates / "verdict.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
     template = page_environment("tgdpo_core.evaluation").get_template("verdict.html.j2")
-    return template.render(
+    page = template.render(
         script=Markup(script),
         style=Markup(style),
         digest=digest,
@@ -47,6 +47,8 @@ def verdict_page(verdict: Verdict, summary: VerdictSummary, notes: Sequence[str]
         verdict=verdict,
         num_prompts=len(verdict.prompts),
     )
+    # Half of a surrogate pair, which JSON may hold, is not text in UTF-8: it stays readable.
+    return page.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _in_html(data: Any) -> str:

@@ -50,14 +50,15 @@ def _controlled(summary: VerdictSummary) -> Iterator[str]:
             continue
         if found.is_erased:
             yield (
-                f"{rate.model}: cross-validation chose a penalty that leaves no term, so that its "
-                "length-controlled win rate is 50 % exactly: no sign of a difference."
+                f"{rate.model} by {rate.judge}: cross-validation chose a penalty that leaves no "
+                "term, so that its length-controlled win rate is 50 % exactly: no sign of a "
+                "difference."
             )
         elif found.is_extreme(rate.rate):
             yield (
-                f"{rate.model}: the length-controlled win rate is far from the raw one. Where one "
-                "model's answers are the longer ones throughout, the regression cannot tell length "
-                "from model."
+                f"{rate.model} by {rate.judge}: the length-controlled win rate is far from the raw "
+                "one. Where one model's answers are the longer ones throughout, the regression "
+                "cannot tell length from model."
             )
 
 
@@ -71,7 +72,8 @@ def _position(found: Position) -> str:
     bias = found.bias
     one = f" {found.one_order} comparisons were asked in one order only: their bias stays in."
     if not bias.num_judged:
-        return f"{found.judge}: position bias not known.{one if found.one_order else ''}"
+        unknown = "position bias not known, since it was asked about nothing in both orders"
+        return f"{found.judge}: {unknown}.{one if found.one_order else ''}"
     first, changed = bias.first_place, bias.changed
     return (
         f"{found.judge}: the answer shown first wins {_share(first.value, first.low, first.high)} "

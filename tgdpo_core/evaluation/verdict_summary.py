@@ -1,14 +1,18 @@
 """What a verdict says in numbers: means, differences, win rates, agreement; all with intervals.
 
-Intervals are percentiles over resampled prompts, the same resamples for every number.
+Intervals are percentiles over resampled prompts, the same resamples for every number; prompts of
+one cluster, such as the turns of a question, are drawn together. The order of prompts, and so that
+of models, changes no number.
 """
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from tgdpo_core.errors import UsageError
 from tgdpo_core.evaluation import verdict_arrays as arrays
 from tgdpo_core.evaluation.both_orders import position_bias
 from tgdpo_core.evaluation.bradley_terry import strengths
@@ -17,7 +21,7 @@ from tgdpo_core.evaluation.intervals import (
     Estimate,
     interval,
     mean_interval,
-    resampled_weights,
+    resampled_clusters,
     share_interval,
 )
 from tgdpo_core.evaluation.judge_agreement import Agreement, agreement
@@ -35,9 +39,11 @@ from tgdpo_core.evaluation.verdict_numbers import (
     VerdictSummary,
     WinRate,
 )
-from tgdpo_core.evaluation.verdicts import Opinion, Verdict
+from tgdpo_core.evaluation.verdicts import Opinion, PromptVerdict, Verdict
 
 NUM_RESAMPLES = 2000
+NUM_CONTROLLED = 300
+"""Resamples of length-controlled win rates: each is a regression."""
 DIFFICULTY = "instruction_difficulty"
 """The column of a prompt that AlpacaEval's difficulties are read from."""
 
@@ -50,14 +56,17 @@ def summarize(
     Args:
         verdict: what judges said.
         num_resamples: of the intervals.
-        gamed: AlpacaEval's regularisation of length-controlled win rates.
+        gamed: AlpacaEval's regularisation of length-controlled win rates, see
+            ``require_difficulties``.
     """
-    weights = resampled_weights(len(verdict.prompts), num_resamples, seed=0)
+    verdict = replace(verdict, prompts=sorted(verdict.prompts, key=lambda prompt: prompt.key))
+    weights = resampled_clusters(arrays.clusters(verdict), num_resamples, seed=0)
     of_answers = [judge.name for judge in verdict.judges if judge.reads == "answers"]
     of_pairs = [judge.name for judge in verdict.judges if judge.reads == "comparisons"]
     return VerdictSummary(
         verdict.baseline,
         len(verdict.prompts),
+        sum(map(_has_difficulty, verdict.prompts)),
         tuple(_model(verdict, model, weights) for model in verdict.models),
         tuple(_scores(verdict, j, model, weights) for j in of_answers for model in verdict.models),
         tuple(rate for judge in of_pairs for rate in _win_rates(verdict, judge, weights, gamed)),
@@ -65,6 +74,25 @@ def summarize(
         tuple(_position(verdict, judge) for judge in of_pairs),
         tuple(_agreements(verdict, weights)),
     )
+
+
+def require_difficulties(prompts: Sequence[PromptVerdict]) -> None:
+    """Refuse prompts that the regression with gamed baselines cannot be of.
+
+    Raises:
+        UsageError: one has no ``instruction_difficulty``.
+    """
+    lacking = [prompt for prompt in prompts if not _has_difficulty(prompt)]
+    if lacking:
+        raise UsageError(
+            f"--gamed: AlpacaEval's own regression knows the {DIFFICULTY} of every prompt, and "
+            f"{len(lacking)} of {len(prompts)} have no such column, or no number in it, for "
+            f"example {str(lacking[0].prompt)!r:.80}. Add it, or leave --gamed out."
+        )
+
+
+def _has_difficulty(prompt: PromptVerdict) -> bool:
+    return difficulties_of([prompt.columns.get(DIFFICULTY)]) is not None
 
 
 def _model(verdict: Verdict, model: str, weights: Array) -> ModelSummary:
@@ -137,14 +165,14 @@ def _win_rates(
             int((judged < 0.5).sum()),
             int((~np.isnan(values)).sum()),
             _reasons(reason for reason in reasons if reason),
-            _length_controlled(verdict, model, values, gamed)
+            _length_controlled(verdict, model, values, weights, gamed)
             if other == verdict.baseline
             else None,
         )
 
 
 def _length_controlled(
-    verdict: Verdict, model: str, values: Array, gamed: Gamed | None
+    verdict: Verdict, model: str, values: Array, weights: Array, gamed: Gamed | None
 ) -> LengthControlled | None:
     known = ~np.isnan(values)
     lengths = [arrays.measured(verdict, m, "num_characters") for m in (verdict.baseline, model)]
@@ -153,11 +181,13 @@ def _length_controlled(
         return None
     columns = [prompt.columns.get(DIFFICULTY) for prompt in verdict.prompts]
     difficulties = difficulties_of([c for c, keep in zip(columns, known, strict=True) if keep])
+    drawn = weights[:NUM_CONTROLLED, known]
     return length_controlled(
         values[known],
         difference,
         difficulties=difficulties,
-        gamed=gamed if difficulties is not None else None,
+        gamed=gamed,
+        resamples=drawn[drawn.sum(axis=1) > 0],
     )
 
 
@@ -170,7 +200,8 @@ def _strengths(verdict: Verdict, judge: str, weights: Array) -> Iterable[Strengt
     flat = wins.reshape(len(wins), -1)
     with np.errstate(invalid="ignore"):  # inf - inf: two that cannot be compared
         found = strengths(wins.sum(axis=0))
-        drawn = np.array([strengths((w @ flat).reshape(wins.shape[1:])) for w in weights[:500]])
+        resampled = [strengths((w @ flat).reshape(wins.shape[1:])) for w in weights[:500]]
+        drawn = np.array(resampled).reshape(-1, len(found))
         found, drawn = found - found[base], drawn - drawn[:, [base]]
     found[base], drawn[:, base] = 0.0, 0.0
     total = wins.sum(axis=0)
@@ -187,6 +218,8 @@ def _why(wins: Array, number: int, base: int) -> str:
         return "won every comparison"
     if not wins[number].any():
         return "lost every comparison"
+    if not wins[base].any() and not wins[:, base].any():
+        return "the baseline was compared with none"
     for what, one in (("won", wins[:, base]), ("lost", wins[base])):
         if not one.any():
             return f"the baseline {'lost' if what == 'lost' else 'won'} every comparison"
@@ -194,14 +227,19 @@ def _why(wins: Array, number: int, base: int) -> str:
 
 
 def _position(verdict: Verdict, judge: str) -> Position:
-    asked = [(n, item.both_orders) for n, item in verdict.preferences(judge)]
-    both = [(number, orders) for number, orders in asked if orders is not None]
-    bias = position_bias([orders for _, orders in both], [number for number, _ in both])
+    cluster = arrays.clusters(verdict).tolist()
+    asked = [
+        (cluster[number], item.both_orders)
+        for number, item in verdict.preferences(judge)
+        if item.was_asked
+    ]
+    both = [(name, orders) for name, orders in asked if orders is not None]
+    bias = position_bias([orders for _, orders in both], [name for name, _ in both])
     return Position(judge, bias, len(asked) - len(both))
 
 
 def _agreements(verdict: Verdict, weights: Array) -> Iterable[Agreement]:
-    """Yield the agreement of every two judges on every two models that both have judged."""
+    """Yield the agreement of every two judges on every two models that both were asked about."""
     for first, second in itertools.combinations(verdict.judges, 2):
         values: list[list[float]] = [[], []]
         prompts: list[int] = []
@@ -211,7 +249,7 @@ def _agreements(verdict: Verdict, weights: Array) -> Iterable[Agreement]:
                     arrays.preferences
                     if judge.reads == "comparisons"
                     else arrays.preferences_of_scores
-                )(verdict, judge.name, model, other)
+                )(verdict, judge.name, model, other, only_asked=True)
                 for judge in (first, second)
             ]
             both = np.flatnonzero(~np.isnan(said[0]) & ~np.isnan(said[1]))

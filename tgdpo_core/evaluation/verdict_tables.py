@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tgdpo_core.evaluation.intervals import Estimate
+from tgdpo_core.evaluation.length_control import LengthControlled
 from tgdpo_core.evaluation.verdict_numbers import (
     ModelSummary,
     ScoreSummary,
@@ -13,10 +14,6 @@ from tgdpo_core.evaluation.verdict_numbers import (
 )
 
 NOTHING = "-"
-LENGTH_TERMS = {
-    ("length", "model"): "length alone: the prompts have no instruction_difficulty",
-    ("length", "difficulty", "model"): "length and instruction_difficulty",
-}
 
 
 @dataclass(frozen=True)
@@ -138,7 +135,7 @@ def _win_tables(summary: VerdictSummary, models: Mapping[str, ModelSummary]) -> 
             for name, model in models.items()
         ]
         title = f"Against {baseline}, by {judge}"
-        yield Table(title, (*columns, "judged", *_ABOUT), rows, _wins(rates))
+        yield Table(title, (*columns, "judged", *_ABOUT), rows, _wins(rates, summary))
         others = [each for each in rates if each.other != baseline]
         if others:
             pairs = [(f"{e.model} against {e.other}", *_win(e), _counts(e)) for e in others]
@@ -159,10 +156,19 @@ def _place(strength: Strength) -> str:
     return strength.note or number(strength.strength, 2)
 
 
-def _wins(rates: Sequence[WinRate]) -> str:
+def _wins(rates: Sequence[WinRate], summary: VerdictSummary) -> str:
     said = "Ties are half a win; 95 % intervals over resampled prompts. judged: prompts with a "
     said += "verdict (comparisons without one)."
-    terms = {tuple(e.length_controlled.coefficients) for e in rates if e.length_controlled}
+    terms = {_terms(e.length_controlled, summary) for e in rates if e.length_controlled}
     for each in sorted(terms):
-        said += f" Length-controlled as in AlpacaEval 2, by {LENGTH_TERMS[each]}."
+        said += f" Length-controlled as in AlpacaEval 2, by {each}."
     return f"{said} strength: Bradley and Terry's, nats above {rates[0].other}."
+
+
+def _terms(found: LengthControlled, summary: VerdictSummary) -> str:
+    """Return what a length-controlled win rate is a regression on."""
+    if "difficulty" in found.coefficients:
+        gamed = f", regularised with {found.num_gamed} rows of gamed baselines"
+        return f"length and instruction_difficulty{gamed if found.num_gamed else ''}"
+    having = f"{summary.num_difficulties or 'no'} of {summary.num_prompts} prompts have"
+    return f"length alone: {having} an instruction_difficulty, which counts where all have one"

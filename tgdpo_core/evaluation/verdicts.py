@@ -22,11 +22,14 @@ class Opinion:
             none for this one.
         unjudged: why there is none; None where there is one.
         explanation: the judge's own words, where they were kept.
+        was_asked: False: known without the judge, of equal answers or of unfinished ones. It counts
+            as an outcome and says nothing of the judge.
     """
 
     value: float | None
     unjudged: str | None = None
     explanation: str | None = None
+    was_asked: bool = True
 
     def __post_init__(self) -> None:
         """Refuse an opinion that is a number and none, or neither."""
@@ -106,6 +109,11 @@ class Preference:
         return opinion.value
 
     @property
+    def was_asked(self) -> bool:
+        """Whether the judge was, in one order at least."""
+        return any(opinion.was_asked for opinion in self.opinions)
+
+    @property
     def both_orders(self) -> BothOrders | None:
         """What was said in both orders; None where one was not asked."""
         first, second = self.shown_first, self.shown_second
@@ -125,12 +133,15 @@ class PromptVerdict:
         preferences: of judges of comparisons.
         columns: the other columns of the prompt's row; ``instruction_difficulty`` counts in
             length-controlled win rates.
+        cluster: names what is resampled as one, such as the question whose turn this is; None: the
+            prompt stands for itself.
     """
 
     prompt: Any
     answers: Mapping[str, Sequence[ModelAnswer]]
     preferences: Sequence[Preference] = ()
     columns: Mapping[str, Any] = field(default_factory=dict)
+    cluster: str | None = None
 
     @property
     def key(self) -> str:

@@ -60,19 +60,55 @@ def write_answers(path: Path, answered: Iterable[AnsweredPrompt]) -> None:
 
 
 def read_answers(path: Path) -> Iterator[AnsweredPrompt]:
-    """Yield what ``write_answers`` wrote.
+    """Yield what ``write_answers`` wrote; empty lines are none.
 
     Raises:
         DataError: a line is not of that form; file and line are named.
     """
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
             try:
-                item = json.loads(line)
-                answers = tuple(Answer(**answer) for answer in item["answers"])
-                yield AnsweredPrompt(item["prompt"], answers, item["columns"])
+                yield _read(json.loads(line))
             except (ValueError, TypeError, KeyError) as error:
+                said = f"no {error}" if isinstance(error, KeyError) else str(error)
                 raise DataError(
-                    f"{path}:{number}: not a line of answers ({error}); expected an object with "
+                    f"{path}:{number}: not a line of answers ({said}); expected an object with "
                     "prompt, answers [{text, finished, num_tokens, seed}] and columns."
                 ) from error
+
+
+def _read(item: Any) -> AnsweredPrompt:
+    """Return a line's prompt and answers.
+
+    Raises:
+        ValueError, TypeError, KeyError: something is missing, or of another kind.
+    """
+    prompt, answers, columns = item["prompt"], item["answers"], item["columns"]
+    is_chat = isinstance(prompt, list) and all(isinstance(turn, dict) for turn in prompt)
+    _require("prompt", prompt, isinstance(prompt, str) or (is_chat and prompt), "text or messages")
+    _require("answers", answers, isinstance(answers, list), "a list")
+    _require("columns", columns, isinstance(columns, dict), "an object")
+    return AnsweredPrompt(prompt, tuple(map(_read_answer, answers)), columns)
+
+
+def _read_answer(found: Any) -> Answer:
+    _require("answers", found, isinstance(found, dict), "a list of objects")
+    answer = Answer(**found)
+    _require("text", answer.text, isinstance(answer.text, str), "text")
+    _require("finished", answer.finished, isinstance(answer.finished, bool), "true or false")
+    is_count = _is_integer(answer.num_tokens) and answer.num_tokens >= 0
+    _require("num_tokens", answer.num_tokens, is_count, "an integer from 0")
+    is_seed = answer.seed is None or _is_integer(answer.seed)
+    _require("seed", answer.seed, is_seed, "an integer or null")
+    return answer
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _require(name: str, value: Any, is_right: Any, expected: str) -> None:
+    if not is_right:
+        raise ValueError(f"'{name}' must be {expected}, found {value!r:.60}")

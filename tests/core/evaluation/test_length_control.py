@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from tgdpo_core.evaluation.intervals import Array, Estimate
+from tgdpo_core.evaluation.intervals import Array, Estimate, resampled_weights
 from tgdpo_core.evaluation.length_control import (
     STRENGTHS,
     Gamed,
@@ -60,7 +60,7 @@ def test_it_equals_the_published_code_within_a_tenth_of_a_point(seed: int, effec
         {},
     )
     for form, expected in zip(forms, PUBLISHED_CODE[seed, effect], strict=True):
-        found = length_controlled(**given, **form, num_resamples=0)
+        found = length_controlled(**given, **form, resamples=np.ones((0, 400), dtype=int))
         assert found is not None
         assert found.win_rate.value is not None
         assert 100 * found.win_rate.value == pytest.approx(expected, abs=0.1)
@@ -86,7 +86,9 @@ def test_length_that_decides_everything_is_taken_out() -> None:
     rng = np.random.default_rng(0)
     difference = rng.normal(-300, 200, 500)  # the model is longer
     preferences = 1 / (1 + np.exp(3 * np.tanh(standardised(difference))))
-    found = length_controlled(preferences, difference, num_resamples=50)
+    found = length_controlled(
+        preferences, difference, resamples=resampled_weights(len(preferences), 50, seed=0)
+    )
     assert found is not None
     assert preferences.mean() > 0.8
     assert found.win_rate.value == pytest.approx(0.5, abs=0.01)
@@ -95,7 +97,9 @@ def test_length_that_decides_everything_is_taken_out() -> None:
 
 def test_equal_lengths_change_nothing() -> None:
     preferences = np.random.default_rng(0).random(300) * 0.6
-    found = length_controlled(preferences, np.full(300, 7.0), num_resamples=50)
+    found = length_controlled(
+        preferences, np.full(300, 7.0), resamples=resampled_weights(len(preferences), 50, seed=0)
+    )
     assert found is not None
     assert found.win_rate.value == pytest.approx(preferences.mean(), abs=0.005)
     assert found.win_rate.low < found.win_rate.value < found.win_rate.high  # type: ignore[operator]
@@ -105,7 +109,11 @@ def test_equal_lengths_change_nothing() -> None:
 def test_without_a_difference_the_penalty_leaves_no_term() -> None:
     rng = np.random.default_rng(1)
     preferences = (rng.random(200) > 0.5).astype(float)
-    found = length_controlled(preferences, rng.normal(size=200), num_resamples=100)
+    found = length_controlled(
+        preferences,
+        rng.normal(size=200),
+        resamples=resampled_weights(len(preferences), 100, seed=0),
+    )
     assert found is not None
     assert found.is_erased
     assert found.win_rate.value == 0.5

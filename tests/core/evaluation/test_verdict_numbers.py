@@ -2,15 +2,23 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from tgdpo_core.errors import UsageError
 from tgdpo_core.evaluation.bradley_terry import strengths
-from tgdpo_core.evaluation.intervals import mean_interval, resampled_weights, share_interval
+from tgdpo_core.evaluation.intervals import (
+    Estimate,
+    mean_interval,
+    resampled_clusters,
+    resampled_weights,
+    share_interval,
+)
 from tgdpo_core.evaluation.verdict_numbers import VerdictSummary
 from tgdpo_core.evaluation.verdict_sentences import verdict_sentences
-from tgdpo_core.evaluation.verdict_summary import summarize
+from tgdpo_core.evaluation.verdict_summary import require_difficulties, summarize
 from tgdpo_core.evaluation.verdict_tables import verdict_tables
 from tgdpo_core.evaluation.verdicts import (
     ModelAnswer,
@@ -95,6 +103,49 @@ def test_a_share_of_all_or_none_has_the_exact_interval(
     assert (found.low, found.high) == (pytest.approx(low, abs=2e-4), pytest.approx(high, abs=2e-4))
 
 
+def test_turns_of_a_question_are_resampled_together() -> None:
+    """A score of both turns knows no more than one of the question."""
+    rng = np.random.default_rng(1)
+    values = rng.normal(size=30).tolist()
+    questions = scored({"a": values})
+    twice = scored({"a": [v for v in values for _ in range(2)]})
+    turns = [replace(p, cluster=f"question {i // 2}") for i, p in enumerate(twice.prompts)]
+    one, both = (summarize(v).scores[0].mean for v in (questions, replace(twice, prompts=turns)))
+    apart = summarize(twice).scores[0].mean
+    assert both.value == pytest.approx(one.value)
+    widths = [float(e.high - e.low) for e in (one, both, apart)]  # type: ignore[operator]
+    assert widths[1] == pytest.approx(widths[0], rel=0.05)
+    assert widths[2] < 0.8 * widths[0]
+
+
+def test_a_share_of_all_counts_questions_not_turns() -> None:
+    weights = resampled_clusters(np.repeat(np.arange(6), 2), 500, seed=0)
+    found = share_interval(np.ones(12), weights)
+    assert found.low == pytest.approx(0.541, abs=1e-3)  # of six, not of twelve
+
+
+def test_one_question_has_no_interval() -> None:
+    verdict = scored({"a": [1.0, 2.0], "b": [2.0, 4.0]})
+    prompts = [replace(prompt, cluster="the one") for prompt in verdict.prompts]
+    found = summarize(replace(verdict, prompts=prompts))
+    assert found.scores[1].difference == Estimate(1.5)
+    pairs = [("b", "a", 1.0, 0.0), ("c", "a", 1.0, 0.0), ("c", "b", 1.0, 0.0)]
+    placed = summarize(compared(["a", "b", "c"], [pairs])).strengths
+    assert placed[1].strength == Estimate(0.0)
+
+
+def test_the_order_of_draws_makes_no_winner() -> None:
+    """0.1 + 0.2 + 0.3 and 0.3 + 0.2 + 0.1 differ in their last digit."""
+
+    def draws(*values: float) -> tuple[ModelAnswer, ...]:
+        return tuple(ModelAnswer("x", scores={"j": said(value)}) for value in values)
+
+    answers = {"a": draws(0.1, 0.2, 0.3), "b": draws(0.3, 0.2, 0.1)}
+    prompts = [PromptVerdict(f"prompt {i}", answers) for i in range(4)]
+    found = summary(Verdict(["a", "b"], "a", [NamedJudge("j", "answers")], prompts))
+    assert found.scores[1].higher.value == 0.5
+
+
 # -- comparisons ----------------------------------------------------------------------------------
 
 
@@ -131,6 +182,91 @@ def test_the_order_of_models_changes_no_number() -> None:
 
 
 # -- strengths ------------------------------------------------------------------------------------
+
+
+def test_the_order_of_prompts_changes_no_number() -> None:
+    rng = np.random.default_rng(3)
+    verdict = compared(
+        ["base", "m"],
+        [[("m", "base", float(rng.random()), float(rng.random()))] for _ in range(40)],
+    )
+    prompts = [
+        replace(prompt, answers={**prompt.answers, "m": (ModelAnswer("x" * int(length)),)})
+        for prompt, length in zip(verdict.prompts, rng.integers(1, 40, 40), strict=True)
+    ]
+    found = summary(replace(verdict, prompts=prompts))
+    assert found.win_rates[0].length_controlled is not None
+    assert found == summary(replace(verdict, prompts=prompts[::-1]))
+
+
+def test_what_nobody_was_asked_says_nothing_of_a_judge() -> None:
+    """Five comparisons of equal answers are ties of nobody; in the others the first place wins."""
+    tie = Opinion(0.5, was_asked=False)
+    known = compared(["base", "m"], [[("m", "base", 0.5, 0.5)]] * 5)
+    known = replace(
+        known,
+        prompts=[
+            replace(
+                p,
+                prompt=f"equal {i}",
+                preferences=[Preference("c", "m", "base", 0, tie, tie)],
+            )
+            for i, p in enumerate(known.prompts)
+        ],
+    )
+    asked = compared(["base", "m"], [[("m", "base", 1.0, 0.0)]] * 5)
+    found = summary(replace(asked, prompts=[*asked.prompts, *known.prompts]))
+    (position,) = found.positions
+    assert (position.bias.num_judged, position.bias.first_place.value) == (5, 1.0)
+    assert position.bias.changed.value == 1.0
+    assert (found.win_rates[0].num_prompts, found.win_rates[0].rate.value) == (10, 0.5)
+
+
+def test_judges_agree_on_what_both_were_asked_about() -> None:
+    verdict = compared(["base", "m"], [[("m", "base", 1.0, 1.0)]] * 3)
+    tie = Opinion(0.5, was_asked=False)
+    twice = [
+        replace(
+            p, preferences=[*p.preferences, replace(p.preferences[0], judge="d")][: 2 - (i == 2)]
+        )
+        for i, p in enumerate(verdict.prompts)
+    ]
+    twice[2] = replace(
+        twice[2],
+        preferences=[Preference(judge, "m", "base", 0, tie, tie) for judge in ("c", "d")],
+    )
+    judges = [NamedJudge("c", "comparisons"), NamedJudge("d", "comparisons")]
+    (found,) = summary(replace(verdict, prompts=twice, judges=judges)).agreements
+    assert (found.num_pairs, found.share.value) == (2, 1.0)
+
+
+def test_a_win_rate_of_all_has_no_interval_when_length_is_controlled() -> None:
+    found = summary(compared(["base", "longer"], [[("longer", "base", 1.0, 1.0)]] * 6))
+    controlled = found.win_rates[0].length_controlled
+    assert controlled is not None
+    assert (controlled.win_rate.low, controlled.win_rate.high) == (None, None)
+
+
+def test_a_baseline_that_was_never_judged_did_not_win() -> None:
+    models = ["base", "x", "y"]
+    some = [("x", "base", None, None), ("y", "base", None, None)]
+    found = summary(
+        compared(models, [[*some, ("y", "x", 1.0, 1.0)], [*some, ("y", "x", 0.0, 0.0)]])
+    )
+    assert {s.note for s in found.strengths[1:]} == {"the baseline was compared with none"}
+
+
+def test_difficulties_are_of_all_prompts_or_of_none() -> None:
+    verdict = compared(["base", "m"], [[("m", "base", float(i % 2), 0.5)] for i in range(8)])
+    prompts = [
+        replace(prompt, columns={"instruction_difficulty": i} if i else {})
+        for i, prompt in enumerate(verdict.prompts)
+    ]
+    with pytest.raises(UsageError, match=r"1 of 8 have no such column.*'prompt 0'"):
+        require_difficulties(prompts)
+    require_difficulties(prompts[1:])
+    tables = verdict_tables(summary(replace(verdict, prompts=prompts)))
+    assert "length alone: 7 of 8 prompts have an instruction_difficulty" in tables[0].caption
 
 
 def test_strengths_are_recovered() -> None:
