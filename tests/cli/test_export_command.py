@@ -161,6 +161,33 @@ def test_options_without_a_place_are_refused(
     assert said in result.output
 
 
+def test_a_name_that_no_file_can_have_is_refused_before_anything_is_generated(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: Any) -> None:
+        raise AssertionError("generated")
+
+    monkeypatch.setattr("tgdpo_core.generation.in_process.InProcess.draw", never)
+    questions = lines(tmp_path / "q.jsonl", MT_BENCH)
+    result = run(
+        *("mt-bench", model_folder, "--prompts", questions, "--output-dir", tmp_path / "out"),
+        *("--name", "n" * 300),
+    )
+    assert isinstance(result.exception, UsageError)
+    assert "300 bytes, at most 200" in str(result.exception)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_longest_name_that_is_allowed_can_be_written(answers: Path, tmp_path: Path) -> None:
+    questions = lines(tmp_path / "q.jsonl", MT_BENCH)
+    name = "é" * 100
+    exported(
+        *("mt-bench", answers, "--prompts", questions, "--output-dir", tmp_path / "out"),
+        *("--name", name),
+    )
+    assert (tmp_path / f"out/data/mt_bench/model_answer/{name}.jsonl").exists()
+
+
 def test_options_of_drawing_are_refused_where_nothing_is_drawn(
     answers: Path, tmp_path: Path
 ) -> None:

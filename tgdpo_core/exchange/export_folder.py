@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tgdpo_core.errors import UsageError
+from tgdpo_core.exchange.folder_names import LONGEST_NAME
 from tgdpo_core.exchange.questions import QuestionFile
 from tgdpo_core.exchange.written_answers import answer_file, question_file
 from tgdpo_core.generation.answers import AnsweredPrompt, write_answers
@@ -31,8 +32,16 @@ class ExportFolder:
         """Refuse, before anything is generated, what could not be written.
 
         Raises:
-            UsageError: answers of a model are there already, or those to other questions.
+            UsageError: the name of a model is too long for a file; answers of it are there already,
+                or those to other questions.
         """
+        models = list(models)
+        for model in models:
+            if (size := len(model.encode("utf-8", "surrogateescape"))) > LONGEST_NAME:
+                raise UsageError(
+                    f"--name {model[:40]!r}...: {size} bytes, at most {LONGEST_NAME}: files are "
+                    "called by it. Give the model a shorter --name."
+                )
         there = [self._answers(model) for model in models if self._answers(model).exists()]
         if there and not overwrite:
             raise UsageError(

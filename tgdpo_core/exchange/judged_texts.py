@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tgdpo_core.data.report import RowProblem
-from tgdpo_core.errors import DataError
-from tgdpo_core.exchange.judgements import Judged
+from tgdpo_core.errors import DataError, UsageError
+from tgdpo_core.exchange.judgements import Judged, id_of
 from tgdpo_core.exchange.questions import QuestionFile
 from tgdpo_core.exchange.tool_rows import tool_rows
 
@@ -38,6 +38,10 @@ class JudgedTexts:
             return texts[0]
         return [{"role": "user", "content": text} for text in texts[:turn]]
 
+    def answer(self, model: str, question: int | str, turn: int | None) -> str | None:
+        """Return what a model answered; None: it is not known."""
+        return self.answers.get(model, {}).get((question, turn or 1))
+
     def categorised(self, judged: Sequence[_J]) -> list[_J]:
         """Return judgements with the categories of their questions, where they had none."""
         return [
@@ -54,13 +58,22 @@ def texts_of(questions: QuestionFile | None, answer_files: Iterable[Path]) -> Ju
         answer_files: ``model_answer/MODEL.jsonl``; a model is called as its file is.
 
     Raises:
-        DataError: a row is no answer of FastChat or Arena-Hard.
+        DataError: a row is no answer of FastChat or Arena-Hard, or answers what another row does.
+        UsageError: two files are of one model.
     """
     found = questions.questions if questions else ()
+    answers: dict[str, Mapping[Place, str]] = {}
+    for path in answer_files:
+        if path.stem in answers:
+            raise UsageError(
+                f"--answers: {path} is the second file of the model {path.stem!r}: a model is "
+                "called as its file is. Name one file of each."
+            )
+        answers[path.stem] = _answers(path)
     return JudgedTexts(
         {question.id: question.turns for question in found},
         {question.id: question.category for question in found},
-        {path.stem: _answers(path) for path in answer_files},
+        answers,
     )
 
 
@@ -70,14 +83,39 @@ def _answers(path: Path) -> dict[Place, str]:
         if isinstance(row, RowProblem):
             raise DataError(f"{where}: {row}")
         try:
-            if "uid" in row:
-                found[row["uid"], 1] = row["messages"][-1]["content"]["answer"]
-                continue
-            for turn, text in enumerate(row["choices"][0]["turns"], 1):
-                found[row["question_id"], turn] = text if isinstance(text, str) else text["content"]
-        except (KeyError, TypeError, IndexError) as error:
+            given = _answers_of(row)
+        except (KeyError, TypeError, IndexError, RowProblem) as error:
             raise DataError(
                 f"{where}: no answer of FastChat (choices[0].turns) or Arena-Hard v2 (messages): "
                 f"{type(error).__name__} {error}."
             ) from error
+        for place, text in given.items():
+            if found.setdefault(place, text) != text:
+                raise DataError(
+                    f"{where}: another answer to question {place[0]!r}, turn {place[1]}, which a "
+                    "row above has answered. Leave one of the rows in the file."
+                )
     return found
+
+
+def _answers_of(row: Mapping[str, Any]) -> dict[Place, str]:
+    """Return the answers of a row: that of Arena-Hard v2, or every turn of the first choice.
+
+    Raises:
+        KeyError, TypeError, IndexError, RowProblem: the row has another form.
+    """
+    if "uid" in row:
+        return {(id_of(row, "uid"), 1): _text(row["messages"][-1]["content"], "answer")}
+    turns = row["choices"][0]["turns"]
+    if not isinstance(turns, list):
+        raise TypeError(f"'turns' must be a list, found {turns!r:.60}")
+    rows = [turn if isinstance(turn, Mapping) else {"content": turn} for turn in turns]
+    number = id_of(row, "question_id")
+    return {(number, turn): _text(each, "content") for turn, each in enumerate(rows, 1)}
+
+
+def _text(row: Mapping[str, Any], name: str) -> str:
+    """Return an answer, which may be empty."""
+    if not isinstance(text := row[name], str):
+        raise TypeError(f"'{name}' must be a text, found {text!r:.60}")
+    return text

@@ -91,6 +91,11 @@ class Judgements:
     report: DataReport
 
 
+def models_of(judged: Judged) -> tuple[str, ...]:
+    """Return whose answers were judged."""
+    return (judged.model, judged.other) if isinstance(judged, Compared) else (judged.model,)
+
+
 Parsed = Compared | Graded
 Parser = Callable[[Mapping[str, Any], Callable[[str], None]], Parsed]
 """Takes a row, and a function that notes a part of it that has no verdict."""
@@ -112,7 +117,7 @@ def read_judgements(paths: Iterable[Path], parse: Parser) -> Judgements:
             try:
                 if isinstance(row, RowProblem):
                     raise row
-                found.append(parse(row, partial(report.note, where=where)))
+                found.append(_noted(parse(row, partial(report.note, where=where)), report, where))
             except RowProblem as problem:
                 report.add_problem(where, problem)
         if len(found) == before:
@@ -123,6 +128,13 @@ def read_judgements(paths: Iterable[Path], parse: Parser) -> Judgements:
         [each for each in found if isinstance(each, Graded)],
         report,
     )
+
+
+def _noted(parsed: Parsed, report: DataReport, where: str) -> Parsed:
+    """Return a judgement; one of a model and itself is counted: no table of two models has it."""
+    if isinstance(parsed, Compared) and parsed.model == parsed.other:
+        report.note("a model compared with itself", where)
+    return parsed
 
 
 def text_of(row: Mapping[str, Any], name: str) -> str:
@@ -146,7 +158,7 @@ def number_of(row: Mapping[str, Any], name: str) -> float:
     value = row.get(name)
     try:
         number = float(value) if isinstance(value, int | float | str) else float("nan")
-    except ValueError:
+    except (ValueError, OverflowError):  # no number; an integer that no float can hold
         number = float("nan")
     if isinstance(value, bool) or number != number or abs(number) == float("inf"):
         raise RowProblem(f"no {name}", f"'{name}' must be a number, found {value!r:.60}")

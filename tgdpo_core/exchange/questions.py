@@ -116,7 +116,8 @@ def _arena_v01(row: Mapping[str, Any]) -> Question:
         raise RowProblem("turns", f"'turns' must be a list of {{content}}, found {turns!r:.60}")
     texts = tuple(_text(turn.get("content"), "turns.content") for turn in turns)
     category = row.get("category")
-    return Question(_id(row, "question_id"), texts, str(category) if category else None, row)
+    named = _text(category, "category") if category else None
+    return Question(_id(row, "question_id"), texts, named, row)
 
 
 def _arena_v2(row: Mapping[str, Any]) -> Question:

@@ -1,7 +1,6 @@
 """Judgements of other tools as verdicts of ours: the same tables, intervals and page."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tgdpo_core.evaluation.verdicts import (
@@ -12,8 +11,9 @@ from tgdpo_core.evaluation.verdicts import (
     PromptVerdict,
     Verdict,
 )
+from tgdpo_core.exchange.drawn_answers import drawn_answers
 from tgdpo_core.exchange.judged_texts import JudgedTexts
-from tgdpo_core.exchange.judgements import Compared, Graded, Judged, Judgements
+from tgdpo_core.exchange.judgements import Compared, Graded, Judged, Judgements, models_of
 
 _NO_TEXT = "(the file of judgements has no text)"
 _Key = tuple[int | str, int | None]
@@ -24,7 +24,8 @@ def verdicts_of(
 ) -> list[Verdict]:
     """Return one verdict for every model that others were compared with, and one of the grades.
 
-    A judgement that a file has twice is kept twice: the same judge, asked again.
+    A judgement that a file has twice is kept twice: the same judge, asked again. Of a question's
+    several answers each preference stands beside its own texts.
 
     Args:
         judgements: what was read.
@@ -49,14 +50,8 @@ def verdicts_of(
 def _models(judged: Sequence[Judged], first: str | None) -> list[str]:
     names = dict.fromkeys([first] if first else [])
     for each in judged:
-        names[each.model] = None
-        if isinstance(each, Compared):
-            names[each.other] = None
+        names |= dict.fromkeys(models_of(each))
     return list(names)
-
-
-def _compares(each: Judged) -> bool:
-    return isinstance(each, Compared)
 
 
 def _verdict(
@@ -66,46 +61,80 @@ def _verdict(
     texts: JudgedTexts,
     settings: Mapping[str, Any],
 ) -> Verdict:
-    prompts: dict[_Key, list[Any]] = {}
+    places: dict[_Key, list[Any]] = {}
     for each in judged:
-        prompts.setdefault((each.question, each.turn), []).append(each)
-    reads = Counter(
-        (each.judge, "comparisons" if _compares(each) else "answers") for each in judged
-    )
+        places.setdefault((each.question, each.turn), []).append(each)
+    compares = isinstance(judged[0], Compared)
+    judges = dict.fromkeys(each.judge for each in judged)
+    prompts = _compared_prompts if compares else _graded_prompts
     return Verdict(
         models,
         baseline,
-        [NamedJudge(name, kind) for name, kind in reads],  # type: ignore[arg-type]
-        [_prompt(key, rows, models, texts) for key, rows in prompts.items()],
+        [NamedJudge(name, "comparisons" if compares else "answers") for name in judges],
+        [each for key, rows in places.items() for each in prompts(key, rows, models, texts)],
         settings,
     )
 
 
-def _prompt(
-    key: _Key, rows: Sequence[Any], models: Iterable[str], texts: JudgedTexts
-) -> PromptVerdict:
+def _compared_prompts(
+    key: _Key, rows: Sequence[Compared], models: Sequence[str], texts: JudgedTexts
+) -> list[PromptVerdict]:
+    """Return a question with its draws, each preference at that of the texts it is about."""
     question, turn = key
-    given = {name: text for each in rows for name, text in getattr(each, "texts", {}).items()}
+    groups = drawn_answers(rows, models, lambda model: texts.answer(model, question, turn))
+    return [
+        PromptVerdict(
+            texts.prompt(question, turn),
+            {
+                model: [ModelAnswer(draw.texts[model] or "") for draw in draws]
+                for model in models
+                if draws[0].texts[model] is not None
+            },
+            [_preference(each, n) for n, draw in enumerate(draws) for each in draw.compared],
+            _columns(key, draws[0].compared[0].category),
+            _cluster(key, is_split=len(groups) > 1),
+        )
+        for draws in groups
+    ]
+
+
+def _graded_prompts(
+    key: _Key, rows: Sequence[Graded], models: Sequence[str], texts: JudgedTexts
+) -> list[PromptVerdict]:
+    """Return a question; a judge's further grades of an answer stand at further draws of it."""
+    question, turn = key
     answers = {}
     for model in models:
-        text = given.get(model, texts.answers.get(model, {}).get((question, turn or 1)))
-        scores = {
-            each.judge: Opinion(each.score)
-            for each in rows
-            if isinstance(each, Graded) and each.model == model
-        }
-        if text is not None or scores:
-            answers[model] = [ModelAnswer(_NO_TEXT if text is None else text, scores=scores)]
-    columns = {"question_id": question, "turn": turn, "category": rows[0].category}
-    return PromptVerdict(
-        texts.prompt(question, turn),
-        answers,
-        [_preference(each) for each in rows if isinstance(each, Compared)],
-        {name: value for name, value in columns.items() if value is not None},
-    )
+        text = texts.answer(model, question, turn)
+        grades: dict[str, list[Opinion]] = {}
+        for each in rows:
+            if each.model == model:
+                grades.setdefault(each.judge, []).append(Opinion(each.score))
+        num_draws = max(map(len, grades.values()), default=0 if text is None else 1)
+        if num_draws:
+            answers[model] = [
+                ModelAnswer(
+                    _NO_TEXT if text is None else text,
+                    scores={judge: said[n] for judge, said in grades.items() if n < len(said)},
+                )
+                for n in range(num_draws)
+            ]
+    columns = _columns(key, rows[0].category)
+    return [PromptVerdict(texts.prompt(question, turn), answers, (), columns, _cluster(key))]
 
 
-def _preference(each: Compared) -> Preference:
+def _columns(key: _Key, category: str | None) -> dict[str, Any]:
+    columns = {"question_id": key[0], "turn": key[1], "category": category}
+    return {name: value for name, value in columns.items() if value is not None}
+
+
+def _cluster(key: _Key, *, is_split: bool = False) -> str | None:
+    """Return what is resampled as one: the turns of a question are no independent prompts."""
+    question, turn = key
+    return str(question) if turn is not None or is_split else None
+
+
+def _preference(each: Compared, draw: int) -> Preference:
     """Return a comparison; where the file does not say who was first, it stands as asked once."""
     first = each.model_first if each.either_first is None else each.either_first
     both = each.either_first is None
@@ -113,7 +142,7 @@ def _preference(each: Compared) -> Preference:
         each.judge,
         each.model,
         each.other,
-        0,
+        draw,
         _opinion(first, each.weights.get("model_first")),
         _opinion(each.other_first, each.weights.get("other_first")) if both else None,
     )

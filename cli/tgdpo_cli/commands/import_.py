@@ -1,6 +1,7 @@
 """``tgdpo import``: judgements of public benchmarks' own judges, in our tables."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +20,14 @@ _FILES = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.argument("files", nargs=-1, required=True, type=_FILES)
 @click.option("--output-dir", required=True, type=click.Path(file_okay=False, path_type=Path))
 @click.option(
-    "--prompts", type=_FILES, help="The benchmark's questions: texts, and MT-Bench's categories."
+    "--prompts", type=_FILES, help="Questions of mt-bench, with their categories, or arena-hard."
 )
 @click.option(
     "--answers",
     "answer_files",
     multiple=True,
     type=_FILES,
-    help="model_answer/MODEL.jsonl: texts that judgements lack (repeatable).",
+    help="model_answer/MODEL.jsonl: texts that judgements lack (not alpaca-eval; repeatable).",
 )
 @click.option(
     "--baseline",
@@ -52,21 +53,23 @@ def command(
     rules; verdicts of every prompt are kept in --output-dir: docs/benchmarks-export.md.
     """
     from tgdpo_core.exchange import import_folder
+    from tgdpo_core.exchange.baselines import require_baseline
     from tgdpo_core.exchange.judged_texts import texts_of
-    from tgdpo_core.exchange.judgements import Judgements
+    from tgdpo_core.exchange.lacking_texts import lacking_sentences, lacking_texts
     from tgdpo_core.exchange.questions import read_questions
     from tgdpo_core.exchange.verdict_of_judgements import verdicts_of
 
-    if baseline and benchmark == "alpaca-eval":
-        raise click.UsageError("--baseline: the rows of alpaca-eval name it (generator_1).")
+    _refuse_unused(benchmark, prompts, answer_files, baseline)
     import_folder.require_new(output_dir, overwrite=overwrite)
     judgements = import_folder.read_of(benchmark, files, baseline=baseline)
+    require_baseline(benchmark, judgements, baseline)
     questions = read_questions(prompts, benchmark) if prompts else None
     texts = texts_of(questions, answer_files)
-    judgements = Judgements(
-        texts.categorised(judgements.compared),
-        texts.categorised(judgements.graded),
-        judgements.report,
+    lacking = lacking_texts([*judgements.compared, *judgements.graded], texts)
+    judgements = replace(
+        judgements,
+        compared=texts.categorised(judgements.compared),
+        graded=texts.categorised(judgements.graded),
     )
     headlines = import_folder.headlines_of(benchmark, judgements, baseline=baseline)
     settings = {"benchmark": benchmark, "files": [str(path) for path in files]}
@@ -76,14 +79,31 @@ def command(
         baseline=baseline if benchmark == "mt-bench" else None,
         settings=settings,
     )
-    summary = import_folder.summary_of(judgements, headlines, settings)
+    summary = import_folder.summary_of(
+        judgements, headlines, verdicts, lacking=lacking, settings=settings
+    )
     import_folder.write_import(output_dir, summary, verdicts)
     if as_json:
         print_json({**summary, "folder": str(output_dir)})
         return
     _show(summary, output_dir)
+    for sentence in lacking_sentences(lacking):
+        echo(f"  {sentence}")
     for verdict in verdicts:
         _show_verdict(verdict)
+
+
+def _refuse_unused(
+    benchmark: str, prompts: Path | None, answer_files: Sequence[Path], baseline: str | None
+) -> None:
+    """Raise ``UsageError`` for an option that would change nothing."""
+    if benchmark != "alpaca-eval":
+        return
+    if baseline:
+        raise click.UsageError("--baseline: the rows of alpaca-eval name it (generator_1).")
+    for option, given in (("--prompts", prompts), ("--answers", answer_files)):
+        if given:
+            raise click.UsageError(f"{option}: the rows of alpaca-eval hold the texts themselves.")
 
 
 def _show(summary: Mapping[str, Any], output_dir: Path) -> None:
@@ -105,7 +125,7 @@ def _show(summary: Mapping[str, Any], output_dir: Path) -> None:
         )
         echo()
     echo(f"{summary['read']} of {summary['rows']} judgements read; {output_dir}")
-    for kind, count in summary["not_read"].items():
+    for kind, count in (summary["not_read"] | summary["noted"]).items():
         places = ", ".join(summary["places"][kind])
         echo(f"  {count}: {kind} ({places}{', ...' if count > 3 else ''})")
     if summary["repeated"]:

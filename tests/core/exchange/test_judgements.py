@@ -124,7 +124,18 @@ def test_the_baseline_that_a_row_names_is_used() -> None:
         (mt_bench, PAIR, {"g1_winner": "model_3"}, "winner"),
         (arena_hard("b"), V2, {"games": [{"score": None}, None]}, "no verdict"),
         (arena_hard("b"), V2, {"games": []}, "games"),
-        (arena_hard("b"), V2, {"games": [{"score": "A?B"}, {"score": "A=B"}]}, "score"),
+        (arena_hard("b"), V2, {"games": [{"score": "A?B"}, {"score": ["A=B"]}]}, "score"),
+        (arena_hard("b"), V2, {"games": [None, "A>B"]}, "score"),
+        (arena_hard("b"), V2, {"baseline": None}, "no baseline"),
+        (arena_hard("b"), V01, {"baseline": ["o3"]}, "no baseline"),
+        (mt_bench, SINGLE, {"turn": None}, "turn"),
+        (mt_bench, SINGLE, {"turn": True}, "turn"),
+        (mt_bench, SINGLE, {"score": 10**400}, "no score"),
+        (mt_bench, SINGLE, {"judge": ["", "single-v1"]}, "judge"),
+        (mt_bench, PAIR, {"g1_winner": ["model_1"]}, "winner"),
+        (mt_bench, PAIR, {"g2_winner": {"model_1": 1}}, "winner"),
+        (alpaca_eval, ALPACA, {"preference": 10**400}, "no preference"),
+        (alpaca_eval, ALPACA, {"annotator": ["a", "b"]}, "no annotator"),
     ],
 )
 def test_rows_without_a_verdict_are_counted_by_kind(
@@ -143,6 +154,7 @@ def test_rows_without_a_verdict_are_counted_by_kind(
     [
         (mt_bench, {**PAIR, "g1_winner": "error"}),
         (arena_hard("b"), {**V2, "games": [None, {"score": "A=B"}]}),
+        (arena_hard("b"), {**V01, "games": [{"score": None}, {"score": "A=B"}]}),
     ],
 )
 def test_half_a_judgement_is_kept_and_said(
@@ -151,6 +163,50 @@ def test_half_a_judgement_is_kept_and_said(
     found = read_judgements([lines(tmp_path / "j.jsonl", [row])], parse)
     assert found.report.counts == {"no verdict in one order": 1}
     assert [value for value, _ in found.compared[0].verdicts] == [0.5]
+
+
+@pytest.mark.parametrize("label", ["A>C", ["A>B"], {"a": 1}, 1])
+def test_an_unreadable_label_costs_its_own_game_alone(label: Any, tmp_path: Path) -> None:
+    row = {**V01, "games": [{"score": label}, {"score": "A=B"}]}
+    found = read_judgements([lines(tmp_path / "j.jsonl", [row])], arena_hard("b"))
+    assert found.report.counts == {"unreadable score in one order": 1}
+    assert [value for value, _ in found.compared[0].verdicts] == [0.5]
+
+
+def test_a_row_without_a_turn_is_not_taken_for_the_first(tmp_path: Path) -> None:
+    row = {name: value for name, value in SINGLE.items() if name != "turn"}
+    found = read_judgements([lines(tmp_path / "j.jsonl", [SINGLE, row])], mt_bench)
+    assert found.report.counts == {"turn": 1}
+
+
+def test_a_pair_without_its_first_winner_is_named_as_one(tmp_path: Path) -> None:
+    row = {name: value for name, value in PAIR.items() if name != "g1_winner"}
+    found = read_judgements([lines(tmp_path / "j.jsonl", [PAIR, row])], mt_bench)
+    assert found.report.counts == {"winner": 1}
+
+
+@pytest.mark.parametrize(("score", "noted"), [(15, 1), (0, 1), (-3, 1), (1, 0), (10, 0)])
+def test_scores_outside_the_scale_are_counted_and_said(
+    score: int, noted: int, tmp_path: Path
+) -> None:
+    found = read_judgements([lines(tmp_path / "j.jsonl", [{**SINGLE, "score": score}])], mt_bench)
+    assert [each.score for each in found.graded] == [score]
+    assert found.report.counts["score outside 1 to 10, counted"] == noted
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        ({"output_2": 7}, "an answer that is no text"),
+        ({"output_1": None}, "an answer that is no text"),
+        ({"glm_preference": "0.5"}, "glm_preference that is no share"),
+        ({"glm_preference": True}, "glm_preference that is no share"),
+        ({"generator_2": "base"}, "a model compared with itself"),
+    ],
+)
+def test_what_a_read_row_lacks_is_said(change: dict[str, Any], kind: str, tmp_path: Path) -> None:
+    found = read_judgements([lines(tmp_path / "j.jsonl", [{**ALPACA, **change}])], alpaca_eval)
+    assert (len(found.compared), found.report.counts) == (1, {kind: 1})
 
 
 def test_a_file_that_says_nothing_at_all_is_refused(tmp_path: Path) -> None:

@@ -58,6 +58,7 @@ def test_an_instruction_that_stands_twice_is_counted(tmp_path: Path) -> None:
         ("mt-bench", [MT_BENCH[0], {"instruction": "a"}], "1 of 2 rows are no questions"),
         ("mt-bench", [MT_BENCH[0], MT_BENCH[0]], "82 stands twice"),
         ("alpaca-eval", [{"instruction": "a", "input": "b"}], "join them"),
+        ("arena-hard", [{**ARENA_V01[0], "category": ["x"]}], "'category'"),
         ("alpaca-eval", [{"question": "a"}], "'instruction' must be a text, found None"),
         ("arena-hard", [{"question_id": 1, "turns": ["a"]}], "list of {content}"),
         ("arena-hard", [ARENA_V2[0], ARENA_V01[0]], "q.jsonl:2: 'uid'"),
