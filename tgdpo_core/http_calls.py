@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx2
 from aiolimiter import AsyncLimiter
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_before_delay
 from tenacity.wait import wait_exponential
 
 logger = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ class Transport:
         """
         attempts = AsyncRetrying(
             retry=retry_if_exception_type(_TryLater),
-            stop=stop_after_delay(self._patience if patience is None else patience),
+            stop=stop_before_delay(self._patience if patience is None else patience),
             wait=_pause,
             before_sleep=self._note,
             reraise=True,

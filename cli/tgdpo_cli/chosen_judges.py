@@ -127,6 +127,8 @@ def counted(judge: "AskedJudge", record: Mapping[str, Any]) -> str:
     """
     name, counts, reads = judge.named.name, judge.counts, judge.named.reads
     parts = [f"asked about {counts.asked} {reads}"]
+    if "calls" in record and record["calls"] != counts.asked:
+        parts.append(f"{record['calls']} calls")
     if counts.kept:
         parts.append(f"{counts.kept} known from before")
     if counts.identical:

@@ -109,6 +109,9 @@ class EvaluationRows:
             report.raise_if_unusable(on_bad_row, "--on-bad-row skip")
         except DataError as error:
             raise DataError(_as_said_here(str(error))) from error
+        for kind, count in sorted(report.counts.items()):
+            if kind not in report.problem_kinds:
+                echo(f"{self.dataset}: {kind}: {count} of {report.num_rows} rows", err=True)
         if report.problems:
             left_out = f"{len(report.problems)} of {report.num_rows} rows left out"
             listed = _as_said_here(report.listed_problems())

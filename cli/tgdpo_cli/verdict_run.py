@@ -132,7 +132,7 @@ def _from_file(
     from dataclasses import replace
 
     from tgdpo_core.errors import DataError
-    from tgdpo_core.generation.answers import prompt_key, read_answers
+    from tgdpo_core.generation.answers import question_key, read_answers
     from tgdpo_core.generation.prompts import columns_of
 
     kept = list(read_answers(file))
@@ -140,7 +140,7 @@ def _from_file(
         raise DataError(f"{file} has no answers.")
     if prompts is None:
         return kept
-    rows = [(prompt_key(row.prompt), row) for row in prompts]
+    rows = [(question_key(row.prompt, columns_of(row)), row) for row in prompts]
     wanted = {key for key, _ in rows}
     asked = [item for item in kept if item.key in wanted]
     found = {item.key: item for item in reversed(asked)}

@@ -111,6 +111,38 @@ def test_what_cannot_be_meant_is_refused(
     assert not output.exists()
 
 
+def test_the_file_of_prompts_is_not_written_over(model_folder: Path, prompts: str) -> None:
+    before = Path(prompts).read_bytes()
+    result = run("generate", str(model_folder), "--prompts", prompts, "--output", prompts)
+    assert result.exit_code == 2
+    assert "is the file of the prompts" in result.output
+    assert Path(prompts).read_bytes() == before
+
+
+def test_an_empty_prompt_is_said_to_be_empty(model_folder: Path, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(json.dumps({"prompt": " "}) + "\n")
+    result = run(
+        "generate", str(model_folder), "--prompts", str(rows), "--output", str(tmp_path / "a")
+    )
+    assert "'prompt' is empty" in str(result.exception)
+
+
+def test_an_answer_at_the_end_of_a_dialogue_is_left_out_and_counted(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    rows = tmp_path / "rows.jsonl"
+    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+    rows.write_text(json.dumps({"messages": turns}) + "\n")
+    result = run(
+        "generate",
+        str(model_folder),
+        *("--prompts", str(rows), "--output", str(tmp_path / "a"), "--max-new-tokens", "3"),
+    )
+    assert result.exit_code == 0, repr(result.exception)
+    assert "last_answer_left_out: 1 of 1 rows" in result.stderr
+
+
 def evaluated(model: str, prompts: str, judge: str, *options: str) -> Any:
     command = ["--plugin-file", judge, "evaluate", model, "--dataset", prompts, "--judge", "long"]
     result = run(*command, "--max-new-tokens", "6", "--json", *options)

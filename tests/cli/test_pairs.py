@@ -207,6 +207,77 @@ def test_given_responses_compete(tmp_path: Path, model_folder: Path) -> None:
     assert rows_of(tmp_path / "made")[0]["chosen_model"] == "given chosen"
 
 
+def test_a_given_response_that_goes_on_has_not_ended(tmp_path: Path, model_folder: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    given = {"chosen": "x" * 90, "rejected": "y", "chosen_finished": False}
+    rows.write_text(json.dumps({"prompt": "p", **given}) + "\n")
+    arguments = ["--dataset", str(rows), "--model", str(model_folder), "--max-new-tokens", "3"]
+    arguments += ["--judge", "longer", "--with-given", "--output", str(tmp_path / "made")]
+    left_out = with_plugin(tmp_path, *arguments)
+    assert "unfinished" in str(left_out.exception)
+    kept = with_plugin(tmp_path, *arguments, "--keep-unfinished")
+    assert kept.exit_code == 0, kept.output
+    (row,) = rows_of(tmp_path / "made")
+    assert (row["chosen_model"], row["chosen_finished"]) == ("given chosen", False)
+
+
+def test_parquet_has_the_columns_of_all_rows(tmp_path: Path) -> None:
+    import pyarrow.parquet
+
+    path = write_answers(tmp_path / "a.jsonl", {"p": ["a", "bb"], "q": ["c", "dd"]})
+    first, second = map(json.loads, path.read_text().splitlines())
+    second["columns"] = {"topic": "tea", "level": 2}
+    path.write_text("".join(json.dumps(line) + "\n" for line in (first, second)))
+    arguments = ["--answers", str(path), "--judge", "counted", "--output", str(tmp_path / "made")]
+    result = with_plugin(tmp_path, *arguments, "--write", "parquet")
+    assert result.exit_code == 0, result.output
+    table = pyarrow.parquet.read_table(tmp_path / "made" / "train.parquet")
+    assert table.column("level").to_pylist() == [None, 2]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"prompt": " "}, "'prompt' is empty"),
+        ({"prompt": [{"content": "x"}]}, "has no 'role'"),
+        ({"columns": {"messages": [{"role": "user", "content": "other"}]}}, "would be ignored"),
+    ],
+)
+def test_prompts_that_training_would_refuse_are_refused_before_the_judge_is_asked(
+    change: dict[str, Any], says: str, tmp_path: Path
+) -> None:
+    path = write_answers(tmp_path / "a.jsonl", {"p": ["a", "bb"]})
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}) + "\n")
+    arguments = ["--answers", str(path), "--judge", "counted", "--output", str(tmp_path / "made")]
+    result = with_plugin(tmp_path, *arguments)
+    assert isinstance(result.exception, DataError)
+    assert says in str(result.exception)
+    assert "1 of 1 prompts could not be trained on" in str(result.exception)
+    assert not (tmp_path / "log").exists()
+
+
+def test_answers_that_training_would_refuse_are_not_written(tmp_path: Path) -> None:
+    path = write_answers(tmp_path / "a.jsonl", {"p": ["a\ud83d", "bb and more"]})
+    arguments = ["--answers", str(path), "--judge", "counted", "--output", str(tmp_path / "made")]
+    result = with_plugin(tmp_path, *arguments)
+    assert isinstance(result.exception, DataError)
+    assert "1 of 1 pairs could not be trained on" in str(result.exception)
+    assert not (tmp_path / "made" / "train.jsonl").exists()
+
+
+def test_a_judge_that_cannot_be_set_up_is_refused_before_anything_is_drawn(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text(json.dumps({"prompt": "Say it"}) + "\n")
+    arguments = ["--dataset", str(prompts), "--model", str(model_folder), "--judge", "reward-model"]
+    arguments += ["--judge-arg", f"model={tmp_path / 'none'}", "--output", str(tmp_path / "made")]
+    result = run(*arguments)
+    assert result.exception is not None
+    assert "none" in str(result.exception)
+    assert not list((tmp_path / "made" / "made").glob("*.jsonl"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -19,6 +19,8 @@ def prompt_alone(fields: Fields, reading: RowReading) -> Parts:
         RowProblem: no column holds a prompt, it is empty, or its roles are out of order.
     """
     if not has_prompt(fields):
+        if empty := next((each for each in ("messages", *USER_TEXT) if fields.has(each)), None):
+            raise RowProblem("empty", f"'{fields.column(empty)}' is empty")
         raise RowProblem(
             "no_prompt",
             f"no column holds the prompt (columns: {', '.join(fields.names())}). Name it with "

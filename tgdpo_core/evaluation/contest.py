@@ -7,7 +7,7 @@ from typing import Any
 
 from tgdpo_core.errors import DataError
 from tgdpo_core.evaluation.verdicts import ModelAnswer, PromptVerdict
-from tgdpo_core.generation.answers import AnsweredPrompt, prompt_key
+from tgdpo_core.generation.answers import AnsweredPrompt
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def contest(
 
 
 def _key(item: AnsweredPrompt) -> str:
-    return prompt_key(item.prompt)
+    return item.key
 
 
 def _by_prompt(

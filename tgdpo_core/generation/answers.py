@@ -9,6 +9,9 @@ from typing import Any
 
 from tgdpo_core.errors import DataError
 
+LAID_OUT = ("tools", "chat_template_kwargs")
+"""Columns that a chat template lays out beside the messages."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -43,8 +46,19 @@ class AnsweredPrompt:
 
     @property
     def key(self) -> str:
-        """A hash of the prompt alone, by which the answers of several models are put together."""
-        return prompt_key(self.prompt)
+        """A hash of what was asked, by which the answers of several models are put together."""
+        return question_key(self.prompt, self.columns)
+
+
+def question_key(prompt: Any, columns: Mapping[str, Any]) -> str:
+    """Return 24 hexadecimal digits that name what a model was asked: prompt, tools, variables.
+
+    Args:
+        prompt: text or messages.
+        columns: of its row: ``tools`` and ``chat_template_kwargs`` are laid out with the prompt.
+    """
+    beside = {name: columns[name] for name in LAID_OUT if columns.get(name)}
+    return prompt_key([prompt, beside] if beside else prompt)
 
 
 def prompt_key(prompt: Any) -> str:
@@ -65,12 +79,12 @@ def read_answers(path: Path) -> Iterator[AnsweredPrompt]:
     Raises:
         DataError: a line is not of that form; file and line are named.
     """
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
                 continue
             try:
-                yield _read(json.loads(line))
+                yield _read(json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8")))
             except (ValueError, TypeError, KeyError) as error:
                 said = f"no {error}" if isinstance(error, KeyError) else str(error)
                 raise DataError(

@@ -58,6 +58,11 @@ class ServedOptions:
             raise UsageError("url must be an address such as http://localhost:8000/v1.")
         if parts.username or parts.password:
             raise UsageError(f"url holds a user name or password: set {KEYS[0]} instead.")
+        if parts.query or parts.fragment:
+            raise UsageError(
+                "url has a part behind ? or #, which would stand in records and may be a key: set "
+                f"{KEYS[0]} for a key, and leave that part out."
+            )
         if self.concurrency < 1 or self.timeout <= 0 or self.patience <= 0:
             raise UsageError("concurrency, timeout and patience must be above 0.")
 
@@ -215,7 +220,8 @@ def _drawn(reply: Any, seed: int | None) -> Drawn:
         reason, num_tokens = choice["finish_reason"], reply["usage"]["completion_tokens"]
     except (LookupError, TypeError) as error:
         raise ValueError(f"the reply is no completion ({error!r}): {str(reply)[:200]}") from error
-    if not isinstance(num_tokens, int) or not isinstance(text, str | type(None)):
+    is_count = isinstance(num_tokens, int) and not isinstance(num_tokens, bool) and num_tokens >= 0
+    if not is_count or not isinstance(text, str | type(None)):
         raise ValueError(f"the reply is no completion: {str(reply)[:200]}")
     if reason not in ("stop", "length"):
         say_once(f"An answer ended with finish_reason={reason!r}; it counts as unfinished.")

@@ -117,7 +117,10 @@ class PairsFolder:
 
         staged = target.with_name(f".{target.name}.part")
         try:
-            pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(rows)), staged)
+            # Arrow takes the names of columns from the first row alone.
+            names = dict.fromkeys(name for row in rows for name in row)
+            whole = [{name: row.get(name) for name in names} for row in rows]
+            pyarrow.parquet.write_table(pyarrow.Table.from_pylist(whole), staged)
             staged.replace(target)
         except pyarrow.ArrowException as error:
             raise DataError(

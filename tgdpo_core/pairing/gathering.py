@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tgdpo_core.data.pairs import SIDES, PreferencePair
-from tgdpo_core.generation.answers import AnsweredPrompt, prompt_key
+from tgdpo_core.generation.answers import AnsweredPrompt, question_key
+from tgdpo_core.generation.prompts import columns_of
 from tgdpo_core.pairing.candidates import Candidate
 
 REPEATED = "prompt given before"
+REPEATED_OTHERWISE = "prompt given before, with other columns"
 SEVERAL_MESSAGES = "given response of several messages"
 NO_ANSWERS = "given row without answers of a model"
 
@@ -31,7 +33,7 @@ class Question:
     @property
     def key(self) -> str:
         """Names the prompt by its content."""
-        return prompt_key(self.prompt)
+        return question_key(self.prompt, self.columns)
 
 
 @dataclass
@@ -52,7 +54,8 @@ class Gathered:
         for item in answered:
             key = item.key
             if key in seen:
-                self.notes[REPEATED] += 1
+                same = item.columns == self.questions[key].columns
+                self.notes[REPEATED if same else REPEATED_OTHERWISE] += 1
                 continue
             seen.add(key)
             question = self.questions.setdefault(key, Question(item.prompt, item.columns))
@@ -63,7 +66,7 @@ class Gathered:
     def add_given(self, pairs: Sequence[PreferencePair]) -> None:
         """Take the responses of rows as answers to their prompts, where these were answered."""
         for pair in pairs:
-            question = self.questions.get(prompt_key(pair.prompt))
+            question = self.questions.get(question_key(pair.prompt, columns_of(pair)))
             if question is None:
                 self.notes[NO_ANSWERS] += 1
                 continue
@@ -74,4 +77,6 @@ class Gathered:
                         self.notes[SEVERAL_MESSAGES] += 1
                         continue
                     response = response[0]["content"]
-                question.answers.append(Candidate(response, f"given {side}"))
+                # What goes on in the data set is no answer that ended.
+                source, finished = f"given {side}", pair.is_finished(side)
+                question.answers.append(Candidate(response, source, finished))

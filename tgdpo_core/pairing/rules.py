@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -49,6 +50,8 @@ class Rule:
             raise UsageError(f"min-gap must be 0 or more, got {self.min_gap}.")
         if (self.threshold is not None) != (self.name == "threshold"):
             raise UsageError("The rule threshold and the option --threshold go together.")
+        if self.threshold is not None and not math.isfinite(self.threshold):
+            raise UsageError(f"threshold must be a finite number, got {self.threshold}.")
         if self.max_pairs is not None and self.name != "margin":
             raise UsageError(f"--max-pairs: the rule {self.name} makes one pair of a prompt.")
         if self.name == "margin" and not self.min_gap:

@@ -70,6 +70,8 @@ def command(
     from tgdpo_core.generation.engines import open_engine
     from tgdpo_core.models.loading import Trust
 
+    if output.exists() and Path(dataset).exists() and output.samefile(dataset):
+        raise click.UsageError(f"--output {output} is the file of the prompts: name another one.")
     path = model_path(model, session)
     drawing = generation(generating, [path], Trust(trust_remote_code, allow_pickle))
     source = evaluation_rows(

@@ -73,6 +73,7 @@ def command(session: Session, /, **options: Any) -> None:
     from tgdpo_core.pairing.asking import asks
     from tgdpo_core.pairing.folder import PairsFolder
     from tgdpo_core.pairing.making import make_pairs
+    from tgdpo_core.pairing.readable import require_trainable
     from tgdpo_core.pairing.rules import Rule
     from tgdpo_core.pairing.wording import require_pairs, summary
 
@@ -90,6 +91,11 @@ def command(session: Session, /, **options: Any) -> None:
     folder.begin(settings, overwrite=options["overwrite"])
     for path in folder.unread_scores:
         echo(f"{path} is not read: what judges say lies in the store now. Remove it.", err=True)
+    if options["models"]:
+        # A judge that cannot be set up is refused before hours of answers; then its memory is
+        # theirs.
+        with set_up([judge]):
+            pass
     gathered = _gather(session, options, folder)
     with set_up([judge], together=options["judge_batch"]) as (asked,):
         questions = list(gathered.questions.values())
@@ -97,6 +103,7 @@ def command(session: Session, /, **options: Any) -> None:
         made = make_pairs(questions, asks(asked), rule, only_finished=only_finished)
         said = counted(asked, judge.instance.record())
     require_pairs(made, gathered.notes)
+    require_trainable(made.rows)
     lines = summary(made, gathered.notes)
     card = _card(options, settings, gathered, made, lines)
     target = folder.write(made.rows, card, options["file_form"], settings)
@@ -141,12 +148,15 @@ def _gather(session: Session, options: Mapping[str, Any], folder: "PairsFolder")
     """Return all answers by prompt."""
     from tgdpo_core.generation.answers import read_answers
     from tgdpo_core.pairing.gathering import Gathered
+    from tgdpo_core.pairing.readable import require_prompts
 
     gathered = Gathered()
     rows = _rows(session, options) if options["models"] or options["with_given"] else []
     files = options["answer_files"]
     for name, path in zip(short_names([str(path) for path in files]), files, strict=True):
-        gathered.add_model(name.removesuffix(".jsonl"), read_answers(path))
+        given = list(read_answers(path))
+        require_prompts(path, given)
+        gathered.add_model(name.removesuffix(".jsonl"), given)
     for name, model in zip(short_names(options["models"]), options["models"], strict=True):
         answered = _answers(session, options["generating"], name, model, rows)
         folder.write_answers(name, answered)

@@ -27,6 +27,27 @@ def test_a_line_of_another_form_is_named(tmp_path: Path, line: str) -> None:
         list(read_answers(path))
 
 
+def test_a_line_in_another_encoding_is_named_and_a_mark_of_the_order_of_bytes_is_none(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "answers.jsonl"
+    write_answers(path, [AnsweredPrompt("text", ())])
+    line = path.read_bytes()
+    path.write_bytes(b"\xef\xbb\xbf" + line)
+    assert [item.prompt for item in read_answers(path)] == ["text"]
+    path.write_bytes(line + line.replace(b"text", b"caf\xe9"))
+    with pytest.raises(DataError, match=r"answers\.jsonl:2: not a line of answers.*decode"):
+        list(read_answers(path))
+
+
+def test_other_tools_make_another_question() -> None:
+    def asked(**columns: object) -> str:
+        return AnsweredPrompt(CHAT, (), columns).key
+
+    assert asked(tools=[{"name": "f"}]) != asked(tools=[{"name": "g"}])
+    assert asked(tools=[]) == asked(topic=1) == asked()
+
+
 def test_a_prompt_has_the_same_key_whoever_answers() -> None:
     mine, theirs = AnsweredPrompt(CHAT, ()), AnsweredPrompt([dict(CHAT[0])], (), {"x": 1})
     assert mine.key == theirs.key

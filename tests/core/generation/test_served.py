@@ -1,9 +1,11 @@
 """The engine ``openai`` against a server on this machine."""
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from tests.core.generation.openai_server import openai_server
@@ -82,6 +84,23 @@ def test_a_call_that_fails_for_a_moment_is_repeated() -> None:
         assert len(server.asked) == 1
 
 
+def test_a_pause_beyond_the_patience_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server asks for an hour: the call is given up at once."""
+    calls: list[int] = []
+
+    async def busy(*args: Any, **kwargs: Any) -> httpx2.Response:
+        calls.append(1)
+        request = httpx2.Request("POST", "http://host")
+        return httpx2.Response(429, headers={"retry-after": "3600"}, request=request)
+
+    monkeypatch.setattr(httpx2.AsyncClient, "post", busy)
+    began = time.monotonic()
+    with pytest.raises(MachineError, match="429"):
+        generate(engine("http://host/v1", patience="4"), TEXT[:1], Sampling())
+    assert time.monotonic() - began < 4
+    assert calls == [1]
+
+
 def test_many_calls_are_under_way_at_once() -> None:
     with openai_server() as server:
         server.meet = 8
@@ -95,6 +114,10 @@ def test_many_calls_are_under_way_at_once() -> None:
         {"choices": []},
         {"choices": [{"text": "a", "finish_reason": "stop"}]},
         {"choices": [{"text": 1, "finish_reason": "stop"}], "usage": {"completion_tokens": 1}},
+        {
+            "choices": [{"text": "a", "finish_reason": "stop"}],
+            "usage": {"completion_tokens": -5},
+        },
         {"error": "model not loaded"},
         [1],
     ],
@@ -132,6 +155,7 @@ def test_the_key_comes_from_the_environment_and_stands_in_no_document(
         ({}, "needs url"),
         ({"url": "localhost"}, "url must be an address"),
         ({"url": "http://me:secret@host/v1"}, "set TGDPO_OPENAI_KEY instead"),
+        ({"url": "http://host/v1?key=secret"}, "leave that part out"),
         ({"url": "http://host/v1", "concurency": "3"}, "Did you mean 'concurrency'"),
         ({"url": "http://host/v1", "concurrency": "many"}, "concurrency must be a number"),
         ({"url": "http://host/v1", "concurrency": "0"}, "must be above 0"),

@@ -96,6 +96,7 @@ def test_equal_scores_share_the_better_rank() -> None:
         ({"min_gap": float("nan")}, "min-gap must be 0 or more"),
         ({"threshold": 0.5}, "go together"),
         ({"name": "threshold"}, "go together"),
+        ({"name": "threshold", "threshold": float("nan")}, "must be a finite number"),
         ({"name": "margin"}, "needs --min-gap"),
         ({"max_pairs": 3}, "makes one pair"),
     ],
