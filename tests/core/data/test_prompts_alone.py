@@ -58,7 +58,7 @@ def test_pairs_are_read_as_pairs() -> None:
     ("row", "message"),
     [
         ({"text": "Hello?"}, "no column holds the prompt"),
-        ({"prompt": " "}, "no column holds the prompt"),
+        ({"prompt": " "}, "'prompt' is empty"),
         ({"prompt": 3}, "must be text"),
         ({"messages": [{"role": "system", "content": "s"}]}, "must end with a user"),
         ({"prompt": "p", "chosen": "a"}, "no field 'rejected'"),
