@@ -2,7 +2,8 @@
 
 What counts: the values of environment variables that are named like one (``..._TOKEN``,
 ``..._KEY``, ``..._SECRET``, ``..._PASSWORD``) or that a plugin's secret option names, the token
-that ``hf auth login`` left, texts of the form of a known service's token, and passwords in URLs.
+that ``hf auth login`` left, texts of the form of a known service's token, and passwords and keys in
+URLs.
 """
 
 import functools
@@ -20,6 +21,11 @@ _TOKEN = re.compile(
     r"\b(?:hf_[A-Za-z0-9_]{16,}|sk-[A-Za-z0-9_-]{16,}|gh[pousr]_[A-Za-z0-9]{16,}"
     r"|github_pat_[A-Za-z0-9_]{16,}|xox[abprs]-[A-Za-z0-9-]{10,}|AKIA[A-Z0-9]{16})"
 )
+_SECRET_IN_QUERY = re.compile(
+    r"([?&](?:(?:api|access|auth|client|subscription)[_-]?)?"
+    r"(?:key|token|secret|password|passwd|sig|signature)=)[^&\s'\"#]+",
+    re.IGNORECASE,
+)
 _PASSWORD_IN_URL = re.compile(r"(?<=://)([^/\s:@]*):([^/\s@]+)@")
 
 
@@ -29,6 +35,7 @@ def without_secrets(text: str) -> str:
     for value, name in _secrets():
         text = text.replace(value, f"<{name}>")
     text = _PASSWORD_IN_URL.sub(r"\1:<password>@", text)
+    text = _SECRET_IN_QUERY.sub(r"\1<secret>", text)
     return _TOKEN.sub("<token>", text)
 
 

@@ -183,11 +183,22 @@ def test_S8_an_upload_holds_none(
     assert require_no_file_with_one(home) > 30
 
 
+def test_S8_a_key_in_the_query_of_a_url_is_not_shown() -> None:
+    said = without_secrets("{'url': 'http://host/v1?page=2&api_key=abc123'}: refused")
+    assert said == "{'url': 'http://host/v1?page=2&api_key=<secret>'}: refused"
+
+
 def test_S8_what_is_no_secret_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
     monkeypatch.setenv("SSH_KEY", "/home/me/.ssh/id")
     monkeypatch.setenv("SHORT_KEY", "abc")
-    for text in ("a false abc in /home/me/.ssh/id", "https://host/a@b", "sk-1", "me@host:8080"):
+    for text in (
+        "a false abc in /home/me/.ssh/id",
+        "https://host/a@b",
+        "sk-1",
+        "me@host:8080",
+        "http://host/?monkey=1&page=2",
+    ):
         assert without_secrets(text) == text
         assert secret_in({"a": [text]}) is None
     assert os.environ["SHORT_KEY"] == "abc"

@@ -1,12 +1,12 @@
 """A list of words with values: read from a file, found in texts."""
 
-import csv
-import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+
+from tgdpo_plugins.judges.lexicon.word_lines import entries
 
 Hit = tuple[int, int, float]
 """First character, one past the last, value."""
@@ -81,9 +81,9 @@ class WordList:
 def read_word_list(path: str, *, value: float | None, keeps_case: bool) -> WordList:
     """Return the list in a file.
 
-    A line is ``word<TAB>value`` (AFINN, VADER; further columns are not read), ``word,value`` (in a
-    file ``.csv``, with or without a header), or a word alone. Lines that begin with ``#`` or ``;``
-    and have no value are remarks.
+    A line is ``word<TAB>value`` (AFINN, VADER), ``word,value`` (in a file ``.csv``), or a word
+    alone; further columns are not read. Lines that begin with ``#`` or ``;`` and have no value are
+    remarks. The first line may be a header, see ``word_lines.entries``.
 
     Args:
         path: of the file, UTF-8.
@@ -99,7 +99,7 @@ def read_word_list(path: str, *, value: float | None, keeps_case: bool) -> WordL
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"word list {path}: {error}") from error
     values: dict[str, float] = {}
-    for where, entry, number in _entries(path, text, value):
+    for where, entry, number in entries(path, text, value=value):
         key = " ".join(entry.translate(_APOSTROPHE).split())
         key = key if keeps_case else key.lower()
         if values.setdefault(key, number) != number:
@@ -110,39 +110,6 @@ def read_word_list(path: str, *, value: float | None, keeps_case: bool) -> WordL
     if not values:
         raise ValueError(f"word list {path} has no words")
     return _listed(values, keeps_case)
-
-
-def _entries(path: str, text: str, value: float | None) -> Iterator[tuple[str, str, float]]:
-    """Yield place, entry and value of each line."""
-    separator = "," if path.lower().endswith(".csv") else "\t"
-    for number, line in enumerate(text.splitlines(), start=1):
-        where = f"{path}:{number}"
-        has_value = separator in line
-        if not line.strip() or (line.startswith(("#", ";")) and not has_value):
-            continue
-        fields = next(csv.reader([line])) if separator == "," else line.split("\t")
-        if not has_value:
-            if value is None:
-                raise ValueError(
-                    f"{where}: '{line.strip()}' has no value. Say what such words count, value=-1 "
-                    "for bad ones, or write word<TAB>value"
-                )
-            yield where, line.strip(), value
-            continue
-        given = _number(fields[1])
-        if given is None and number == 1:  # a header
-            continue
-        if given is None or not fields[0].strip():
-            raise ValueError(f"{where}: expected a word and a finite number, found {line[:60]!r}")
-        yield where, fields[0].strip(), given
-
-
-def _number(text: str) -> float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
 
 
 def _listed(values: dict[str, float], keeps_case: bool) -> WordList:

@@ -11,6 +11,7 @@ from tgdpo_core import Comparison, Explained, Generation, Judge, Unjudged, optio
 from tgdpo_plugins.judges.llm import templates
 from tgdpo_plugins.judges.llm.conversation import conversation_of
 from tgdpo_plugins.judges.llm.verdicts import Rule, reply_of, verdict_of
+from tgdpo_plugins.server_address import require_plain_address
 
 if TYPE_CHECKING:
     from tgdpo_plugins.judges.llm.asking import Asker
@@ -96,20 +97,15 @@ class LLMJudge(Judge):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ValueError(f"{name} must be above 0, got {value:g}")
-        self._require_plain_address()
+        require_plain_address(
+            self.url,
+            example="http://localhost:8000/v1",
+            kept_with="the verdicts",
+            variable="TGDPO_JUDGE_KEY",
+        )
         self._unjudged: Counter[str] = Counter()
         self._asker: Asker | None = None
         self._done: dict[str, Any] = {}
-
-    def _require_plain_address(self) -> None:
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("url must be an address such as http://localhost:8000/v1")
-        if parts.username or parts.password:
-            raise ValueError(
-                "url holds a user name or password, and is kept with the verdicts: set "
-                "TGDPO_JUDGE_KEY instead"
-            )
 
     @property
     def reads(self) -> Literal["answers", "comparisons"]:  # type: ignore[override]

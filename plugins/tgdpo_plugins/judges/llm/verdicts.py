@@ -20,9 +20,25 @@ REFUSED = Unjudged("the judge refused")
 OUT_OF_RANGE = Unjudged("a rating outside 1 to 10")
 TOO_LONG = Unjudged("longer than the judge can read (prompt and max_tokens)")
 
-_THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
+_OPENS, _CLOSES = r"<think(?:ing)?>", r"</think(?:ing)?>"
+# A closing mark without an opening one ends a thought that the chat template opened in the prompt.
+_THOUGHTS = tuple(
+    re.compile(pattern, re.DOTALL | re.IGNORECASE)
+    for pattern in (rf"{_OPENS}.*?{_CLOSES}", rf"\A.*{_CLOSES}", rf"{_OPENS}.*\Z")
+)
 _NUMBER = r"\s*(-?\d+(?:\.\d+)?)\s*(?:/\s*10)?\s*"
-_RATINGS = (re.compile(rf"\[\[{_NUMBER}\]\]"), re.compile(rf"\[{_NUMBER}\]"))
+_RATING = re.compile(rf"\[\[{_NUMBER}\]\]")
+# One pair of brackets may be a footnote, but not behind what it is asked for, nor as a last line.
+_AROUND = "*_\"'`"
+_ONE_PAIR = rf"\[{_NUMBER}\](?:\s*/\s*10)?[ \t{_AROUND}]*"
+_SINGLE_RATINGS = (
+    re.compile(
+        rf"\b(?:rating|grade|score)[\s{_AROUND}]*(?:[:=]|\bis\b)[\s{_AROUND}]*{_ONE_PAIR}"
+        r"(?:\.(?!\d)|$)",
+        re.IGNORECASE | re.MULTILINE,
+    ),
+    re.compile(rf"(?:\A|\n)[ \t{_AROUND}]*{_ONE_PAIR}\.?\Z"),
+)
 _LETTER = re.compile(r"\[\[\s*(A|B|C|tie)\s*\]\]", re.IGNORECASE)
 _SCALE = re.compile(r"\[\[\s*([AB])\s*(>>|>|=|<|<<)\s*([AB])\s*\]\]")
 _NAME = re.compile(r"[\s\"'`*.]*([mM])[\s\"'`*.]*")
@@ -83,21 +99,23 @@ def verdict_of(
 ) -> Found:
     """Return the verdict in a reply.
 
-    What stands in ``<think>`` marks is not read. Several marks must agree.
+    Thoughts are not read: what stands in ``<think>`` marks, before a closing mark that none opens,
+    and behind an opening one that none closes. Several marks must agree.
 
     Args:
         reply: of the judge.
-        rule: ``rating``: ``[[7]]``, 1 to 10; ``letters``: ``[[A]]``, ``[[B]]``, ``[[C]]`` (tie);
-            ``scale``: ``[[A>>B]]``, ``[[A>B]]``, ``[[A=B]]``, ``[[B>A]]``, ``[[B>>A]]``; ``names``:
-            nothing but ``m`` (the first) or ``M`` (the second).
+        rule: ``rating``: ``[[7]]``, 1 to 10; where there is none, ``Rating: [7]``, or ``[7]`` as
+            the last line; ``letters``: ``[[A]]``, ``[[B]]``, ``[[C]]`` (tie); ``scale``:
+            ``[[A>>B]]``, ``[[A>B]]``, ``[[A=B]]``, ``[[B>A]]``, ``[[B>>A]]``; ``names``: nothing
+            but ``m`` (the first) or ``M`` (the second).
         slight: what ``A>B`` counts on the scale; ``B>A`` counts ``1 - slight``.
         needs_logprobs: of ``names``: return p(m) / (p(m) + p(M)) of the first token.
     """
     if reply.refusal or reply.reason == "content_filter":
         return REFUSED
-    text = _THOUGHT.sub("", reply.text).strip()
+    text = _without_thoughts(reply.text)
     if rule == "names":  # a letter is the whole reply, so that its length says nothing
-        found = _by_weight(reply.first_token) if needs_logprobs else _by_name(text)
+        found = _by_weight(reply, text) if needs_logprobs else _by_name(text)
         if not isinstance(found, Unjudged) or needs_logprobs:
             return found
     if reply.reason == "length":
@@ -112,14 +130,22 @@ def verdict_of(
     return _only(values)
 
 
-def _by_weight(first_token: Mapping[str, float]) -> Found:
+def _without_thoughts(text: str) -> str:
+    for thought in _THOUGHTS:
+        text = thought.sub("", text)
+    return text.strip()
+
+
+def _by_weight(reply: Reply, said: str) -> Found:
+    if not reply.first_token:
+        return NO_LOGPROBS
+    if said != reply.text.strip():  # the first token is that of a thought
+        return CUT if reply.reason == "length" else NO_VERDICT
     weights = {"m": 0.0, "M": 0.0}
-    for token, logp in first_token.items():
+    for token, logp in reply.first_token.items():
         if token.strip() in weights:
             weights[token.strip()] += math.exp(logp)
     total = sum(weights.values())
-    if not first_token:
-        return NO_LOGPROBS
     return weights["m"] / total if total else NO_VERDICT
 
 
@@ -143,13 +169,12 @@ def _levels(text: str, slight: float) -> list[float]:
 
 
 def _rating(text: str) -> Found:
-    for pattern in _RATINGS:  # one pair of brackets, if none has two
-        values = [float(found) for found in pattern.findall(text)]
-        if values:
-            rating = _only(values)
-            is_outside = not isinstance(rating, Unjudged) and not 1 <= rating <= 10
-            return OUT_OF_RANGE if is_outside else rating
-    return NO_VERDICT
+    found = _RATING.findall(text) or [
+        number for pattern in _SINGLE_RATINGS for number in pattern.findall(text)
+    ]
+    rating = _only([float(number) for number in found])
+    is_outside = not isinstance(rating, Unjudged) and not 1 <= rating <= 10
+    return OUT_OF_RANGE if is_outside else rating
 
 
 def _only(values: Sequence[float]) -> Found:

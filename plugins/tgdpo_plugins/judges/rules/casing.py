@@ -1,5 +1,6 @@
 """Instructions about case and language."""
 
+import functools
 import importlib.util
 
 from tgdpo_plugins.judges.rules import parts
@@ -37,7 +38,7 @@ def response_language(text: str, *, language: str) -> Finding:
     Raises:
         ValueError: py3langid is not installed.
     """
-    wanted = language.lower().split("-")[0]
+    wanted = _code(language)
     if not any(char.isalpha() for char in text) or _language(text) == wanted:
         return FOLLOWED
     lines = [
@@ -55,6 +56,30 @@ def require_package() -> None:
         raise ValueError(
             f"{PACKAGE}, which tells languages, is not installed: pip install 'tgdpo[rules]'"
         )
+
+
+def require_known_language(language: str) -> None:
+    """Raise ``ValueError`` for a code that no text would be told to have.
+
+    Without the package nothing is known; ``require_package`` says so before a text is judged.
+    """
+    if importlib.util.find_spec(PACKAGE) is None or _code(language) in _known_languages():
+        return
+    raise ValueError(
+        f"language must be a code that {PACKAGE} knows, found {language!r}. Known are "
+        f"{', '.join(sorted(_known_languages()))}; what follows a hyphen (zh-cn) is not told apart"
+    )
+
+
+def _code(language: str) -> str:
+    return language.strip().lower().split("-")[0]
+
+
+@functools.cache
+def _known_languages() -> frozenset[str]:
+    import py3langid
+
+    return frozenset(str(code) for code, _ in py3langid.rank("a"))
 
 
 def _language(text: str) -> str:

@@ -1,6 +1,5 @@
 """The instructions by name: IFEval's twenty-five, and three of ours; read from rows and options."""
 
-import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +7,8 @@ from difflib import get_close_matches
 from typing import Any
 
 from tgdpo_plugins.judges.rules import casing, formats, keywords, lengths
-from tgdpo_plugins.judges.rules.findings import RELATIONS, Finding, missing
+from tgdpo_plugins.judges.rules.arguments import require_fit, wanted_arguments
+from tgdpo_plugins.judges.rules.findings import Finding, missing
 
 Check = Callable[..., Finding]
 
@@ -48,7 +48,7 @@ NOT_IN_IFEVAL = (
     "startend:start_checker",
 )
 _OF_LANGUAGE = ("language:", "change_case:english")
-_KINDS: Mapping[Any, tuple[type, ...]] = {int: (int,), str: (str,), Sequence[str]: (list, tuple)}
+_NUM_SHOWN = 60  # characters of a value in messages
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Instruction:
             near = get_close_matches(self.id, CHECKS, 1)
             hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(CHECKS)}"
             raise ValueError(f"unknown instruction '{self.id}': {hint}")
-        wanted = _wanted(self.id)
+        wanted = wanted_arguments(CHECKS[self.id])
         unknown = [name for name in self.arguments if name not in wanted]
         lacking = [name for name in wanted if name not in self.arguments]
         if unknown or lacking:
@@ -77,8 +77,10 @@ class Instruction:
                 f"instruction '{self.id}' has {', '.join(wanted) or 'no arguments'}; "
                 + (f"'{unknown[0]}' is none of them" if unknown else f"'{lacking[0]}' is not given")
             )
-        for name, value in self.arguments.items():
-            _require_fit(self.id, name, value, wanted[name])
+        try:
+            require_fit(self.arguments, wanted)
+        except ValueError as error:
+            raise ValueError(f"instruction '{self.id}': {error}") from error
 
     @property
     def needs_language(self) -> bool:
@@ -111,60 +113,86 @@ def from_options(given: Sequence[Mapping[str, Any]]) -> tuple[Instruction, ...]:
     )
 
 
-def from_columns(ids: Any, arguments: Any) -> tuple[Instruction, ...]:
+def from_columns(
+    ids: Any,
+    arguments: Any,
+    *,
+    ids_column: str = "instruction_id_list",
+    arguments_column: str = "kwargs",
+) -> tuple[Instruction, ...]:
     """Return the instructions of a row of IFEval: names, and as many sets of arguments.
 
     Arguments that are null are left out, as the published tables have all of them in every set.
 
+    Args:
+        ids: names, a list or its JSON text.
+        arguments: a mapping or null for each name, a list or its JSON text.
+        ids_column: where the names stand, for messages.
+        arguments_column: where the arguments stand, for messages.
+
     Raises:
         ValueError: the columns have another form, or name what does not exist.
     """
-    names, sets = _listed(ids, "instruction_id_list"), _listed(arguments, "kwargs")
+    names, sets = _listed(ids, ids_column), _listed(arguments, arguments_column)
     if len(names) != len(sets):
-        raise ValueError(f"{len(names)} instructions, but {len(sets)} sets of kwargs")
+        raise ValueError(
+            f"{len(names)} instructions, but {len(sets)} sets of {arguments_column}: the columns "
+            f"'{ids_column}' and '{arguments_column}' must hold lists of the same length"
+        )
     return tuple(
-        Instruction(str(name), {k: _whole(v) for k, v in (given or {}).items() if v is not None})
+        Instruction(_name(name, ids_column), _set(given, name, arguments_column))
         for name, given in zip(names, sets, strict=True)
     )
 
 
 def _listed(value: Any, column: str) -> list[Any]:
     """Return a list, also from JSON text, as CSV files have it."""
+    read = value
     if isinstance(value, str):
         try:
-            value = json.loads(value)
-        except ValueError:
-            value = None
-    if not isinstance(value, list):
-        raise ValueError(f"the column '{column}' must hold a list, found {str(value)[:60]!r}")
+            read = json.loads(value)
+        except (ValueError, RecursionError):
+            read = None
+    if not isinstance(read, list):
+        raise ValueError(
+            f"the column '{column}' must hold a list, or the JSON text of one, found "
+            f"{_shown(value)}"
+        )
+    return read
+
+
+def _name(value: Any, column: str) -> str:
+    if not isinstance(value, str):
+        raise ValueError(
+            f"the column '{column}' must hold names of instructions, found {_shown(value)} among "
+            "them"
+        )
     return value
+
+
+def _set(value: Any, name: str, column: str) -> dict[str, Any]:
+    """Return the arguments of an instruction that are given."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise ValueError(
+            f"the column '{column}' must hold the arguments of each instruction by name, such as "
+            f"{{\"num_words\": 100}}, or {{}}; found {_shown(value)} for '{name}'"
+        )
+    return {key: _whole(item) for key, item in value.items() if item is not None}
+
+
+def _shown(value: Any) -> str:
+    """Return a value for a message, with its type where it is no text."""
+    if value is None:
+        return "nothing"
+    kind = "" if isinstance(value, str) else f" ({type(value).__name__})"
+    return f"{str(value)[:_NUM_SHOWN]!r}{kind}"
 
 
 def _whole(value: Any) -> Any:
     """Return 3 for 3.0: tables that mix numbers and nulls make floats of them."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _wanted(name: str) -> dict[str, Any]:
-    """Return the arguments of an instruction with their types."""
-    found = inspect.signature(CHECKS[name]).parameters
-    return {key: p.annotation for key, p in found.items() if p.kind is p.KEYWORD_ONLY}
-
-
-def _require_fit(name: str, argument: str, value: Any, kind: Any) -> None:
-    """Raise ``ValueError`` for a value of another type, or an unknown relation."""
-    fits = isinstance(value, _KINDS[kind]) and not isinstance(value, bool)
-    if fits and kind == Sequence[str]:
-        fits = bool(value) and all(isinstance(each, str) and each for each in value)
-    if fits and kind is int:
-        fits = value >= 0
-    if fits and kind is str:
-        fits = bool(value.strip())
-    if argument.endswith("relation") and value not in RELATIONS:
-        raise ValueError(f"instruction '{name}': {argument} is one of {', '.join(RELATIONS)}")
-    if not fits:
-        what = {int: "a whole number from 0", str: "text"}.get(kind, "a list of texts")
-        raise ValueError(f"instruction '{name}': {argument} must be {what}, found {value!r}")
 
 
 def _variants(text: str) -> tuple[str, ...]:

@@ -17,8 +17,9 @@ class Rules(Judge):
     """Does an answer follow its instructions: length, keywords, format, language, case (IFEval)?
 
     The instructions stand in the rows, in IFEval's own columns, or are the same for all of them
-    (rules=). 1 where all are followed, else 0; score=share: the share of them that is. The
-    characters that break an instruction are its error spans.
+    (rules=). 1 where all are followed, else 0; scores=share: the share of them that is. An empty
+    answer follows none, as in IFEval. The characters that break an instruction are its error
+    spans.
     """
 
     rules: list[dict[str, Any]] = option(
@@ -75,7 +76,12 @@ class Rules(Judge):
         if ids is None:
             return ()
         try:
-            return from_columns(ids, columns.get(self.arguments_column))
+            return from_columns(
+                ids,
+                columns.get(self.arguments_column),
+                ids_column=self.ids_column,
+                arguments_column=self.arguments_column,
+            )
         except ValueError as error:
             raise ValueError(f"the prompt {str(prompt)[:_NUM_TEXT]!r}: {error}") from error
 

@@ -3,6 +3,9 @@
 from tgdpo_plugins.judges.rules import parts
 from tgdpo_plugins.judges.rules.findings import Finding, broken, counted, missing
 
+END_OF_WORD = ".,?!'\""
+"""Marks that end the first word of a paragraph, as IFEval reads it."""
+
 
 def number_words(text: str, *, num_words: int, relation: str) -> Finding:
     """Words, as IFEval counts them."""
@@ -45,15 +48,15 @@ def nth_paragraph_first_word(
         return broken(_seen(text, (start, end)))
     first = parts.all_of(r"\S+", text[start:end])[0]
     place = (start + first[0], start + first[1])
-    if _bare(text[slice(*place)]) != first_word.lower():
+    if as_first_word(text[slice(*place)]) != first_word.lower():
         return broken(place)
     return counted(full, "exactly", num_paragraphs, text)
 
 
-def _bare(word: str) -> str:
+def as_first_word(word: str) -> str:
     """Return a word up to its first mark, without quotes in front, in lower case."""
     word = word.lstrip("'").lstrip('"')
-    end = next((i for i, letter in enumerate(word) if letter in ".,?!'\""), len(word))
+    end = next((i for i, letter in enumerate(word) if letter in END_OF_WORD), len(word))
     return word[:end].lower()
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 from tgdpo_core import Cost, Example, ScoringContext, TokenReward, option
+from tgdpo_plugins.server_address import require_plain_address
 from tgdpo_plugins.token_rewards.remote.protocols import Asking, Protocol, Unit
 
 if TYPE_CHECKING:
@@ -73,17 +74,12 @@ class Remote(TokenReward):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ValueError(f"{name} must be above 0, got {value:g}")
-        self._require_plain_address()
-
-    def _require_plain_address(self) -> None:
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("url must be an address such as http://localhost:8000")
-        if parts.username or parts.password:
-            raise ValueError(
-                "url holds a user name or password, and is kept with the run: set "
-                "TGDPO_REMOTE_KEY instead"
-            )
+        require_plain_address(
+            self.url,
+            example="http://localhost:8000",
+            kept_with="the run",
+            variable="TGDPO_REMOTE_KEY",
+        )
 
     def validate(self) -> None:
         """Refuse where the packages for it are not installed."""

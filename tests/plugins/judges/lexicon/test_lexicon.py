@@ -85,6 +85,62 @@ def test_a_csv_file_may_have_a_header(file):
     assert score(path, "well, well", scores="sum") == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Word\tValence\ngood\t3\n", "words.tsv"),
+        ("# mine\n\nterm,sentiment_score\ngood,3\n", "words.csv"),
+        ("word,V.Mean.Sum\ngood,3\n", "words.csv"),
+    ],
+)
+def test_a_header_names_its_column_of_values(file, text, name):
+    found = read_word_list(file(text, name), value=None, keeps_case=False)
+    assert found.values == {"good": 3}
+
+
+@pytest.mark.parametrize(
+    "value", ["nan", "inf", "-1,5", "", " ", "x", "NA", "none", "no value", "1_0"]
+)
+@pytest.mark.parametrize("separator", ["\t", ","])
+@pytest.mark.parametrize("above", ["", "# remark\n\n", "good{0}3\n"])
+def test_a_first_line_without_a_number_is_no_header(file, value, separator, above):
+    name = "words.csv" if separator == "," else "words.tsv"
+    cell = f'"{value}"' if separator == "," else value
+    path = file(f"{above.format(separator)}awful{separator}{cell}\nbad{separator}-1\n", name)
+    number = above.count("\n") + 1
+    with pytest.raises(ValueError, match=rf"{name}:{number}: expected a word and a finite number"):
+        Lexicon(path=path).validate()
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('"bad, very"', "words.csv:2: 'bad, very' has no value. Say .* write word,value"),
+        ('"bad, very', r"words.csv:2: '\"bad, very' cannot be read as CSV .unexpected end"),
+        ('"bad" very,2', "words.csv:2: .* cannot be read as CSV"),
+        ('"",2', "words.csv:2: expected a word"),
+        ('""', "words.csv:2: expected a word"),
+        ("bad;2", "words.csv:2: 'bad;2' is no line of this table"),
+        ("bad;1,5", "words.csv:2: 'bad;1,5' is no line of this table"),
+        ("bad\t1,5", "words.csv:2: .* is no line of this table"),
+    ],
+)
+@pytest.mark.parametrize("value", [None, -1.0])
+def test_a_damaged_line_of_a_csv_file_is_refused_with_its_number(file, line, said, value):
+    if value and "has no value" in said:
+        assert score(file(f"good,3\n{line}\n", "words.csv"), "bad, very", value=value) == -0.5
+        return
+    with pytest.raises(ValueError, match=said):
+        Lexicon(path=file(f"good,3\n{line}\n", "words.csv"), value=value).validate()
+
+
+def test_lines_end_at_line_breaks_alone(file):
+    path = file("good\u2028day\t2\nbad\tx\n")
+    with pytest.raises(ValueError, match=r"words.tsv:2: expected a word"):
+        Lexicon(path=path).validate()
+    assert score(file("good\u2028day\t2\n"), "good day", scores="sum") == 2
+
+
 def test_columns_behind_the_value_are_not_read(file):
     assert score(file("good\t1.9\t0.9\t[2, 1, 1]\n"), "good") == 1.9
 

@@ -27,6 +27,21 @@ from tgdpo_plugins.judges.llm.verdicts import (
         ("rating", "Rating: [[9/10]]", 9.0),
         ("rating", "Rating: [6]", 6.0),  # one pair of brackets, where none has two
         ("rating", "See [1]. Rating: [[3]]", 3.0),
+        ("rating", "See [1]. Rating: [3]", 3.0),
+        ("rating", "**Rating:** [8.5].", 8.5),
+        ("rating", 'My "grade" is **[7]**', 7.0),
+        ("rating", "Score: [6]/10\nIt helps.", 6.0),
+        ("rating", "It helps, see [1].\n\n[9/10]\n", 9.0),
+        ("rating", "Rating: [3]\n[4]", SEVERAL),
+        ("rating", "Rating: [11]", OUT_OF_RANGE),
+        # A footnote, wherever it stands.
+        ("rating", "I think this answer is nice, as in [1] and reference.", NO_VERDICT),
+        ("rating", "It is as good as it gets [1].", NO_VERDICT),
+        ("rating", "It is as good as it gets [1]", NO_VERDICT),
+        ("rating", "[1] says that it is right.", NO_VERDICT),
+        ("rating", "[1]\nThe rating is 8.", NO_VERDICT),
+        ("rating", "My rating rests on [2].", NO_VERDICT),
+        ("rating", "The rating: [1] and [2] are both right.", NO_VERDICT),
         ("rating", "<think>[[9]]?</think>Rating: [[4]]", 4.0),
         ("rating", "[[5]] ... so again [[5]]", 5.0),
         ("rating", "[[5]] or rather [[6]]", SEVERAL),
@@ -36,6 +51,18 @@ from tgdpo_plugins.judges.llm.verdicts import (
         ("rating", "A seven, I would say: 7 of 10.", NO_VERDICT),
         ("rating", "  \n", EMPTY_REPLY),
         ("rating", "<think>[[9]]", EMPTY_REPLY),  # thought that never ended
+        ("rating", "Well. <think>[[9]] so 9", NO_VERDICT),
+        ("rating", "<Thinking>[[9]]</Thinking>Rating: [[4]]", 4.0),
+        ("rating", "<think>[[9]]</think>Rating: [[4]]<think>or [[5]]?</think>", 4.0),
+        # Opened in the prompt, by the chat template.
+        ("rating", "maybe [[3]] hmm</think>The rating is 8.", NO_VERDICT),
+        ("rating", "maybe [[3]] hmm</think>Rating: [[8]]", 8.0),
+        ("rating", "maybe [[3]] hmm</think>", EMPTY_REPLY),
+        ("rating", "[[3]]</think>[[4]]</think>Rating: [[8]]", 8.0),
+        ("letters", "so [[A]]? </think>B is better.", NO_VERDICT),
+        ("scale", "[[A>>B]]?\n</think>\n[[B>A]]", 0.25),
+        ("names", "m or M?</think>M", 0.0),
+        ("names", "m</think>", EMPTY_REPLY),
         ("letters", "so [[A]]", 1.0),
         ("letters", "[[ B ]]", 0.0),
         ("letters", "[[C]]", 0.5),
@@ -95,6 +122,13 @@ def test_letters_are_weighed_by_their_probabilities():
     assert verdict_of(none, "names", needs_logprobs=True) == NO_LOGPROBS
     other = Reply("x", "length", first_token={"x": 0.0})
     assert verdict_of(other, "names", needs_logprobs=True) == NO_VERDICT
+
+
+@pytest.mark.parametrize(("reason", "expected"), [("stop", NO_VERDICT), ("length", CUT)])
+@pytest.mark.parametrize("text", ["<think>m or M</think>M", "m or M</think>M", "<think>m or"])
+def test_log_probs_of_a_thought_are_no_verdict(text, reason, expected):
+    reply = Reply(text, reason, first_token={"<think>": -0.01, "m": -9.0, "M": -12.0})
+    assert verdict_of(reply, "names", needs_logprobs=True) == expected
 
 
 @pytest.mark.parametrize(

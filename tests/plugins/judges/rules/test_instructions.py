@@ -55,7 +55,7 @@ CASES = [
     (PARAGRAPHS, {"num_paragraphs": 3}, "a\n***\nb", [END]),
     (NTH, nth(2, 2, "weep"), "a b\n\nWeep, he said", None),
     (NTH, nth(2, 2, "weep"), "a b\n\nCry", ["Cry"]),
-    (NTH, nth(2, 3, "weep"), "a b\n\nCry", [END]),
+    (NTH, nth(3, 3, "weep"), "a b\n\nCry", [END]),
     (NTH, nth(1, 1, "a"), "a b\n\nc d", ["c d"]),
     ("keywords:existence", {"keywords": ["Talk", "c++"]}, "I talked in C++", None),
     ("keywords:existence", {"keywords": ["talk", "c++"]}, "I talked", [END]),
@@ -222,7 +222,7 @@ def test_loosely_a_frame_and_asterisks_do_not_count(name, arguments, text):
         ({"id": "xyz"}, "known are keywords:existence"),
         ({"punctuation": "no_comma"}, "an instruction is"),
         ({"id": WORDS, "num_words": 3}, "'relation' is not given"),
-        ({"id": WORDS, "num_words": 3, "relation": "about"}, "relation is one of less than"),
+        ({"id": WORDS, "num_words": 3, "relation": "about"}, "one of less than"),
         ({"id": WORDS, "num_words": "3", "relation": "at least"}, "must be a whole number"),
         ({"id": WORDS, "num_words": -1, "relation": "at least"}, "must be a whole number"),
         ({"id": WORDS, "num_words": True, "relation": "at least"}, "must be a whole number"),
@@ -230,6 +230,11 @@ def test_loosely_a_frame_and_asterisks_do_not_count(name, arguments, text):
         ({"id": "keywords:existence", "keywords": "a"}, "must be a list of texts"),
         ({"id": "keywords:existence", "keywords": []}, "must be a list of texts"),
         ({"id": "keywords:existence", "keywords": ["a", 1]}, "must be a list of texts"),
+        (
+            {"id": "keywords:existence", "keywords": ["a", " "]},
+            "none of them blank, found ['a', ' ']",
+        ),
+        ({"id": "keywords:forbidden_words", "forbidden_words": [""]}, "none of them blank"),
         ({"id": "startend:end_checker", "end_phrase": " "}, "must be text"),
     ],
 )
@@ -237,6 +242,75 @@ def test_what_is_no_instruction_is_refused(given, said):
     with pytest.raises(ValueError, match="instruction") as error:
         from_options([given])
     assert said in str(error.value)
+
+
+LANGUAGE = "language:response_language"
+LETTERS = "keywords:letter_frequency"
+
+
+def letters(letter, number=1, relation="at least"):
+    return {"letter": letter, "let_frequency": number, "let_relation": relation}
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        (
+            LANGUAGE,
+            {"language": "english"},
+            "language must be a code .*, found 'english'. Known are",
+        ),
+        (LANGUAGE, {"language": "xx"}, "Known are .* de, .* en, .* zh"),
+        (LANGUAGE, {"language": "en_US"}, "found 'en_US'"),
+        (NTH, nth(2, 5, "x"), "nth_paragraph must be .* from 1 to num_paragraphs=2, found 5"),
+        (NTH, nth(2, 0, "x"), "nth_paragraph must be a whole number from 1, found 0"),
+        (NTH, nth(2, 1, "two words"), "first_word must be one word, .* found 'two words'"),
+        (NTH, nth(2, 1, "hi,"), "first_word must be one word, .* found 'hi,'"),
+        (NTH, nth(2, 1, ""), "first_word must be text that is not blank, found ''"),
+        (
+            PARAGRAPHS,
+            {"num_paragraphs": 0},
+            "num_paragraphs must be a whole number from 1, found 0",
+        ),
+        (LETTERS, letters("ll"), "letter must be one character, found 'll'"),
+        (
+            LETTERS,
+            letters("l", relation="around"),
+            "let_relation must be one of less than, .*around",
+        ),
+        (LETTERS, letters("l", 0, "less than"), "let_frequency must be above 0 where let_relation"),
+        (WORDS, words(0, "less than"), "num_words must be above 0 where relation is 'less than'"),
+        (WORDS, words(-5, "less than"), "num_words must be a whole number from 0, found -5"),
+        (
+            "startend:end_checker",
+            {"end_phrase": 'Bye."'},
+            "end_phrase must be text that does not end",
+        ),
+        ("startend:start_checker", {"start_phrase": '"Hi'}, "start_phrase must be .* not begin"),
+    ],
+)
+def test_arguments_that_no_answer_could_follow_are_refused_by_name(name, arguments, said):
+    with pytest.raises(ValueError, match=f"instruction '{name}': .*{said}"):
+        Instruction(name, arguments)
+
+
+@pytest.mark.parametrize("code", ["en", "zh-cn", "pt-BR", "kn", "sw", "ne"])
+def test_codes_of_languages_are_those_of_ifeval(code):
+    assert Instruction(LANGUAGE, {"language": code}).arguments == {"language": code}
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        (NTH, nth(7, 7, "Summary")),
+        (LETTERS, letters("#", 4)),
+        (LETTERS, letters("c", 1, "less than")),
+        (WORDS, words(0, "at most")),
+        (BULLETS, {"num_bullets": 0}),
+    ],
+)
+def test_arguments_that_can_be_followed_are_taken(name, arguments):
+    assert Instruction(name, arguments).arguments == arguments
 
 
 def test_rows_are_read_as_the_published_tables_have_them():
@@ -252,8 +326,28 @@ def test_rows_are_read_as_the_published_tables_have_them():
     ("ids", "arguments", "said"),
     [
         (["a"], [], "1 instructions, but 0 sets"),
-        ("punctuation:no_comma", [{}], "the column 'instruction_id_list' must hold a list"),
-        (["punctuation:no_comma"], None, "the column 'kwargs' must hold a list"),
+        (
+            "punctuation:no_comma",
+            [{}],
+            "the column 'instruction_id_list' must hold a list, .* found 'punctuation:no_comma'$",
+        ),
+        (3, [{}], r"'instruction_id_list' must hold a list, .* found '3' \(int\)"),
+        (
+            [None],
+            [{}],
+            "'instruction_id_list' must hold names of instructions, found nothing among",
+        ),
+        (["punctuation:no_comma"], None, "the column 'kwargs' must hold a list, .* found nothing"),
+        (
+            ["punctuation:no_comma"],
+            ["x"],
+            "'kwargs' must hold the arguments .* found 'x' for 'punctuation:no_comma'",
+        ),
+        (
+            ["punctuation:no_comma"],
+            [[]],
+            r"'kwargs' must hold the arguments .* found '\[\]' \(list\)",
+        ),
     ],
 )
 def test_columns_of_another_form_are_refused(ids, arguments, said):

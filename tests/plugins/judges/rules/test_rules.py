@@ -67,6 +67,29 @@ def test_a_row_that_names_no_instruction_is_refused_with_its_prompt():
         Rules().score([bad])
 
 
+def test_columns_are_refused_by_the_names_that_the_options_give_them():
+    judge = Rules(ids_column="ids", arguments_column="args")
+    for columns, said in [({"ids": "x"}, "'ids'"), ({"ids": ["x"], "args": "y"}, "'args'")]:
+        with pytest.raises(ValueError, match=f"the prompt 'p': the column {said} must hold a list"):
+            judge.score([Generation("p", "a", columns)])
+
+
+def test_an_answer_is_not_scored_by_an_argument_that_is_wrong():
+    wrong = {"id": "language:response_language", "language": "english"}
+    with pytest.raises(ValueError, match=r"the prompt 'p': .*: language must be a code"):
+        Rules().score([Generation("p", "A plain English sentence.", row(wrong))])
+    with pytest.raises(ValueError, match="language must be a code"):
+        Rules(rules=[wrong])
+
+
+@pytest.mark.parametrize("scores", ["all", "share"])
+@pytest.mark.parametrize("empty", ["", " \n"])
+def test_an_empty_answer_follows_nothing_and_is_counted_as_in_ifeval(empty, scores):
+    judge = Rules(scores=scores)
+    assert judge.score([Generation("p", empty, row(NO_COMMA, SHORT))]) == [0]
+    assert judge.record()["prompts"] == 1
+
+
 def test_without_its_package_a_language_is_refused_and_not_guessed(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     judge = Rules(rules=[{"id": "language:response_language", "language": "de"}])
