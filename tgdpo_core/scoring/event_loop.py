@@ -53,11 +53,18 @@ def finished(result: Any) -> Any:
         return result
     future = start(_awaited(result))
     try:
-        return future.result()
+        found, error = future.result()
     except BaseException:  # a stop signal, most likely: nobody waits for it any more
         future.cancel()
         raise
+    if error is not None:
+        raise error
+    return found
 
 
-async def _awaited(result: Awaitable[Any]) -> Any:
-    return await result
+async def _awaited(result: Awaitable[Any]) -> tuple[Any, BaseException | None]:
+    """Return what came, or what was raised: an interrupt or an exit would end the loop itself."""
+    try:
+        return await result, None
+    except (KeyboardInterrupt, SystemExit) as error:
+        return None, error
