@@ -77,7 +77,7 @@ class Session:
             note_commands([(each.name, each.summary, each.origin) for each in found])
         return found
 
-    def plugin_command(self, name: str) -> click.Command | None:
+    def plugin_command(self, name: str) -> "PluginCommand | None":
         """Return the command of a plugin by `NAME` or `DISTRIBUTION:NAME`.
 
         Raises:
@@ -97,7 +97,7 @@ class Session:
                 f"The command '{bare}' is added by {' and by '.join(e.origin for e in found)}. "
                 f"Say which one: {options}."
             )
-        return found[0].command if found else None
+        return found[0] if found else None
 
 
 class LazyGroup(click.Group):
@@ -122,7 +122,19 @@ class LazyGroup(click.Group):
             module = importlib.import_module(f"tgdpo_cli.commands.{file}")
             command: click.Command = module.command
             return command
-        return _session(ctx).plugin_command(cmd_name)
+        found = _session(ctx).plugin_command(cmd_name)
+        return found.command if found else None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that the arguments name; what a plugin's raises names the plugin."""
+        from tgdpo_cli.command_faults import faults_named
+
+        def running() -> "PluginCommand | None":
+            name = ctx.invoked_subcommand
+            return None if name is None or name in COMMANDS else _session(ctx).plugin_command(name)
+
+        with faults_named(running):
+            return super().invoke(ctx)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -226,7 +238,7 @@ def run(command: Callable[[], Any]) -> int:
         error.show(said)
         click.echo(printable(said.getvalue()), err=True, nl=False)
         return error.exit_code
-    except (SystemExit, GeneratorExit):
+    except SystemExit:
         raise
     except BaseException as error:  # noqa: BLE001 - the last door; libraries in Rust panic past Exception
         # click takes the end of any file for Ctrl-C.

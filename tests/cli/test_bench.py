@@ -235,5 +235,44 @@ def test_a_folder_that_holds_something_else_is_left_alone(
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("mine")
     options = ("--model", model_folder, "--dataset", marks, "--output-dir", tmp_path / "full")
-    code, _, err = tgdpo(capsys, "train-prm", *options)
-    assert (code, "is not empty" in err) == (2, True)
+    for more in ((), ("--overwrite",)):
+        code, _, err = tgdpo(capsys, "train-prm", *options, *more)
+        assert (code, "is not empty: it holds mine.txt and no reward model" in err) == (2, True)
+    assert (tmp_path / "full" / "mine.txt").read_text() == "mine"
+
+
+def test_only_a_reward_model_is_overwritten(
+    tmp_path: Path, marks: Path, model_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prm, run_folder = tmp_path / "prm", tmp_path / "run"
+    (run_folder / "model").mkdir(parents=True)
+    (run_folder / "run.json").write_text("{}")
+    (tmp_path / "prm.part").mkdir()  # of somebody else
+    train = ("train-prm", "--model", model_folder, "--dataset", marks, "--epochs", 1)
+    code, _, err = tgdpo(capsys, *train, "--output-dir", run_folder, "--overwrite")
+    assert (code, "holds model, run.json and no reward model" in err) == (2, True)
+    for more in ((), ("--overwrite", "--target", "wrong")):
+        code, _, err = tgdpo(capsys, *train, "--output-dir", prm, *more)
+        assert code == 0, err
+    assert json.loads((prm / "prm.json").read_text())["options"]["target"] == "wrong"
+    (prm / "thesis.txt").write_text("mine")
+    code, _, err = tgdpo(capsys, *train, "--output-dir", prm, "--overwrite")
+    assert (code, "holds thesis.txt beside a reward model" in err) == (2, True)
+    assert (prm / "thesis.txt").read_text() == "mine"
+    assert {path.name for path in tmp_path.iterdir()} >= {"prm.part", "prm", "run"}
+    assert not list(tmp_path.glob(".prm*"))
+
+
+def test_one_problem_has_no_first_error_accuracies_and_no_intervals(
+    tmp_path: Path, model_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "one.jsonl", [row | {"prompt": "Question?\n"} for row in ROWS])
+    options = ("--dataset", path, "--model", model_folder, "--resamples", 20, "--json")
+    code, out, err = tgdpo(capsys, "bench", "reward", "confidence", *options)
+    assert code == 0, err
+    found = json.loads(out)["rewards"][0]
+    for name in ("f1", "error_accuracy", "correct_accuracy", "brier_skill"):
+        assert found["estimates"][name] == {"value": None, "low": None, "high": None}
+    assert found["estimates"]["step_auc"]["value"] is not None
+    assert found["estimates"]["step_auc"]["low"] is None
+    assert found["thresholds"] == []

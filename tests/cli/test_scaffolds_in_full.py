@@ -31,8 +31,10 @@ SMALL = {
 
 
 def test_the_types_of_all_packages_are_strict(tmp_path: Path) -> None:
-    folders = [str(write_package(kind, f"my-{kind}", tmp_path) / "src") for kind in KINDS]
-    paths = os.pathsep.join(map(str, (TREE, TREE / "cli", TREE / "plugins")))
+    packages = [write_package(kind, f"my-{kind}", tmp_path) for kind in KINDS]
+    folders = [str(package / part) for package in packages for part in ("src", "tests")]
+    sources = [package / "src" for package in packages]
+    paths = os.pathsep.join(map(str, (TREE, TREE / "cli", TREE / "plugins", *sources)))
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", *folders],
         env={**os.environ, "MYPYPATH": paths},

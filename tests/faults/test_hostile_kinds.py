@@ -194,6 +194,26 @@ def test_a_package_that_catches_every_interrupt_ends_the_command_by_name(
     assert "Plugin tgdpo-stubborn:main was busy with its import" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ("torch.set_float32_matmul_precision('medium')", "the float32 precision of torch"),
+        ("torch.autocast('cpu').__enter__()", "the autocast mode of torch"),
+        ("torch.set_num_threads(torch.get_num_threads() + 1)", "the number of threads of torch"),
+        ("", ""),
+    ],
+)
+def test_the_first_to_import_torch_is_held_to_what_torch_was(
+    install: Install, tmp_path: Path, change: str, named: str
+) -> None:
+    install(f"import torch\n{change}\n{REWARD}", name="tgdpo-first")
+    done = process(tmp_path, "plugins")
+    broken = f"its import: the plugin changed {named} for the whole process"
+    assert (broken in done.stdout) == bool(change), done.stdout
+    assert ("BROKEN  tgdpo-first:main 0.3" in done.stdout) == bool(change), done.stdout
+    assert bool(re.search(r"mine +tgdpo-first 0.3", done.stdout)) != bool(change), done.stdout
+
+
 BEYOND_REPAIR = {
     "its own torch.nn.functional.logsigmoid": (
         "import torch\ntorch.nn.functional.logsigmoid = lambda x: x * 0\n1 / 0\n"

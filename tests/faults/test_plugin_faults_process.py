@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -28,11 +29,81 @@ CHANGES: dict[str, tuple[str, str]] = {
     "all warnings": ("import warnings; warnings.simplefilter('ignore')", "the filters of warnings"),
     "no filters": ("import warnings; warnings.resetwarnings()", "the filters of warnings"),
     "logging": ("import logging; logging.disable(logging.ERROR)", "logging.disable"),
+    "recursion": ("import sys; sys.setrecursionlimit(900)", "the recursion limit"),
+    "path": ("import sys; sys.path.clear()", "sys.path"),
+    "path is none": ("import sys; sys.path = None", "sys.path"),
+    "output": ("import os; os.close(1)", "standard output"),
+    "error output": ("import os; os.dup2(os.open('/dev/null', 1), 2)", "standard error"),
+    "inference": (
+        "import torch; kept = torch.inference_mode(); kept.__enter__(); keep(kept)",
+        "the inference mode of torch and the gradient mode of torch",
+    ),
+    "autocast": (
+        "import torch; torch.autocast('cpu', dtype=torch.bfloat16).__enter__()",
+        "the autocast mode of torch",
+    ),
+    "dtype of autocast": (
+        "import torch; torch.set_autocast_dtype('cuda', torch.bfloat16)",
+        "the autocast mode of torch",
+    ),
+    "float32 of products": (
+        "import torch; torch.set_float32_matmul_precision('medium')",
+        "the float32 precision of torch",
+    ),
+    "float32 of convolutions": (
+        "import torch; torch.backends.cudnn.allow_tf32 = False",
+        "the float32 precision of torch",
+    ),
+    "float32 by the newer interface": (
+        "import torch; torch.backends.fp32_precision = 'tf32'",
+        "the float32 precision of torch",
+    ),
+    "float32 of mkldnn": (
+        "import torch; torch.backends.mkldnn.set_flags(_fp32_precision='bf16')",
+        "the float32 precision of torch",
+    ),
+    "reductions": (
+        "import torch; m = torch.backends.cuda.matmul; "
+        "m.allow_bf16_reduced_precision_reduction = (False, False)",
+        "the reduced precision of sums of torch",
+    ),
+    "anomaly": ("import torch; torch.autograd.set_detect_anomaly(True)", "the anomaly mode"),
+    "denormals": ("import torch; torch.set_flush_denormal(True)", "the flushing of denormal"),
+    "cudnn": (
+        "import torch; torch.backends.cudnn.deterministic = True",
+        "torch.backends.cudnn.deterministic",
+    ),
+    "mkldnn": (
+        "import torch; torch.backends.mkldnn.enabled = False",
+        "torch.backends.mkldnn.enabled",
+    ),
+    "attention": (
+        "import torch; torch.backends.cuda.enable_math_sdp(False)",
+        "torch.backends.cuda.enable_math_sdp",
+    ),
 }
+KEPT: list[Any] = []  # what a plugin holds on to
 
 
 def state() -> list[Any]:
     return [
+        sys.getrecursionlimit(),
+        list(sys.path),
+        [os.fstat(number)[:2] for number in (1, 2)],
+        torch.is_inference_mode_enabled(),
+        torch.zeros(1).is_inference(),
+        [(torch.is_autocast_enabled(d), torch.get_autocast_dtype(d)) for d in ("cpu", "cuda")],
+        torch.get_float32_matmul_precision(),
+        torch.backends.cuda.matmul.allow_tf32,
+        torch.backends.cudnn.allow_tf32,
+        torch.backends.mkldnn.matmul.fp32_precision,  # type: ignore[attr-defined] # no stub has it
+        torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction,
+        torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction_split_k,
+        torch.is_anomaly_enabled(),
+        sys.float_info.min / 2 > 0,
+        torch.backends.cudnn.deterministic,
+        torch.backends.mkldnn.enabled,
+        torch.backends.cuda.math_sdp_enabled(),
         torch.is_grad_enabled(),
         torch.get_default_dtype(),
         torch.zeros(1).device,
@@ -52,15 +123,42 @@ def test_a_change_is_named_and_put_back(change: str, ending: str) -> None:
         "w failed on setup: ValueError: no" if ending else f"w, setup: the plugin changed {named}"
     )
     with pytest.raises(PluginError, match=said):
-        call_plugin("w", "setup", lambda: exec(code + ending))
+        call_plugin("w", "setup", lambda: exec(code + ending, {"keep": KEPT.append}))
     assert state() == before
 
 
 def test_all_changes_of_a_call_are_named() -> None:
     with settings_kept() as moved:
         for code, _ in CHANGES.values():
-            exec(code)
-    assert set(moved.names) == {named for _, named in CHANGES.values()}
+            exec(code, {"keep": KEPT.append})
+    said = " and ".join(moved.names)
+    assert [named for _, named in CHANGES.values() if named not in said] == []
+    assert len(moved.names) == len(set(moved.names))
+
+
+def test_weights_that_were_cast_under_a_plugins_autocast_are_cast_anew() -> None:
+    weight = torch.ones(4, 4, requires_grad=True)
+
+    def product() -> torch.Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return (torch.ones(1, 4) @ weight).detach()
+
+    def stays_in_autocast() -> None:
+        torch.autocast("cpu", dtype=torch.bfloat16).__enter__()
+        product()
+
+    with pytest.raises(PluginError, match="the autocast mode of torch"):
+        call_plugin("w", "setup", stays_in_autocast)
+    assert float(product()[0, 0]) == 4
+    weight.data.mul_(2)
+    assert float(product()[0, 0]) == 8
+
+
+def test_a_plugin_may_add_to_the_path() -> None:
+    with settings_kept() as moved:
+        sys.path.insert(0, "/somewhere")
+    assert moved.names == []
+    sys.path.remove("/somewhere")
 
 
 @pytest.mark.parametrize("part", ["setup(self, context)", "score(self, batch)"])

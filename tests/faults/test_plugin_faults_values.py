@@ -32,7 +32,36 @@ FAULTS = {
     ),
     "P2 a number": ("return [0.0 for e in batch]", r"got shape \[\] for"),
     "P2 text": ("return ['x' * len(e.response_ids) for e in batch]", "got str; return a list"),
-    "P2 objects": ("return [[None] * len(e.response_ids) for e in batch]", "got list; return a"),
+    "P2 objects": (
+        "return [[None] * len(e.response_ids) for e in batch]",
+        "got list, whose value of response token 0 is a NoneType; return a list",
+    ),
+    "P2 decimals": (
+        "from decimal import Decimal\n"
+        "return [[0.0] + [Decimal(1)] * (len(e.response_ids) - 1) for e in batch]",
+        "got list, whose value of response token 1 is a Decimal; return a list",
+    ),
+    "P2 beyond all numbers": (
+        "return [[10**400] * len(e.response_ids) for e in batch]",
+        "whose value of response token 0 is a number that no tensor holds",
+    ),
+    "P2 masked": (
+        "import numpy as np\n"
+        "ones = [np.ones(len(e.offsets)) for e in batch]\n"
+        "return [np.ma.array(each, mask=each) for each in ones]",
+        "a masked array, whose mask says that some tokens have no value",
+    ),
+    "P2 no length": (
+        "odd = type('Odd', (list,), {'__len__': lambda self: 1 / 0})\n"
+        "return odd([0.0] * len(e.response_ids) for e in batch)",
+        r"failed on its results for .*: ZeroDivisionError",
+    ),
+    "P2 by name": ("return {e.uid: [0.0] for e in batch}", "must return a sequence, got dict"),
+    "P2 changes its example": (
+        "for e in batch:\n    object.__setattr__(e, 'response_ids', (1,))\n"
+        "return [[0.5] for e in batch]",
+        r"got 1 values for \d+ response tokens",
+    ),
     "P2 complex": ("return [[1j] * len(e.response_ids) for e in batch]", "complex numbers"),
     "P2 device": (
         "import torch\nreturn [torch.zeros(len(e.response_ids), device='meta') for e in batch]",

@@ -80,18 +80,21 @@ def _interval(steps: Array, first_error: int) -> tuple[float, float, float] | No
 
 
 def cross_validated(found: Thresholds, folds: Array) -> tuple[Array, list[float]]:
-    """Return whether each response is judged rightly, [R] bool, and the threshold of each fold.
+    """Return whether each response is judged rightly, and the threshold of each fold.
 
-    The threshold of a fold is the best one on the problems of the other folds.
+    The threshold of a fold is the best one on the problems of the other folds. Where these have no
+    response there is none: [R] float64 is 1, 0, or NaN for a response that is not judged.
 
     Args:
         found: intervals.
         folds: [P] fold of each problem.
     """
-    right = np.zeros(len(found.low), dtype=bool)
+    right = np.full(len(found.low), np.nan)
     chosen = []
     for fold in np.unique(folds):
         is_held_out = folds[found.problem] == fold
+        if is_held_out.all():
+            continue
         threshold = best_threshold(found, ~is_held_out)
         right[is_held_out] = ((found.low < threshold) & (threshold <= found.high))[is_held_out]
         chosen.append(threshold)
@@ -134,7 +137,7 @@ def f1(right: Array, has_error: Array, problem: Array) -> Statistic:
     """Return the statistic: F1 of ProcessBench; NaN without both kinds of responses.
 
     Args:
-        right: [R] bool: judged rightly.
+        right: [R] bool, or 1 and 0: judged rightly.
         has_error: [R] bool.
         problem: [R] their problems.
     """

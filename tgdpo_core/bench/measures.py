@@ -52,7 +52,7 @@ class Measures:
         positive_share, negative_share: of all tokens.
         rms: root mean square over all tokens.
         mean: over all tokens.
-        thresholds: of the first error, one per fold.
+        thresholds: of the first error, one per fold; none where no other fold has a response.
         reliability: bins of the held-out chances of steps.
     """
 
@@ -170,11 +170,12 @@ def _first_error(
 ) -> tuple[dict[str, Statistic], list[float]]:
     found = thresholds(steps, marks.step_responses, marks.first_error, marks.problem)
     right, chosen = cross_validated(found, folds)
-    wrong = found.has_error
+    is_judged, wrong = np.isfinite(right), found.has_error
+    right_j, wrong_j, problem_j = right[is_judged], wrong[is_judged], found.problem[is_judged]
     return {
-        "f1": f1(right, wrong, found.problem),
-        "error_accuracy": weighted_share(right[wrong], found.problem[wrong]),
-        "correct_accuracy": weighted_share(right[~wrong], found.problem[~wrong]),
+        "f1": f1(right_j, wrong_j, problem_j),
+        "error_accuracy": weighted_share(right_j[wrong_j], problem_j[wrong_j]),
+        "correct_accuracy": weighted_share(right_j[~wrong_j], problem_j[~wrong_j]),
         "lowest_accuracy": weighted_share(found.lowest_hits[wrong], found.problem[wrong]),
     }, chosen
 

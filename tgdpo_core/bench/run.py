@@ -12,7 +12,7 @@ from tgdpo_core.bench.request import BenchRequest, RewardEntry
 from tgdpo_core.bench.results import BenchResults, Judged, data_facts
 from tgdpo_core.bench.scoring import Reading, Rewards, StoredValues, positions, tokenize_rows
 from tgdpo_core.errors import DataError, RecipeError
-from tgdpo_core.evaluation.intervals import Statistic, estimate, resampled_weights
+from tgdpo_core.evaluation.intervals import Statistic, estimate, resampled_clusters
 from tgdpo_core.marks.reading import read_marked_rows
 from tgdpo_core.marks.responses import MarkedRow
 from tgdpo_core.marks.tokens import ERROR, MarkedTokens, mark_tokens
@@ -79,8 +79,9 @@ class _Judge:
         self._step_value = request.step_value
         folds = min(request.num_folds, marks.num_problems)
         self._folds = problem_folds(marks.num_problems, folds, seed=request.seed)
-        self.weights = resampled_weights(
-            marks.num_problems, request.num_resamples, seed=request.seed
+        # Of one problem there are no resamples: no interval says nothing, one of no width lies.
+        self.weights = resampled_clusters(
+            np.arange(marks.num_problems), request.num_resamples, seed=request.seed
         )
 
     def __call__(self, values: Array, *, is_control: bool = True) -> tuple[Measures, Statistic]:

@@ -34,6 +34,11 @@ class MarkedResponse:
         """The number of its first wrong step, from 0; None if there is none."""
         return next((i for i, wrong in enumerate(self.is_wrong) if wrong), None)
 
+    @property
+    def has_error(self) -> bool:
+        """Whether anything of it is marked as an error."""
+        return bool(self.errors) or self.first_error is not None
+
     def step_texts(self) -> list[str]:
         """Return the steps without the space around them."""
         return [self.text[start:end].strip() for start, end in self.steps]
@@ -60,6 +65,16 @@ class MarkedRow:
     def is_pair(self) -> bool:
         """Whether one of two responses is preferred."""
         return len(self.responses) == 2
+
+
+def contradict(one: MarkedResponse, other: MarkedResponse) -> bool:
+    """Return whether two readings of the marks of a response say different things.
+
+    Where one of them marks characters, only whether there is an error can be compared.
+    """
+    if one.errors is None and other.errors is None:
+        return one.first_error != other.first_error
+    return one.has_error != other.has_error
 
 
 def joined(steps: Sequence[str], separator: str) -> tuple[str, list[Span]]:

@@ -8,15 +8,16 @@
     TRL            completions, labels                          (a list)       judged
     spans          response | rejected, error_spans             characters     judged
 
-A null mark says that there is no error. Where a row has ``chosen`` (or ``original_process``) beside
-its marked response, that is taken as free of errors.
+A null mark, and -1 of ``first_error_step``, say that there is no error; in ProcessBench -1 alone
+does. Marks of two layouts in one row must say the same. Where a row has ``chosen`` (or
+``original_process``) beside its marked response, that is taken as free of errors.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from tgdpo_core.data.report import DataReport, RowProblem
-from tgdpo_core.marks.responses import MarkedResponse, MarkedRow, joined, located
+from tgdpo_core.marks.responses import MarkedResponse, MarkedRow, contradict, joined, located
 
 Row = Mapping[str, Any]
 
@@ -58,17 +59,19 @@ def parse_marked_row(row: Row | RowProblem, *, where: str, separator: str = "\n"
         raise row
     if not isinstance(row, Mapping):
         raise RowProblem("not_a_row", f"a row must be a mapping, found {type(row).__name__}")
-    for needed, parse in _LAYOUTS:
-        if needed <= row.keys():
-            responses = parse(row, separator)
-            if not all(response.text.strip() for response in responses):
-                raise RowProblem("empty", "a response is empty")
-            prompt = _prompt(row)
-            is_whole = "response" in row or "rejected" in row
-            gap = "" if is_whole or prompt[-1:].isspace() else "\n"
-            return MarkedRow(prompt, responses, where, gap)
-    fields = ", ".join(map(str, row)) or "none"
-    raise RowProblem("no_marks", f"no marks of errors. Expected {_ALLOWED}; found: {fields}")
+    fitting = [layout for layout in _LAYOUTS if layout.fields <= row.keys()]
+    if not fitting:
+        fields = ", ".join(map(str, row)) or "none"
+        raise RowProblem("no_marks", f"no marks of errors. Expected {_ALLOWED}; found: {fields}")
+    for other in fitting[1:]:
+        _require_agreement(row, fitting[0], other, separator)
+    responses = fitting[0].parse(row, separator)
+    if not all(response.text.strip() for response in responses):
+        raise RowProblem("empty", "a response is empty")
+    prompt = _prompt(row)
+    is_whole = "response" in row or "rejected" in row
+    gap = "" if is_whole or prompt[-1:].isspace() else "\n"
+    return MarkedRow(prompt, responses, where, gap)
 
 
 def _prompt(row: Row) -> str:
@@ -86,7 +89,7 @@ Responses = tuple[MarkedResponse, ...]
 def _first_error(row: Row, separator: str) -> Responses:
     name = "rejected_steps" if "rejected_steps" in row else "steps"
     steps = _steps(row, name)
-    index = _index(row, "first_error_step", len(steps), first=1)
+    index = _index(row, "first_error_step", len(steps), first=1, none=(None, -1))
     text = "rejected" if name == "rejected_steps" and "rejected" in row else "response"
     marked = _with_first_error(row, steps, index, text, separator)
     return (*_assumed(row, "chosen", separator), marked)
@@ -94,14 +97,13 @@ def _first_error(row: Row, separator: str) -> Responses:
 
 def _big_bench(row: Row, separator: str) -> Responses:
     steps = _steps(row, "steps")
-    index = _index(row, "mistake_index", len(steps), first=0)
+    index = _index(row, "mistake_index", len(steps), first=0, none=(None,))
     return (_with_first_error(row, steps, index, "response", separator),)
 
 
 def _process_bench(row: Row, separator: str) -> Responses:
     steps = _steps(row, "steps")
-    is_free = row["label"] == -1 and not isinstance(row["label"], bool)
-    index = None if is_free else _index(row, "label", len(steps), first=0, none=False)
+    index = _index(row, "label", len(steps), first=0, none=(-1,))
     return (_with_first_error(row, steps, index, "response", separator),)
 
 
@@ -141,14 +143,43 @@ def _spans(row: Row, separator: str) -> Responses:
     return (*(MarkedResponse(c.text, errors=(), is_assumed=True) for c in chosen), marked)
 
 
-_LAYOUTS: Sequence[tuple[frozenset[str], Callable[[Row, str], Responses]]] = (
-    (frozenset(("modified_process", "error_steps")), _prm_bench),
-    (frozenset(("first_error_step",)), _first_error),
-    (frozenset(("steps", "mistake_index")), _big_bench),
-    (frozenset(("completions", "labels")), _trl),
-    (frozenset(("error_spans",)), _spans),
-    (frozenset(("steps", "label")), _process_bench),
+class _Layout(NamedTuple):
+    """A layout: the field with its marks, the fields beside it, and what reads a row of it."""
+
+    mark: str
+    beside: tuple[str, ...]
+    parse: Callable[[Row, str], Responses]
+
+    @property
+    def fields(self) -> set[str]:
+        """What a row of the layout has."""
+        return {self.mark, *self.beside}
+
+
+_LAYOUTS = (
+    _Layout("error_steps", ("modified_process",), _prm_bench),
+    _Layout("first_error_step", (), _first_error),
+    _Layout("mistake_index", ("steps",), _big_bench),
+    _Layout("labels", ("completions",), _trl),
+    _Layout("error_spans", (), _spans),
+    _Layout("label", ("steps",), _process_bench),
 )
+
+
+def _require_agreement(row: Row, first: _Layout, other: _Layout, separator: str) -> None:
+    """Refuse a row whose marks in two layouts say different things: which one is true?
+
+    A bare ``label`` is not looked at: rows of any layout have one for other purposes.
+    """
+    if other.mark == "label":
+        return
+    one, two = (layout.parse(row, separator)[-1] for layout in (first, other))
+    if contradict(one, two):
+        raise RowProblem(
+            "two_marks",
+            f"'{first.mark}' ({row[first.mark]!r}) and '{other.mark}' ({row[other.mark]!r}) mark "
+            "different errors: keep the one that is true",
+        )
 
 
 def _with_first_error(
@@ -220,14 +251,25 @@ def _steps(row: Row, name: str) -> list[str]:
     return steps
 
 
-def _index(row: Row, name: str, num_steps: int, *, first: int, none: bool = True) -> int | None:
-    """Return the marked step, counted from 0; None for a null mark."""
+def _index(
+    row: Row, name: str, num_steps: int, *, first: int, none: Sequence[int | None]
+) -> int | None:
+    """Return the marked step, counted from 0; None for a mark that says that there is no error.
+
+    Args:
+        row: with the mark.
+        name: of its field.
+        num_steps: of the response.
+        first: the number of the first step.
+        none: marks that say that there is no error.
+    """
     value = row[name]
-    if value is None and none:
+    if not isinstance(value, bool) and value in none:
         return None
     is_number = isinstance(value, int | float) and not isinstance(value, bool) and value % 1 == 0
     if not is_number or not first <= value < num_steps + first:
-        allowed = f"{first} to {num_steps + first - 1}, or {'null' if none else '-1'}"
+        free = " or ".join("null" if mark is None else str(mark) for mark in none)
+        allowed = f"{first} to {num_steps + first - 1}, or {free}"
         raise RowProblem("bad_mark", f"'{name}' must be {allowed}, found {value!r}")
     return int(value) - first
 

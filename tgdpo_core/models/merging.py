@@ -1,8 +1,7 @@
 """An adapter added to the weights of its base model, written as a model of its own."""
 
-import os
-import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 from tgdpo_core.errors import UsageError
 from tgdpo_core.models import adapters
 from tgdpo_core.models.loading import NO_TRUST, Trust, load_causal_lm, load_tokenizer
+from tgdpo_core.models.model_folders import replaced, require_replaceable
 from tgdpo_core.models.paths import ModelSource, locate
 from tgdpo_core.models.precision import Precision
 
@@ -21,6 +21,7 @@ ADAPTER_NOTE = (
 """What the card of an adapter says, and that of the merged model no more."""
 
 _CARD = "README.md"
+_MERGED = "**Merged**: the adapter"
 
 
 @dataclass(frozen=True)
@@ -57,15 +58,17 @@ def merge(
         folder: written whole or not at all.
         dtype: of the weights; ``auto``: the one that the base model is stored in.
         trust: what files of the models may do.
-        overwrite: replace what the folder holds.
+        overwrite: replace the merged model that the folder holds.
 
     Raises:
-        UsageError: no adapter, or a folder that is in use.
+        UsageError: no adapter, or a folder that holds anything else.
     """
     source = locate(name)
     if source.base is None:
         raise UsageError(f"'{name}' is a whole model: it has no adapter to merge.")
-    if folder.exists() and any(folder.iterdir()) and not overwrite:
+    require_free = partial(require_replaceable, folder, _is_merged, "merged model")
+    require_free()
+    if not overwrite and folder.exists() and any(folder.iterdir()):
         raise UsageError(f"Folder '{folder}' is not empty: name another, or give --overwrite.")
     target = _stored_dtype(source.root, trust) if dtype == "auto" else getattr(torch, dtype)
     model = load_causal_lm(source, precision=Precision(torch.float32), trust=trust)
@@ -73,18 +76,17 @@ def merge(
     whole = adapters.merged(model).to(target)
     tokenizer = load_tokenizer(name, trust_remote_code=trust.remote_code)
     card = _card(source, str(target).removeprefix("torch."))
-    staged = folder.with_name(f".staged-{folder.name}")
-    shutil.rmtree(staged, ignore_errors=True)
-    try:
+    with replaced(folder, require_free) as staged:
         whole.save_pretrained(staged)
         tokenizer.save_pretrained(staged)
         (staged / _CARD).write_text(card, encoding="utf-8")
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(staged, folder)
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
     return Merged(folder, str(target).removeprefix("torch."), source.root.name, moved)
+
+
+def _is_merged(folder: Path) -> bool:
+    """Whether the card in a folder says that the model was merged here."""
+    card = folder / _CARD
+    return card.is_file() and _MERGED in card.read_text(encoding="utf-8", errors="replace")
 
 
 def _stored_dtype(root: ModelSource, trust: Trust) -> torch.dtype:
@@ -118,7 +120,7 @@ def _card(source: ModelSource, dtype: str) -> str:
     own = source.text(_CARD)
     base = source.root.name
     said = (
-        f"**Merged**: the adapter `{Path(source.name).name}` added to the weights of "
+        f"{_MERGED} `{Path(source.name).name}` added to the weights of "
         f"`{Path(base).name}` in float32, stored in {dtype}.\n"
     )
     if own is None or "tgdpo" not in own:

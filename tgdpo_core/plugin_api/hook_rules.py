@@ -1,5 +1,6 @@
 """What a plugin's hooks must keep to: API version, names of hooks, base classes."""
 
+import inspect
 import re
 from collections.abc import Callable, Sequence
 from types import ModuleType
@@ -79,6 +80,29 @@ def refuse_unknown_hooks(module: ModuleType) -> None:
 def implementations(hooks: pluggy.PluginManager, hook: str, module: ModuleType) -> list[Any]:
     """Return the module's own implementations of a hook, so that one plugin is called alone."""
     return [impl for impl in getattr(hooks.hook, hook).get_hookimpls() if impl.plugin is module]
+
+
+def called(hook: str, function: Callable[..., Any], *arguments: Any) -> None:
+    """Call a plugin's implementation of a hook.
+
+    Args:
+        hook: its name.
+        function: the implementation.
+        arguments: in the order in which it wants them.
+
+    Raises:
+        PluginError: it is ``async`` or has a ``yield``, so that nothing of it has run.
+    """
+    result = function(*arguments)
+    is_awaitable = inspect.isawaitable(result) or inspect.isasyncgen(result)
+    if not is_awaitable and not inspect.isgenerator(result):
+        return
+    if inspect.iscoroutine(result):
+        result.close()  # Python would warn that nobody has awaited it
+    what = "is async" if is_awaitable else "has a yield"
+    raise PluginError(
+        f"its hook '{hook}' {what}, so that calling it registers nothing. Make it a plain function."
+    )
 
 
 def require_base(kind: str, name: str, factory: Any) -> None:

@@ -4,15 +4,15 @@ import contextlib
 import io
 import logging
 import random
-import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from tgdpo_core.errors import PluginError
+from tgdpo_core.plugin_api.interrupts import interrupts_noted
 from tgdpo_core.plugin_api.patches import foreign_functions, put_back, torch_functions
 from tgdpo_core.plugin_api.process_state import require_kept, settings_kept
 from tgdpo_core.plugin_api.watchdog import LOAD_TIMEOUT, seconds_of, watched
@@ -104,7 +104,7 @@ def guarded(trace: Trace, part: str, work: Callable[[], Result]) -> Result:
             _random_kept(),
             settings_kept() as moved,
             contextlib.redirect_stdout(printed),
-            _own_interrupts(trace.key, part),
+            _own_interrupts(),
             watched(
                 f"Plugin {trace.key}",
                 part,
@@ -166,29 +166,13 @@ def _random_kept() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _own_interrupts(key: str, part: str) -> Iterator[None]:
-    """Tell the user's Ctrl-C from a ``KeyboardInterrupt`` that a plugin raises itself."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    pressed: list[int] = []
-    previous = signal.getsignal(signal.SIGINT)
-
-    def note(number: int, frame: Any) -> None:
-        pressed.append(number)
-        if callable(previous):
-            previous(number, frame)
-
-    replaced = callable(previous)
-    if replaced:
-        signal.signal(signal.SIGINT, note)
-    try:
-        yield
-    except KeyboardInterrupt:
-        # In the background, where the keys are ignored, nobody but the plugin can have raised it.
-        if pressed or not (replaced or previous == signal.SIG_IGN):
+def _own_interrupts() -> Iterator[None]:
+    """Raise ``PluginError`` for a ``KeyboardInterrupt`` that the plugin raises itself."""
+    with interrupts_noted() as noted:
+        try:
+            yield
+        except BaseException as error:
+            noted.hand_on(error)
+            if isinstance(error, KeyboardInterrupt):
+                raise PluginError("it raised KeyboardInterrupt") from None
             raise
-        raise PluginError("it raised KeyboardInterrupt") from None
-    finally:
-        if replaced and signal.getsignal(signal.SIGINT) is note:
-            signal.signal(signal.SIGINT, previous)

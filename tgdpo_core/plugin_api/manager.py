@@ -26,11 +26,13 @@ from tgdpo_core.plugin_api.discovery import (
     module_name,
     normalised,
 )
+from tgdpo_core.plugin_api.error_text import text_of
 from tgdpo_core.plugin_api.hook_rules import (
     COMMANDS_HOOK,
     HOOK_OF_KIND,
     NAME,
     as_class,
+    called,
     implementations,
     refuse_unknown_hooks,
     require_api,
@@ -50,6 +52,12 @@ class _CommandHook(NamedTuple):
     distribution: str
     function: Callable[..., None]
     wanted: tuple[str, ...]
+
+
+def _added(hook: _CommandHook, group: Any, taken: Collection[str]) -> list[PluginCommand]:
+    """Return the commands that a plugin adds to its group."""
+    called(COMMANDS_HOOK, hook.function, *({"cli": group}[name] for name in hook.wanted))
+    return commands_of(group, hook.trace, hook.distribution, taken)
 
 
 class PluginManager:
@@ -147,13 +155,12 @@ class PluginManager:
         """
         found: list[PluginCommand] = []
         for hook in self._command_hooks:
-            group = new_group()
-            arguments = [{"cli": group}[name] for name in hook.wanted]
-            work = functools.partial(hook.function, *arguments)
+            add = functools.partial(_added, hook, new_group(), taken)
             try:
-                guarded(hook.trace, "its commands", work)
-                found += commands_of(group, hook.trace, hook.distribution, taken)
-            except (Exception, SystemExit, GeneratorExit) as error:  # noqa: BLE001 - the plugin door
+                found += guarded(hook.trace, "its commands", add)
+            except KeyboardInterrupt:  # the user's: a plugin's own is a PluginError
+                raise
+            except BaseException as error:  # noqa: BLE001 - the plugin door
                 self._note_broken(hook.trace, hook.distribution, error)
         return found
 
@@ -165,11 +172,13 @@ class PluginManager:
         self.traces.append(trace)
         try:
             module, items = self._loaded(trace, distribution, load)
-        except (Exception, SystemExit, GeneratorExit) as error:
+        except KeyboardInterrupt:  # the user's: a plugin's own is a PluginError
+            raise
+        except BaseException as error:
             if self._hooks.has_plugin(key):
                 self._hooks.unregister(name=key)
             if self._strict:
-                raise PluginError(f"Plugin {key} could not be loaded: {error}") from error
+                raise PluginError(f"Plugin {key} could not be loaded: {text_of(error)}") from error
             self._note_broken(trace, distribution, error)
             return
         warn_of(trace)
@@ -218,7 +227,7 @@ class PluginManager:
                 )
 
             for impl in implementations(self._hooks, hook, module):
-                impl.function(*({"register": register}[name] for name in impl.argnames))
+                called(hook, impl.function, *({"register": register}[n] for n in impl.argnames))
         return items
 
     def _refuse_taken(self, item: Registered) -> None:

@@ -18,6 +18,8 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, dataclass_transform, overload
 
 from tgdpo_core.errors import PluginError, did_you_mean
+from tgdpo_core.plugin_api.error_text import said_by, text_of
+from tgdpo_core.plugin_api.interrupts import interrupts_noted
 from tgdpo_core.plugin_api.secret_options import (
     FromEnvironment,
     how_to_give,
@@ -187,15 +189,17 @@ def build(cls: type[OptionsT], values: Mapping[str, Any], *, who: str) -> Option
     converted = {
         name: _convert(value, hints[name], fields[name], who) for name, value in values.items()
     }
-    try:
-        return cls(**converted)
-    except (TypeError, ValueError) as error:
-        raise PluginError(f"{who} refuses its options {dict(values)}: {error}") from error
-    except (Exception, SystemExit) as error:
-        raise PluginError(
-            f"{who} failed when it was made from its options {dict(values)}: "
-            f"{type(error).__name__}: {error}"
-        ) from error
+    with interrupts_noted() as noted:
+        try:
+            return cls(**converted)
+        except (TypeError, ValueError) as error:
+            said = f"{who} refuses its options {dict(values)}: {text_of(error)}"
+            raise PluginError(said) from error
+        except BaseException as error:
+            noted.hand_on(error)
+            raise PluginError(
+                f"{who} failed when it was made from its options {dict(values)}: {said_by(error)}"
+            ) from error
 
 
 def _annotations(cls: type, who: str) -> dict[str, Any]:
@@ -203,8 +207,8 @@ def _annotations(cls: type, who: str) -> dict[str, Any]:
         return typing.get_type_hints(cls)
     except (Exception, SystemExit) as error:
         raise PluginError(
-            f"{who}: the annotation of an option cannot be resolved: {error}. Import what options "
-            "are annotated with at the top of the module, not under TYPE_CHECKING."
+            f"{who}: the annotation of an option cannot be resolved: {text_of(error)}. Import what "
+            "options are annotated with at the top of the module, not under TYPE_CHECKING."
         ) from error
 
 

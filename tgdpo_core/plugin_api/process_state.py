@@ -1,10 +1,11 @@
 """What a plugin may change for everybody in its process, and must not: looked at around a call.
 
-Importing it loads no torch: torch's settings are what they are by default until somebody loads it.
+Importing it loads no torch, whose settings are those of ``torch_settings``.
 """
 
 import contextlib
 import logging
+import operator
 import os
 import signal
 import sys
@@ -15,15 +16,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tgdpo_core.errors import PluginError
+from tgdpo_core.plugin_api.descriptors import descriptors_kept
+from tgdpo_core.plugin_api.torch_settings import torch_kept
 
 
 @dataclass(frozen=True)
 class _Setting:
-    """One global setting: how it is read and put back."""
+    """One global setting: how it is read, put back, and compared: before, then now."""
 
     name: str
     read: Callable[[], Any]
     restore: Callable[[Any], Any]
+    is_kept: Callable[[Any, Any], bool] = operator.eq
 
 
 @dataclass
@@ -37,18 +41,25 @@ class Moved:
 def settings_kept() -> Iterator[Moved]:
     """Put the global settings back that the block changes, and name them in what it is given."""
     moved = Moved()
+    # Python's own are put back first: with a low recursion limit the others could not be.
+    with torch_kept(moved.names), descriptors_kept(moved.names), _python_kept(moved.names):
+        yield moved
+
+
+@contextlib.contextmanager
+def _python_kept(names: list[str]) -> Iterator[None]:
+    """Put the settings of Python and of the process back; add the names of those that changed."""
     before = [setting.read() for setting in _SETTINGS]
     filters = list(warnings.filters)
     try:
-        yield moved
+        yield
     finally:
         for setting, value in zip(_SETTINGS, before, strict=True):
-            # None: torch was not loaded before, and nobody knows its number of threads.
-            if value is not None and setting.read() != value:
-                moved.names.append(setting.name)
+            if not setting.is_kept(value, setting.read()):
+                names.append(setting.name)
                 setting.restore(value)
         if _general(warnings.filters) != _general(filters):
-            moved.names.append("the filters of warnings")
+            names.append("the filters of warnings")
             _set_filters(filters)
 
 
@@ -87,31 +98,17 @@ def _enter(folder: str | None) -> None:
             os.chdir(folder)
 
 
-def _set_device(device: Any) -> None:
-    import torch
-
-    torch.set_default_device(None if device == "cpu" else device)
+def _path() -> list[str]:
+    return list(sys.path or ())
 
 
-def _of_torch(default: Any, read: Callable[[Any], Any]) -> Callable[[], Any]:
-    """Return what reads a setting of torch: the default where torch is not loaded."""
-
-    def current() -> Any:
-        torch = sys.modules.get("torch")
-        return default if torch is None else read(torch)
-
-    return current
+def _set_path(wanted: list[str]) -> None:
+    sys.path = list(wanted)
 
 
-def _torch() -> Any:
-    import torch
-
-    return torch
-
-
-def _set_threads(number: int | None) -> None:
-    if number is not None:
-        _torch().set_num_threads(number)
+def _holds_all(before: list[str], now: list[str]) -> bool:
+    """Whether a path still has its entries: a plugin may add some, and many do."""
+    return all(entry in now for entry in before)
 
 
 def _handlers() -> tuple[Any, ...]:
@@ -155,31 +152,9 @@ def _set_filters(filters: list[Any]) -> None:
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SETTINGS = (
-    _Setting(
-        "the gradient mode of torch",
-        _of_torch(True, lambda torch: torch.is_grad_enabled()),
-        lambda value: _torch().set_grad_enabled(value),
-    ),
-    _Setting(
-        "the default dtype of torch",
-        _of_torch("torch.float32", lambda torch: str(torch.get_default_dtype())),
-        lambda value: _torch().set_default_dtype(getattr(_torch(), value.removeprefix("torch."))),
-    ),
-    _Setting(
-        "the default device of torch",
-        _of_torch("cpu", lambda torch: str(torch.get_default_device())),
-        _set_device,
-    ),
-    _Setting(
-        "the number of threads of torch",
-        _of_torch(None, lambda torch: torch.get_num_threads()),
-        _set_threads,
-    ),
-    _Setting(
-        "the determinism of torch",
-        _of_torch(False, lambda torch: torch.are_deterministic_algorithms_enabled()),
-        lambda value: _torch().use_deterministic_algorithms(value),
-    ),
+    # First: with a low limit the others could not be put back.
+    _Setting("the recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
+    _Setting("sys.path", _path, _set_path, _holds_all),
     _Setting("the working directory", _folder, _enter),
     _Setting("logging.disable", lambda: logging.root.manager.disable, logging.disable),
     _Setting("the level of the root logger", lambda: logging.root.level, logging.root.setLevel),

@@ -7,6 +7,8 @@ from typing import Any
 
 from tgdpo_core.environment_secrets import secret_in
 from tgdpo_core.errors import PluginError
+from tgdpo_core.plugin_api.error_text import said_by
+from tgdpo_core.plugin_api.interrupts import interrupts_noted
 from tgdpo_core.plugin_api.options import Options, build
 from tgdpo_core.plugin_api.source_identity import source_of
 
@@ -51,7 +53,8 @@ class Registered:
         """Return an instance built from option values.
 
         Raises:
-            PluginError: a value does not fit, or is a secret: options are written to files.
+            PluginError: a value does not fit, or is a secret: options are written to files; the
+                plugin raised.
         """
         if found := secret_in(values or {}):
             raise PluginError(
@@ -62,7 +65,12 @@ class Registered:
             return build(self.factory, values or {}, who=str(self))
         if values:
             raise PluginError(f"{self} takes no options; got {', '.join(values)}.")
-        return self.factory()
+        with interrupts_noted() as noted:
+            try:
+                return self.factory()
+            except BaseException as error:
+                noted.hand_on(error)
+                raise PluginError(f"{self} failed when it was made: {said_by(error)}") from error
 
 
 @dataclass(frozen=True)
@@ -77,4 +85,4 @@ class Broken:
     def __str__(self) -> str:
         """One line for lists and messages."""
         where = f"{self.key} {self.version}".strip()
-        return f"{where} could not be loaded: {type(self.error).__name__}: {self.error}"
+        return f"{where} could not be loaded: {said_by(self.error)}"

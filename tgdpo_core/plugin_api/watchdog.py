@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from tgdpo_core.errors import PluginError, UsageError
+from tgdpo_core.plugin_api.interrupts import NotingHandler
 
 logger = logging.getLogger(__name__)
 
@@ -159,7 +160,7 @@ def _interruptible(limit: float) -> Iterator[None]:
     if math.isinf(limit) or not in_main or signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
         yield
         return
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGINT, NotingHandler(signal.default_int_handler))
     try:
         yield
     finally:

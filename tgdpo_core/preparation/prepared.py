@@ -14,7 +14,7 @@ from accelerate import PartialState
 
 from tgdpo_core.data.pairs import data_fingerprint
 from tgdpo_core.data.source_code import code_hash
-from tgdpo_core.errors import UsageError
+from tgdpo_core.errors import PluginError, UsageError
 from tgdpo_core.evaluation.known_errors import known_errors
 from tgdpo_core.plugin_api.judges import Judge
 from tgdpo_core.plugin_api.live_code import live_code
@@ -31,6 +31,7 @@ from tgdpo_core.scoring.guard import process_kept
 from tgdpo_core.scoring.pairs import ScoredPair
 from tgdpo_core.scoring.rounding import Rounding
 from tgdpo_core.scoring.scorer import Scorer
+from tgdpo_core.scoring.weights import each_kept
 from tgdpo_core.store.tables import cached_table
 
 logger = logging.getLogger(__name__)
@@ -121,8 +122,16 @@ def _diagnose(
     is_error: Mapping[Side, Any] | None,
     roundings: Sequence[Rounding | None],
 ) -> Diagnostics:
-    with process_kept("transforms and shaping, on the training set"):
-        return diagnose(sample, sample.by_source(), is_error=is_error, roundings=roundings)
+    found = None
+    try:
+        with process_kept(f"{sample.plugins()}, on the training set"):
+            found = diagnose(sample, sample.by_source(), is_error=is_error, roundings=roundings)
+    except PluginError:
+        if found is not None:  # nothing failed, but one of them moved what must be kept: which one?
+            with each_kept():
+                diagnose(sample, sample.by_source(), is_error=is_error, roundings=roundings)
+        raise
+    return found
 
 
 def _write(diagnostics: Diagnostics, folder: Path) -> None:

@@ -11,6 +11,7 @@ from tgdpo_core.data.token_table import TokenTable
 from tgdpo_core.plugin_api.shapings import Shaping
 from tgdpo_core.scoring.distribution import by_token
 from tgdpo_core.scoring.online import OnlineRewards
+from tgdpo_core.scoring.origins import named
 from tgdpo_core.scoring.pairs import ScoredPair
 from tgdpo_core.scoring.scorer import Scorer
 from tgdpo_core.scoring.settings import StoredScores
@@ -121,6 +122,13 @@ class ScoredTable(Sequence[ScoredPair]):
             )
             parts.append((name, RewardsOnly(alone)))
         return parts
+
+    def plugins(self) -> str:
+        """Return how messages name what makes weights of rewards: transforms and shaping."""
+        weighted = [source for source, _ in self._sources]
+        weighted += self.online.weighted if self.online else []
+        transforms = [str(each) for source in weighted for each in source.transforms]
+        return ", ".join([*transforms, named("shaping", *self._shaping)])
 
     def transform_states(self) -> list[dict[str, Any]]:
         """Return what every transform learnt from the training set, for run.json."""

@@ -20,13 +20,13 @@ def is_done(record: Path, options: Mapping[str, Any]) -> bool:
     """
     if not record.is_file():
         return False
-    made: dict[str, Any] = read_record(record)["options"]
+    made: dict[str, Any] = dict(read_record(record).get("options") or {})
     differing = [name for name in {**made, **options} if made.get(name) != options.get(name)]
     if not differing:
         return True
     raise UsageError(
         f"{record.parent} was made with other options: {_named(made, differing)}. Asked for: "
-        f"{_named(options, differing)}. Give another --output, or delete that folder."
+        f"{_named(options, differing)}. Give another folder, or delete that one."
     )
 
 
@@ -37,9 +37,11 @@ def read_record(record: Path) -> dict[str, Any]:
         UsageError: the file cannot be read.
     """
     try:
-        content: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
+        content = json.loads(record.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise UsageError(f"{record} cannot be read: {error}. Give another folder.") from error
+    if not isinstance(content, dict):
+        raise UsageError(f"{record} is no record of a finished step. Give another folder.")
     return content
 
 

@@ -1,7 +1,6 @@
 """A dense reward model from marked steps: read, train, judge on held-out problems, write."""
 
 import contextlib
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import torch
 
 from tgdpo_core.bench.ranking import auc
 from tgdpo_core.errors import DataError, UsageError
-from tgdpo_core.evaluation.intervals import estimate, resampled_weights
+from tgdpo_core.evaluation.intervals import estimate, resampled_clusters
 from tgdpo_core.marks.reading import MarkedSource, read_marked_rows
 from tgdpo_core.marks.responses import marks_fingerprint
 from tgdpo_core.models.fingerprints import model_fingerprint
@@ -21,12 +20,12 @@ from tgdpo_core.models.precision import Precision
 from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.prm.classifier import GOOD, make_classifier, soft_cross_entropy
 from tgdpo_core.prm.fitting import IGNORED, fit
+from tgdpo_core.prm.folder import RECORD, filled, holds_model
 from tgdpo_core.prm.inputs import StepInput, as_tensors, batches, split_by_problem, step_inputs
 from tgdpo_core.prm.labels import TARGETS, Target, num_right_and_wrong
-from tgdpo_core.prm.record import is_done, read_record, write_record
+from tgdpo_core.prm.record import read_record, write_record
 from tgdpo_core.progress import stage
 
-RECORD = "prm.json"
 LABEL_NAMES = {0: "bad", GOOD: "good"}
 _WARMUP_SHARE = 0.1
 _NUM_RESAMPLES = 1000
@@ -95,7 +94,7 @@ def train_prm(  # noqa: PLR0913 - rows, model, settings, place, and whom to tell
         plugins: registered data sets.
         say: is told what was read and found.
         on_step: is called with steps done, steps in all and the loss.
-        overwrite: replace what the folder holds.
+        overwrite: replace the reward model that the folder holds.
 
     Raises:
         TgdpoError: rows, model or folder that cannot be used.
@@ -107,7 +106,7 @@ def train_prm(  # noqa: PLR0913 - rows, model, settings, place, and whom to tell
         "separator": source.separator,
         **asdict(settings),
     }
-    if not overwrite and _is_there(output, options):
+    if holds_model(output, options, overwrite=overwrite):
         say(f"{output} holds this reward model already.")
         found: dict[str, Any] = read_record(output / RECORD)["measured"]
         return found
@@ -129,14 +128,6 @@ def train_prm(  # noqa: PLR0913 - rows, model, settings, place, and whom to tell
     measured = _measured(classifier, held_out, tokenizer.pad_token_id, settings)
     _write(output, classifier, tokenizer, options, {**facts, **measured})
     return {**facts, **measured}
-
-
-def _is_there(output: Path, options: dict[str, Any]) -> bool:
-    if is_done(output / RECORD, options):
-        return True
-    if output.exists() and any(output.iterdir()):
-        raise UsageError(f"{output} is not empty and holds no {RECORD}. Give another folder.")
-    return False
 
 
 def _require_separable(rows: Sequence[Any], separator: str) -> None:
@@ -250,7 +241,7 @@ def _measured(
     if not any(wrong) or all(wrong):
         return {"held_out_step_auc": None}
     statistic = auc(np.array(good), np.array(wrong), np.array(problems))
-    weights = resampled_weights(len(numbers), _NUM_RESAMPLES, seed=settings.seed)
+    weights = resampled_clusters(np.arange(len(numbers)), _NUM_RESAMPLES, seed=settings.seed)
     return {"held_out_step_auc": estimate(statistic, weights).as_dict()}
 
 
@@ -271,16 +262,7 @@ def _good_probabilities(
 def _write(
     output: Path, model: Any, tokenizer: Any, options: dict[str, Any], facts: dict[str, Any]
 ) -> None:
-    """Write everything beside the folder and move it there at once: a stopped run leaves none."""
-    staged = output.with_name(output.name + ".part")
-    try:
-        shutil.rmtree(staged, ignore_errors=True)
-        staged.mkdir(parents=True)
+    with filled(output) as staged:
         model.save_pretrained(staged)
         tokenizer.save_pretrained(staged)
         write_record(staged / RECORD, options, measured=facts)
-        if output.exists():
-            shutil.rmtree(output)
-        staged.rename(output)
-    except OSError as error:
-        raise UsageError(f"{output} cannot be written: {error}") from error

@@ -6,8 +6,6 @@ its answer lies in the collection under a name of its own, and the pair's values
 when both responses are there. Whatever ends the pass, the calls under way are waited for and kept.
 """
 
-import hashlib
-import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,13 +13,13 @@ from dataclasses import dataclass, field
 
 import torch
 
-from tgdpo_core.data.pairs import SIDES, TokenizedPair, response_uid
+from tgdpo_core.data.pairs import SIDES, TokenizedPair
 from tgdpo_core.data.token_table import Array, TokenTable
 from tgdpo_core.errors import PluginError, TgdpoError
-from tgdpo_core.plugin_api.rewards import Cost, Example, Side
-from tgdpo_core.scoring.asked import Asked
+from tgdpo_core.plugin_api.rewards import Example, Side
+from tgdpo_core.scoring.asked import Asked, cost_of
 from tgdpo_core.scoring.calls import Answer, Calls, Way
-from tgdpo_core.scoring.checks import checked_rewards, require_one_each
+from tgdpo_core.scoring.checks import checked_rewards, kept, one_each
 from tgdpo_core.scoring.guard import (
     TIMEOUT,
     patience_and_limit,
@@ -30,6 +28,7 @@ from tgdpo_core.scoring.guard import (
 )
 from tgdpo_core.scoring.plugin_errors import raise_named
 from tgdpo_core.scoring.process_state import settings_kept_by
+from tgdpo_core.scoring.response_names import response_names
 from tgdpo_core.scoring.sources import RewardSource
 from tgdpo_core.scoring.weights import split_sides
 from tgdpo_core.store.collection import Collection
@@ -43,10 +42,19 @@ _SECONDS_BETWEEN_LOOKS = 1.0  # at what other processes have stored
 
 @dataclass(eq=False)
 class _Response:
-    """A response that is asked about, and the rows that wait for it."""
+    """A response that is asked about, and the rows that wait for it.
+
+    Attributes:
+        name: in the collection.
+        example: what the plugin is given.
+        kept: the same from before the call, to check its answer by.
+        where: file and row, for messages.
+        rows: that wait.
+    """
 
     name: bytes
     example: Example
+    kept: Example
     where: str
     rows: list[int]
 
@@ -76,7 +84,7 @@ class Answers:
     asked: Asked = field(default_factory=Asked)
 
     def __post_init__(self) -> None:
-        self.cost: Cost | str = self.source.reward.cost()
+        self.cost = cost_of(self.source)
         self._waiting: dict[bytes, _Response] = {}
         self._missing: dict[int, set[bytes]] = {}
         self._next_batch: list[_Response] = []
@@ -133,7 +141,7 @@ class Answers:
             self._done.append(row)
             return
         pair = self.table[row]
-        names = _names(self.source, pair)
+        names = response_names(self.source, pair)
         lengths = [len(pair.response(side).ids) for side in SIDES]
         known = self.collection.verified(list(names), lengths)
         self.asked.reused += int(known.sum())
@@ -161,7 +169,8 @@ class Answers:
             of_sides = split_sides(self.reference[row].clone(), pair)
             shared["reference_logps"] = of_sides[SIDES.index(side)]
         example = pair.example(side, columns=self.source.columns_of(pair.pair), shared=shared)
-        response = _Response(name, example, pair.pair.where, [row])
+        (before,) = kept([example])
+        response = _Response(name, example, before, pair.pair.where, [row])
         self._waiting[name] = response
         self._next_batch.append(response)
         if len(self._next_batch) >= self.way.per_call:
@@ -219,11 +228,11 @@ class Answers:
         if answer.error is not None:
             raise_named(who, where, answer.error)
         require_batch_kept(f"{who}, {where}", answer.batch, [each.example for each in batch])
-        require_one_each(who, answer.results, len(batch), where)
+        results = one_each(who, answer.results, len(batch), where)
         first_error = None
-        for response, result in zip(batch, answer.results, strict=True):
+        for response, result in zip(batch, results, strict=True):
             try:
-                values = checked_rewards(who, [result], [response.example], [response.where])
+                values = checked_rewards(who, [result], [response.kept], [response.where])
             except PluginError as error:
                 first_error = first_error or error
                 continue
@@ -239,12 +248,12 @@ class Answers:
         self.collection.add([response.name], [values])
         del self._waiting[response.name]
         self.asked.responses += 1
-        self.asked.tokens += len(response.example.prompt_ids) + len(response.example.response_ids)
+        self.asked.tokens += len(response.kept.prompt_ids) + len(response.kept.response_ids)
         for row in response.rows:
             self._missing[row].discard(response.name)
             if not self._missing[row]:
                 del self._missing[row]
-                self._complete(row, _names(self.source, self.table[row]))
+                self._complete(row, response_names(self.source, self.table[row]))
 
     def _complete(self, row: int, names: tuple[bytes, bytes]) -> None:
         """Store the values of a pair, both of whose responses are stored."""
@@ -276,25 +285,3 @@ def _place(batch: Sequence[_Response]) -> str:
     """Return how messages name the responses of a call."""
     first = f"{batch[0].where} ({batch[0].example.side})"
     return first if len(batch) == 1 else f"{first} and {len(batch) - 1} more"
-
-
-def _names(source: RewardSource, pair: TokenizedPair) -> tuple[bytes, bytes]:
-    """Return the store's names of a pair's responses: hashes of what a plugin may read of each."""
-    chosen, rejected = (_name(source, pair, side) for side in SIDES)
-    return chosen, rejected
-
-
-def _name(source: RewardSource, pair: TokenizedPair, side: Side) -> bytes:
-    response, row = pair.response(side), pair.pair
-    ends = {side}.intersection(row.unfinished)
-    seen = [
-        *("response", response_uid(row, side)),
-        response.text,
-        response.num_untruncated,
-        [row.tools, dict(row.template_kwargs), row.special_tokens, *ends],
-        source.columns_of(row),
-        pair.prompt_ids.tolist(),
-        response.ids.tolist(),
-    ]
-    text = json.dumps(seen, sort_keys=True, default=str)
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -1,10 +1,37 @@
 """How much was asked of a reward whose calls overlap, and what that costs."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tgdpo_core.errors import PluginError
 from tgdpo_core.plugin_api.rewards import Cost
+from tgdpo_core.scoring.guard import call_plugin
+from tgdpo_core.scoring.sources import RewardSource
+
+
+def cost_of(source: RewardSource) -> Cost | str:
+    """Return what asking a source costs, as its plugin says.
+
+    Raises:
+        PluginError: it failed to say so, or said neither a ``Cost`` of numbers nor words.
+    """
+    found = call_plugin(str(source), "its cost", source.reward.cost)
+    if isinstance(found, str):
+        return found
+    if not isinstance(found, Cost):
+        raise PluginError(
+            f"{source}: cost() (cost_note) is {found!r}, a {type(found).__name__}. Say a Cost, "
+            "as in Cost(per_call=0.002), or words that are shown as they are."
+        )
+    for name in ("per_call", "per_1k_tokens"):
+        money = getattr(found, name)
+        if not isinstance(money, int | float) or not 0 <= money < math.inf:
+            raise PluginError(
+                f"{source}: {name} of its Cost is {money!r}; it must be a number, 0 or more."
+            )
+    return found
 
 
 @dataclass

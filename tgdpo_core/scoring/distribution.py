@@ -6,7 +6,7 @@ log-probs would not fit any disk. Its head, [V, D], is what stays in memory.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -99,12 +99,14 @@ class Distribution:
         functions: the plugins' own.
         head: loads the reference's head, once; called where distributions are compared.
         of_reference: what stored sources need of the reference.
+        asking: how messages name the plugins that ask for a quantity.
     """
 
     names: tuple[str, ...]
     functions: tuple[OverVocabulary, ...]
     head: Callable[[], ReferenceHead]
     of_reference: tuple[str, ...] = ()
+    asking: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_asked(self) -> bool:
@@ -120,7 +122,7 @@ class Distribution:
     def stored(self) -> list[str]:
         """What is stored of the reference, in a fixed order."""
         alone = {name for name in self.names if name not in COMPARISONS}
-        alone |= {name.replace("reference_", "policy_", 1) for name in self.of_reference}
+        alone |= {_of_policy_form(name) for name in self.of_reference}
         return [*sorted(alone), *([HIDDEN] if self.compares else [])]
 
     def width(self, name: str) -> int:
@@ -131,7 +133,24 @@ class Distribution:
 
     def functions_of_row(self) -> list[Over]:
         """Return the functions of a row's distributions, those of names and the plugins' own."""
-        return [*map(quantity, self.names), *self.functions]
+        return [*map(self.quantity, self.names), *self.functions]
+
+    def quantity(self, name: str) -> Over:
+        """Return the function of a quantity; its errors name the plugins that ask for it."""
+        return quantity(name, self.asking.get(name, "a plugin"))
+
+    def made_by_functions(self, values: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Return what the plugins' own functions gave, [N] or [N, k], by how messages name it.
+
+        Args:
+            values: of all plugins.
+        """
+        return {
+            f"'{name.removeprefix(function.key)}' of over_vocabulary of {function.who}": value
+            for function in self.functions
+            for name, value in values.items()
+            if name.startswith(function.key)
+        }
 
     def of_row(self, hidden: torch.Tensor | None, device: torch.device) -> Asked:
         """Return what is asked of a row.
@@ -203,7 +222,7 @@ def distribution_of(
         (str(s), s.reward.required(), s.reward) for s in sources
     ]
     if loss:
-        asking.append((loss_name(loss[0]), loss[1].required(), loss[1]))
+        asking.append((loss_name(loss), loss[1].required(), loss[1]))
     needs = [need for _, required, _ in asking for need in of_policy(required)]
     functions = tuple(
         OverVocabulary(who, _key(plugin), plugin.over_vocabulary)
@@ -212,4 +231,14 @@ def distribution_of(
     )
     names = tuple(sorted({need for need in needs if need != VOCABULARY}))
     of_ref = {need for _, required, _ in asking for need in of_reference(required)}
-    return Distribution(names, functions, head, tuple(sorted(of_ref)))
+    whose: dict[str, list[str]] = {}
+    for who, required, _ in asking:
+        for need in (*of_policy(required), *of_reference(required)):
+            whose.setdefault(_of_policy_form(need), []).append(who)
+    said = {name: " and ".join(all_of_it) for name, all_of_it in whose.items()}
+    return Distribution(names, functions, head, tuple(sorted(of_ref)), said)
+
+
+def _of_policy_form(need: str) -> str:
+    """Return the name of a quantity of the reference as one of the policy has it."""
+    return need.replace("reference_", "policy_", 1)

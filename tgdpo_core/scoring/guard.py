@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from tgdpo_core.errors import PluginError
+from tgdpo_core.plugin_api.interrupts import interrupts_noted
 from tgdpo_core.plugin_api.watchdog import TIMEOUT as TIMEOUT
 from tgdpo_core.plugin_api.watchdog import has_time_limit as has_time_limit
 from tgdpo_core.plugin_api.watchdog import is_time_limit as is_time_limit
@@ -94,7 +95,8 @@ def call_often(who: str, where: str, function: Callable[..., Any], *args: Any) -
 @contextlib.contextmanager
 def process_kept(who: str) -> Iterator[None]:
     """Put random states and settings of the process back; ``PluginError`` if one moved."""
-    with settings_kept_by(who), random_states_kept(who):
+    # Signals are listened to once: around each of the many calls it would take longer than they do.
+    with settings_kept_by(who), random_states_kept(who), interrupts_noted():
         yield
 
 

@@ -1,6 +1,5 @@
 """A dynamic source at work: set up once, asked in a phase, and, where it learns, its state kept."""
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ from tgdpo_core.scoring.context import FrozenModels
 from tgdpo_core.scoring.guard import call_plugin
 from tgdpo_core.scoring.metric_sums import Sums
 from tgdpo_core.scoring.passes import ask
-from tgdpo_core.scoring.reward_state import State, digest
+from tgdpo_core.scoring.reward_state import State, copied, digest
 from tgdpo_core.scoring.weights import WeightedSource
 
 
@@ -71,18 +70,23 @@ class LiveSource:
             call_plugin(str(self), f"step {step}", self.weighted.source.reward.on_step_end, step)
 
     def state(self) -> State:
-        """Return a copy of what it has learnt."""
+        """Return a copy of what it has learnt.
+
+        Raises:
+            PluginError: its ``state_dict`` failed, or holds what cannot be saved.
+        """
         self._set_up()
         found = call_plugin(str(self), "state_dict", self.weighted.source.reward.state_dict)
         if not isinstance(found, Mapping):
             raise PluginError(f"{self}: state_dict must return a dict, got {type(found).__name__}.")
-        return copy.deepcopy(dict(found))
+        copy: State = call_plugin(str(self), "state_dict", copied, found)
+        return copy
 
     def load(self, state: State) -> None:
         """Have it take up a state."""
         self._set_up()
         reward = self.weighted.source.reward
-        call_plugin(str(self), "load_state_dict", reward.load_state_dict, copy.deepcopy(state))
+        call_plugin(str(self), "load_state_dict", reward.load_state_dict, copied(state))
         self._settled = self._digest()
 
     def pop_metrics(self) -> Sums:

@@ -7,6 +7,7 @@ from tgdpo_core.errors import PluginError, UsageError
 from tgdpo_core.plugin_api.losses import Loss
 from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.plugin_api.needs import KNOWN, of_policy
+from tgdpo_core.scoring.origins import named, with_origin
 
 _SHARED = {"label_smoothing": 0.0, "simpo_gamma": 0.5}
 """Settings of a recipe's section ``loss`` that are options of a loss, and their defaults."""
@@ -45,12 +46,12 @@ def resolve_loss(
             raise UsageError(
                 f"{key} has no meaning for the loss '{name}'; set it to {_SHARED[key]:g}."
             )
-    return checked_loss(name, found.create(options), str(found))
+    return checked_loss(name, with_origin(found.create(options), found.origin))
 
 
-def checked_loss(name: str, loss: Any, who: str = "") -> tuple[str, Loss]:
+def checked_loss(name: str, loss: Any) -> tuple[str, Loss]:
     """Return a loss with its name; ``PluginError`` where it is none or needs what nobody knows."""
-    who = who or loss_name(name)
+    who = named("loss", name, loss)
     if not isinstance(loss, Loss):
         raise PluginError(f"{who}: {type(loss).__name__} is no Loss.")
     try:
@@ -75,6 +76,6 @@ def describe(loss: tuple[str, Loss]) -> dict[str, Any]:
     }
 
 
-def loss_name(name: str) -> str:
+def loss_name(loss: tuple[str, Loss]) -> str:
     """Return how messages name a loss."""
-    return f"loss '{name}'"
+    return named("loss", *loss)

@@ -15,7 +15,12 @@ from tgdpo_core.scoring.live_source import LiveSource
 from tgdpo_core.scoring.metric_sums import Sums
 from tgdpo_core.scoring.pairs import ScoredPair
 from tgdpo_core.scoring.reward_state import read_states, write_states
-from tgdpo_core.scoring.weights import split_sides, swapped_weights, token_weights
+from tgdpo_core.scoring.weights import (
+    WeightedSource,
+    split_sides,
+    swapped_weights,
+    token_weights,
+)
 
 PolicyValues = Mapping[str, Sequence[torch.Tensor]]
 """``policy_logps`` and whatever was asked of the distribution: [n] or [n, k] for each pair, on the
@@ -90,6 +95,11 @@ class OnlineRewards:
             )
             for each in self._sources
         ]
+
+    @property
+    def weighted(self) -> list[WeightedSource]:
+        """The sources with their transforms."""
+        return [source.weighted for source in self._sources]
 
     def end_step(self, step: int) -> None:
         """Tell the sources that learn that an optimizer step is done."""

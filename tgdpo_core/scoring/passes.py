@@ -12,13 +12,12 @@ from tgdpo_core.data.pairs import SIDES, TokenizedPair
 from tgdpo_core.data.token_table import Array, TokenTable
 from tgdpo_core.engine.distribution import Asked
 from tgdpo_core.engine.policy import engine_of
-from tgdpo_core.engine.quantities import quantity
+from tgdpo_core.engine.quantities import Over
 from tgdpo_core.engine.rows import PairIds, device_of
 from tgdpo_core.models.precision import Precision
 from tgdpo_core.plugin_api.rewards import Example
 from tgdpo_core.scoring.calls import Way, way_of
-from tgdpo_core.scoring.checks import checked_rewards
-from tgdpo_core.scoring.distribution import HIDDEN
+from tgdpo_core.scoring.checks import checked_rewards, kept
 from tgdpo_core.scoring.filling import Compute
 from tgdpo_core.scoring.guard import call_on_batch
 from tgdpo_core.scoring.plugin_errors import PluginOutOfMemoryError
@@ -44,11 +43,13 @@ def reference_logps(model: Any, table: TokenTable, precision: Precision) -> Comp
     return compute
 
 
-def reference_quantity(name: str, model: Any, table: TokenTable, precision: Precision) -> Compute:
+def reference_quantity(
+    over: Over | None, model: Any, table: TokenTable, precision: Precision
+) -> Compute:
     """Return a function that gives a quantity of a frozen model's distribution, [n * k] flat.
 
     Args:
-        name: ``policy_entropy``, ``policy_top:K`` or ``hidden``.
+        over: the quantity, ``policy_entropy`` or ``policy_top:K``; None: the hidden states.
         model: the reference.
         table: the pairs.
         precision: its number formats.
@@ -62,10 +63,10 @@ def reference_quantity(name: str, model: Any, table: TokenTable, precision: Prec
         row = engine.row([pair_ids(pair) for pair in pairs]).to(device_of(model))
         model.eval()
         with precision.active(row.input_ids.device):
-            if name == HIDDEN:
+            if over is None:
                 flat = engine.hidden(row)
             else:
-                _, values = engine.distribution(row, Asked([quantity(name)]))
+                _, values = engine.distribution(row, Asked([over]))
                 parts = [v if v.dim() == 2 else v[:, None] for v in values.values()]
                 flat = torch.cat([part.float() for part in parts], 1)
         model.train(was_training)
@@ -164,10 +165,11 @@ def _asked(
     Libraries for retries draw their pauses from the global random state, so calls that wait for a
     network may move it; it is put back in any case.
     """
+    before = kept(examples)
     results = call_on_batch(
         str(source), _span(where), way.all_at_once, examples, draws=way.is_async
     )
-    return checked_rewards(str(source), results, examples, where)
+    return checked_rewards(str(source), results, before, where)
 
 
 def reward_entries(source: RewardSource, table: TokenTable) -> Array:

@@ -1,12 +1,13 @@
 """What a plugin raises, as an error of the tree that names it and quotes no secret."""
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from typing import NoReturn
 
-import torch
-
 from tgdpo_core.errors import PluginError, TgdpoError
+from tgdpo_core.plugin_api.error_text import said_by, shown_with, text_of
+from tgdpo_core.plugin_api.interrupts import interrupts_noted
 from tgdpo_core.secret_values import holds_secret, redacted
 
 
@@ -16,11 +17,19 @@ class PluginOutOfMemoryError(PluginError):
 
 @contextlib.contextmanager
 def named_errors(who: str, where: str) -> Iterator[None]:
-    """Raise what a plugin raises again as ``PluginError`` with its name, chained."""
-    try:
-        yield
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - raised again, with a name
-        raise_named(who, where, error)
+    """Raise whatever a plugin raises again as ``PluginError`` with its name, chained.
+
+    Raises:
+        PluginError: of the plugin's exceptions, also those that are no ``Exception``: of tasks that
+            were cancelled, of groups, or an interrupt that it raised itself.
+        KeyboardInterrupt: the user's.
+    """
+    with interrupts_noted() as noted:
+        try:
+            yield
+        except BaseException as error:  # noqa: BLE001 - raised again, with a name
+            noted.hand_on(error)
+            raise_named(who, where, error)
 
 
 def raise_named(who: str, where: str, error: BaseException) -> NoReturn:
@@ -28,8 +37,6 @@ def raise_named(who: str, where: str, error: BaseException) -> NoReturn:
 
     A traceback shows causes, too: one that quotes a secret is not handed on.
     """
-    if not isinstance(error, Exception | SystemExit):
-        raise error
     named = _named(who, where, error)
     if named is error:
         raise named
@@ -41,29 +48,25 @@ def _named(who: str, where: str, error: BaseException) -> TgdpoError:
 
     Errors of the tree are returned as they are, unless they are the plugin's own.
     """
-    text = redacted(str(error))
+    text = redacted(text_of(error))
     if isinstance(error, TgdpoError):
         if isinstance(error, PluginError) and who not in text:  # the plugin's own
             return PluginError(f"{who} failed on {where}: {text}")
         return type(error)(text) if _quotes_secret(error) else error
-    if isinstance(error, torch.OutOfMemoryError):
+    if _is_out_of_memory(error):
         return PluginOutOfMemoryError(
             f"{who} ran out of memory on {where}. Lower its batch size or its dtype, or use a "
             f"smaller model. ({text})"
         )
-    return PluginError(f"{who} failed on {where}: {type(error).__name__}: {text}")
+    return PluginError(f"{who} failed on {where}: {redacted(said_by(error))}")
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    # Commands of plugins may run without torch, and then nobody raises its errors.
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(error, torch.OutOfMemoryError)
 
 
 def _quotes_secret(error: BaseException) -> bool:
     """Whether an exception, or one that a traceback shows with it, quotes a secret."""
-    seen: set[int] = set()
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        each = waiting.pop()
-        if each is None or id(each) in seen:
-            continue
-        seen.add(id(each))
-        if holds_secret(str(each)):
-            return True
-        waiting += [each.__cause__, each.__context__]
-    return False
+    return any(holds_secret(text_of(each)) for each in shown_with(error))

@@ -10,7 +10,7 @@ from tgdpo_core.engine.distribution import ReferenceHead
 from tgdpo_core.engine.head import reference_head
 from tgdpo_core.models.loading import on_device
 from tgdpo_core.plugin_api.losses import Loss
-from tgdpo_core.scoring.distribution import Distribution, distribution_of
+from tgdpo_core.scoring.distribution import HIDDEN, Distribution, distribution_of
 from tgdpo_core.scoring.filling import Compute, Pass
 from tgdpo_core.scoring.fits import require_known_ids
 from tgdpo_core.scoring.passes import reference_logps, reference_quantity
@@ -73,7 +73,8 @@ class ReferenceScorer:
         def values() -> Compute:
             model = on_device(self.reference.load(), self.settings.device)
             require_known_ids(model, table, self.tokenizer, who="the reference")
-            return reference_quantity(name, model, table, self.settings.precision)
+            over = None if name == HIDDEN else self.distribution.quantity(name)
+            return reference_quantity(over, model, table, self.settings.precision)
 
         return Pass(
             number=number,

@@ -14,6 +14,38 @@ State = Mapping[str, Any]
 _PLAIN = (type(None), bool, int, float, str)
 
 
+def copied(state: Any, where: str = "state_dict") -> Any:
+    """Return a copy of a nested state that shares nothing with it, as reading a file would give it.
+
+    Args:
+        state: tensors, numbers, text, None, and lists, tuples and dicts of these.
+        where: how messages name the place.
+
+    Raises:
+        TypeError: it holds something else, or a dict or list that holds itself.
+    """
+    return _copied(state, where, ())
+
+
+def _copied(state: Any, where: str, around: tuple[int, ...]) -> Any:
+    if id(state) in around:
+        raise TypeError(f"{where} is the dict or list that holds it; a state must end somewhere")
+    inside = (*around, id(state))
+    if isinstance(state, torch.Tensor):
+        return state.detach().clone()
+    if isinstance(state, Mapping):
+        return {
+            _key(key, where): _copied(each, f"{where}[{key!r}]", inside)
+            for key, each in state.items()
+        }
+    if isinstance(state, list | tuple):
+        items = [_copied(item, f"{where}[{i}]", inside) for i, item in enumerate(state)]
+        return items if isinstance(state, list) else tuple(items)
+    if type(state) in _PLAIN:
+        return state
+    raise TypeError(_no_state(state, where))
+
+
 def packed(state: Any, tensors: dict[str, torch.Tensor], where: str = "state_dict") -> Any:
     """Return a nested state as JSON, its tensors put aside as copies on the CPU.
 
@@ -37,10 +69,7 @@ def packed(state: Any, tensors: dict[str, torch.Tensor], where: str = "state_dic
         return {"list" if isinstance(state, list) else "tuple": items}
     if type(state) in _PLAIN:
         return state
-    raise TypeError(
-        f"{where} is a {type(state).__name__}; a state is made of tensors, numbers, text, None, "
-        "and lists, tuples and dicts of these"
-    )
+    raise TypeError(_no_state(state, where))
 
 
 def unpacked(document: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
@@ -85,9 +114,20 @@ def read_states(folder: Path, rank: int) -> dict[str, State] | None:
 
 
 def _packed_item(key: Any, value: Any, tensors: dict[str, torch.Tensor], where: str) -> Any:
+    return [_key(key, where), packed(value, tensors, f"{where}[{key!r}]")]
+
+
+def _key(key: Any, where: str) -> Any:
     if type(key) not in _PLAIN:
         raise TypeError(f"{where}: a key is a {type(key).__name__}; keys are text or numbers")
-    return [key, packed(value, tensors, f"{where}[{key!r}]")]
+    return key
+
+
+def _no_state(state: Any, where: str) -> str:
+    return (
+        f"{where} is a {type(state).__name__}; a state is made of tensors, numbers, text, None, "
+        "and lists, tuples and dicts of these"
+    )
 
 
 def _file(folder: Path, rank: int) -> Path:

@@ -15,6 +15,7 @@ from tgdpo_core.plugin_api.shapings import Shaping
 from tgdpo_core.plugin_api.source_identity import source_of
 from tgdpo_core.plugin_api.transforms import Transform
 from tgdpo_core.scoring.calls import way_of
+from tgdpo_core.scoring.origins import with_origin
 
 _NEEDS = ("reference_logps", "reference_entropy", "reference_top:K", "models", "column:NAME")
 
@@ -194,7 +195,8 @@ def source_of_entry(
 def make_transform(plugins: PluginManager, item: Mapping[str, Any]) -> Transform:
     """Return a transform from ``{"name": ..., option: value, ...}``."""
     options = {key: value for key, value in item.items() if key != "name"}
-    transform: Transform = plugins.find("transform", item["name"]).create(options)
+    found = plugins.find("transform", item["name"])
+    transform: Transform = with_origin(found.create(options), found.origin)
     return transform
 
 
@@ -205,7 +207,8 @@ def resolve_shaping(
 ) -> tuple[str, Shaping]:
     """Return a shaping with its name."""
     if isinstance(shaping, str):
-        return shaping, plugins.find("shaping", shaping).create(args)
+        found = plugins.find("shaping", shaping)
+        return shaping, with_origin(found.create(args), found.origin)
     if isinstance(shaping, tuple):
         return shaping
     return type(shaping).__name__, shaping

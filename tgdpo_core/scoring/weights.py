@@ -1,6 +1,9 @@
 """From stored token rewards to token weights: scale, transforms, sum of sources, shaping."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +16,15 @@ from tgdpo_core.plugin_api.rewards import Example
 from tgdpo_core.plugin_api.shapings import Shaping
 from tgdpo_core.plugin_api.transforms import Transform
 from tgdpo_core.scoring.checks import checked_shape
-from tgdpo_core.scoring.guard import call_often, call_plugin
+from tgdpo_core.scoring.guard import call_often, call_plugin, process_kept
 from tgdpo_core.scoring.lazy_examples import LazyExamples
+from tgdpo_core.scoring.origins import named
 from tgdpo_core.scoring.sources import RewardSource
 
 PairValues = tuple[torch.Tensor, torch.Tensor]
 """Values of the chosen and of the rejected response, 1-D float32 each."""
+
+_looks_at_each: ContextVar[bool] = ContextVar("looks_at_each", default=False)
 
 
 @dataclass(frozen=True)
@@ -30,12 +36,27 @@ class FittedTransform:
     transform: Transform
     state: Mapping[str, Any]
 
-    def __call__(self, rewards: torch.Tensor, example: Example) -> torch.Tensor:
-        """Return the transformed rewards of one response, checked."""
-        who = f"transform '{self.name}' of {self.source}"
+    def __str__(self) -> str:
+        """How messages name it."""
+        return _transform_name(self.name, self.transform, self.source)
+
+    def __call__(self, rewards: torch.Tensor, example: Example, where: str) -> torch.Tensor:
+        """Return the transformed rewards of one response, checked.
+
+        Args:
+            rewards: 1-D float32.
+            example: the response.
+            where: its place, for messages.
+
+        Raises:
+            PluginError: the transform failed, or returned another shape or values that are not
+                finite.
+        """
+        who, place = str(self), f"{where} ({example.side})"
         like = rewards.view_as(rewards)  # keeps the shape, whatever is done to the tensor itself
-        result = call_often(who, example.uid, self.transform, rewards, example, self.state)
-        return checked_shape(f"{who}, {example.uid} ({example.side})", result, like)
+        with _kept_by(who, place):
+            result = call_often(who, place, self.transform, rewards, example, self.state)
+        return checked_shape(f"{who}, {place}", result, like)
 
 
 @dataclass(frozen=True)
@@ -53,7 +74,9 @@ class WeightedSource:
         if self.transforms:
             examples = [pair.example(side) for side in SIDES]
             for transform in self.transforms:
-                values = [transform(v, e) for v, e in zip(values, examples, strict=True)]
+                values = [
+                    transform(v, e, pair.pair.where) for v, e in zip(values, examples, strict=True)
+                ]
         return values[0] * self.source.weight, values[1] * self.source.weight
 
 
@@ -82,27 +105,64 @@ def fit_source(
         state: Mapping[str, Any] = {}
         if type(transform).fit is not Transform.fit:
             if table is None or stored is None:
-                raise _needs_stored_values(source, name)
+                raise _needs_stored_values(source, name, transform)
             rewards = [
                 values
                 for row in range(len(table))
                 for values in so_far.rewards(stored[row], table[row])
             ]
-            who = f"transform '{name}' of {source}"
+            who = _transform_name(name, transform, str(source))
             state = call_plugin(
                 who, "the training set", transform.fit, rewards, LazyExamples(table)
             )
-            if not isinstance(state, Mapping):
-                raise PluginError(f"{who}: fit must return a dict, got {type(state).__name__}.")
+            _require_json(who, state)
         fitted.append(FittedTransform(str(source), name, transform, state))
     return WeightedSource(source, scale, fitted)
 
 
-def _needs_stored_values(source: RewardSource, transform: str) -> PluginError:
+@contextlib.contextmanager
+def each_kept() -> Iterator[None]:
+    """Look at the process around every single call of a transform or a shaping in the block.
+
+    It takes longer than most calls: for when it is known that one of them left something behind,
+    and not which one.
+
+    Raises:
+        PluginError: random states or settings of the process moved; it names the plugin.
+    """
+    before = _looks_at_each.set(True)
+    try:
+        yield
+    finally:
+        _looks_at_each.reset(before)
+
+
+def _kept_by(who: str, where: str) -> contextlib.AbstractContextManager[None]:
+    return process_kept(f"{who}, {where}") if _looks_at_each.get() else contextlib.nullcontext()
+
+
+def _transform_name(name: str, transform: Transform, source: str) -> str:
+    return f"{named('transform', name, transform)} of {source}"
+
+
+def _require_json(who: str, state: Any) -> None:
+    """Raise ``PluginError`` unless what ``fit`` returned can be kept in run.json as it is."""
+    if not isinstance(state, Mapping):
+        raise PluginError(f"{who}: fit must return a dict, got {type(state).__name__}.")
+    try:
+        json.dumps(dict(state), allow_nan=False)
+    except Exception as error:  # whatever its values do when they are read
+        raise PluginError(
+            f"{who}: what fit returns is kept in run.json, and {dict(state)!r:.200} is no JSON: "
+            f"{error}. Return finite numbers (float(x)), text, lists and dicts of these."
+        ) from error
+
+
+def _needs_stored_values(source: RewardSource, name: str, transform: Transform) -> PluginError:
     return PluginError(
-        f"transform '{transform}' is fitted on the training set before training, but the rewards "
-        f"of {source} change at every step. Use transforms that look at one response (scale, "
-        "clip, flip, smooth, ...), or an option of the source itself."
+        f"{named('transform', name, transform)} is fitted on the training set before training, but "
+        f"the rewards of {source} change at every step. Use transforms that look at one response "
+        "(scale, clip, flip, smooth, ...), or an option of the source itself."
     )
 
 
@@ -112,9 +172,10 @@ def token_weights(shaping: Shaping, name: str, rewards: PairValues, where: str) 
     Raises:
         PluginError: the shaping failed or returned another shape or values that are not finite.
     """
-    who = f"shaping '{name}'"
+    who = named("shaping", name, shaping)
     # Clones: a shaping that works in place must not change the rewards that are logged.
-    result = call_often(who, where, shaping, *(r.clone() for r in rewards))
+    with _kept_by(who, where):
+        result = call_often(who, where, shaping, *(r.clone() for r in rewards))
     if not isinstance(result, Sequence) or len(result) != 2:
         raise PluginError(
             f"{who}, {where}: expected the weights (f_w, f_l), got {type(result).__name__}."

@@ -11,7 +11,7 @@ import torch
 from tgdpo_core.models.precision import Precision
 from tgdpo_core.plugin_api.rewards import Example, TokenReward
 from tgdpo_core.scoring.calls import way_of
-from tgdpo_core.scoring.checks import checked_rewards
+from tgdpo_core.scoring.checks import checked_rewards, kept
 from tgdpo_core.scoring.context import FrozenModels
 from tgdpo_core.scoring.event_loop import finished
 from tgdpo_core.scoring.guard import call_plugin
@@ -79,7 +79,7 @@ def at_work(reward: TokenReward, tokenizer: Any, artifacts: Path | None) -> Iter
 def asked(reward: TokenReward, batch: list[Example]) -> Values:
     """Return the checked values of a batch, from a reward that is set up."""
     who = f"token reward {type(reward).__name__}"
-    given = tuple(batch)  # results go by position, whatever is done to the list
+    given = kept(batch)  # results go by position, whatever is done to the list
     where = [place(example) for example in given]
     # No guard of random states: they are looked at.
     with settings_kept_by(who), named_errors(who, where[0]):

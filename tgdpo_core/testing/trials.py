@@ -64,7 +64,7 @@ def transformed(
     """Return the checked values of a fitted transform; ``PluginError`` as in a run."""
     fitted = FittedTransform("the test's rewards", type(transform).__name__, transform, state)
     with settings_kept_by(f"transform {type(transform).__name__}"):
-        return [fitted(r, example) for r, example in zip(rewards, examples, strict=True)]
+        return [fitted(r, each, place(each)) for r, each in zip(rewards, examples, strict=True)]
 
 
 def noise(sizes: Sequence[int]) -> Values:

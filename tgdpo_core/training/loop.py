@@ -208,7 +208,7 @@ class PairLoop(RecordedRun):
         if self.args.sft_weight:
             sft = sft_loss(policy_logps, row.pair_ids, row.is_chosen, num_pairs=row.num_pairs)
             losses = losses + self.args.sft_weight * sft
-        self._numbers.add(batch, policy_logps, losses)
+        self._numbers.add(batch, policy_logps, losses, self._loss.numbers(loss, of_plugin, values))
         metrics = pair_metrics(batch, policy_logps.detach(), loss, losses, beta=self.args.beta)
         return losses.sum(), torch.cat([metrics, of_plugin], 1)
 

@@ -9,7 +9,9 @@ from tgdpo_core.engine.losses import PairTerms, PreferenceLoss, with_rewards
 from tgdpo_core.plugin_api.losses import Loss
 from tgdpo_core.scoring.distribution import Distribution, own_values
 from tgdpo_core.scoring.losses import LossDoor
+from tgdpo_core.scoring.origins import is_built_in
 from tgdpo_core.training.batches import PairBatch
+from tgdpo_core.training.durability.numeric_guard import PluginNumbers
 
 
 class RowLoss:
@@ -59,6 +61,29 @@ class RowLoss:
         )
         found, metrics = self._door(pairs, batch.where[0])
         return with_rewards(pairs, found), metrics
+
+    def numbers(
+        self, loss: PreferenceLoss, metrics: torch.Tensor, values: Mapping[str, torch.Tensor]
+    ) -> PluginNumbers:
+        """Return what plugins made of a row beside its losses, by how messages name it.
+
+        Args:
+            loss: of the row.
+            metrics: of the loss plugin, [P, M].
+            values: what else was asked of the policy.
+        """
+        names = self._door.metric_names or ()
+        reported = {
+            f"The metric '{name}' of {self._door}": column
+            for name, column in zip(names, metrics.unbind(1), strict=True)
+        }
+        if self._door.gives_margins:
+            reported[f"The margin that {self._door} returned"] = loss.margins
+        return PluginNumbers(
+            loss="" if is_built_in(self._plugin) else str(self._door),
+            reported=reported,
+            of_functions=self._distribution.made_by_functions(values),
+        )
 
     def metric_names(self) -> tuple[str, ...]:
         """Return the names of the plugin's metrics; known once it was called."""

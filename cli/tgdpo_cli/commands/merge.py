@@ -24,7 +24,7 @@ _FEW = 0.5
     show_default=True,
     help="Of the weights; auto: that of the base model as it is stored.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace what the folder holds.")
+@click.option("--overwrite", is_flag=True, help="Replace the merged model that the folder holds.")
 @click.option("--trust-remote-code", is_flag=True, help="Run code that the base model brings.")
 @click.option("--allow-pickle", is_flag=True, help="Read weights that are not safetensors.")
 @json_option

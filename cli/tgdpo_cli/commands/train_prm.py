@@ -66,7 +66,7 @@ if TYPE_CHECKING:
 )
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads.")
-@click.option("--overwrite", is_flag=True, help="Replace what the folder holds.")
+@click.option("--overwrite", is_flag=True, help="Replace the reward model that the folder holds.")
 @json_option
 @click.pass_obj
 def command(

@@ -77,7 +77,8 @@ def test_a_threshold_is_judged_on_problems_that_did_not_choose_it() -> None:
     assert right.tolist() == [False, False]
     assert chosen == [11.0, 2.0]
     right, _ = cross_validated(found, np.array([0, 0]))
-    assert not right.any()  # nothing else to learn from
+    assert np.isnan(right).all()  # nothing else to learn from
+    assert cross_validated(found, np.array([0, 0]))[1] == []
 
 
 def test_ties_for_the_lowest_step_share_the_hit() -> None:

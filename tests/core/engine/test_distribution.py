@@ -9,6 +9,7 @@ import torch
 
 from tgdpo_core.engine.distribution import Asked, ReferenceHead, of_hidden
 from tgdpo_core.engine.quantities import quantity
+from tgdpo_core.errors import PluginError
 
 NAMES = ("policy_entropy", "kl_reference_policy", "kl_policy_reference", "policy_top:3")
 N, V, D = 11, 37, 5
@@ -111,6 +112,13 @@ def test_no_token_gives_no_value() -> None:
     t = tensors(bias=False)
     t = {k: v if "weight" in k or v is None else v[:0] for k, v in t.items()}
     assert {len(v) for v in in_chunks(t, None, 1.0, None).values()} == {0}
+
+
+def test_more_top_tokens_than_the_vocabulary_has_are_refused() -> None:
+    log_p = torch.zeros(2, 5).log_softmax(-1)
+    assert quantity("policy_top:5", "loss 'x'")(log_p, None)["policy_top:5"].shape == (2, 5)
+    with pytest.raises(PluginError, match=r"^loss 'x' needs the 6 most likely .* vocabulary has 5"):
+        quantity("policy_top:6", "loss 'x'")(log_p, None)
 
 
 @pytest.mark.parametrize("name", ["policy_top:0", "policy_top:", "policy_logits", "entropy"])

@@ -21,6 +21,7 @@ def parse(row: dict[str, Any], **options: Any) -> MarkedRow:
         ({"prompt": "q", "steps": STEPS, "first_error_step": 2}, [False, True, None]),
         ({"prompt": "q", "steps": STEPS, "first_error_step": 1}, [True, None, None]),
         ({"prompt": "q", "steps": STEPS, "first_error_step": None}, [False] * 3),
+        ({"prompt": "q", "steps": STEPS, "first_error_step": -1}, [False] * 3),
         ({"input": "q", "steps": STEPS, "mistake_index": 2}, [False, False, True]),
         ({"prompt": "q", "steps": STEPS, "mistake_index": 1.0}, [False, True, None]),
         ({"prompt": "q", "steps": STEPS, "mistake_index": None}, [False] * 3),
@@ -79,6 +80,31 @@ def test_characters_may_be_marked() -> None:
     assert alone.errors == []
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "agree"),
+    [
+        ({"first_error_step": 2}, {"mistake_index": 1}, True),
+        ({"first_error_step": 3}, {"mistake_index": 0}, False),
+        ({"first_error_step": 3}, {"mistake_index": None}, False),
+        ({"first_error_step": None}, {"mistake_index": None}, True),
+        ({"mistake_index": 1}, {"completions": STEPS, "labels": [1, 0, 1]}, True),
+        ({"mistake_index": 1}, {"completions": STEPS, "labels": [0, 1, 1]}, False),
+        ({"mistake_index": 1}, {"response": "a b\nc\nd e", "error_spans": [[4, 5]]}, True),
+        ({"mistake_index": 1}, {"response": "a b\nc\nd e", "error_spans": []}, False),
+        ({"first_error_step": 3}, {"label": 0}, True),  # a label may be anything
+    ],
+)
+def test_marks_of_two_layouts_must_say_the_same(
+    one: dict[str, Any], other: dict[str, Any], agree: bool
+) -> None:
+    row = {"prompt": "q", "steps": STEPS, **one, **other}
+    if agree:
+        assert parse(row).responses
+        return
+    with pytest.raises(RowProblem, match="mark different errors: keep the one that is true"):
+        parse(row)
+
+
 @pytest.mark.parametrize(("prompt", "gap"), [("q", "\n"), ("q\n", ""), ("q ", "")])
 def test_a_line_break_stands_between_a_prompt_and_a_list_of_steps(prompt: str, gap: str) -> None:
     row = {"prompt": prompt, "steps": STEPS, "mistake_index": 0}
@@ -91,13 +117,26 @@ def test_a_line_break_stands_between_a_prompt_and_a_list_of_steps(prompt: str, g
         ({"prompt": "q", "chosen": "a", "rejected": "b"}, "no marks of errors"),
         ({"steps": STEPS, "mistake_index": 0}, "no prompt"),
         ({"prompt": 3, "steps": STEPS, "mistake_index": 0}, "'prompt' must be text, found int"),
-        ({"prompt": "q", "steps": STEPS, "mistake_index": 3}, "must be 0 to 2, or null, found 3"),
+        (
+            {"prompt": "q", "steps": STEPS, "mistake_index": 3},
+            "must be 0 to 2, or null, found 3",
+        ),
         ({"prompt": "q", "steps": STEPS, "mistake_index": -1}, "must be 0 to 2, or null"),
         ({"prompt": "q", "steps": STEPS, "mistake_index": "1"}, "found '1'"),
         ({"prompt": "q", "steps": STEPS, "mistake_index": True}, "found True"),
-        ({"prompt": "q", "steps": STEPS, "first_error_step": 0}, "must be 1 to 3, or null"),
-        ({"prompt": "q", "steps": STEPS, "label": 3}, "must be 0 to 2, or -1, found 3"),
-        ({"prompt": "q", "steps": STEPS, "label": None}, "must be 0 to 2, or -1, found None"),
+        (
+            {"prompt": "q", "steps": STEPS, "first_error_step": 0},
+            "must be 1 to 3, or null or -1, ",
+        ),
+        ({"prompt": "q", "steps": STEPS, "first_error_step": -2}, "or null or -1, found -2"),
+        (
+            {"prompt": "q", "steps": STEPS, "label": 3},
+            "must be 0 to 2, or -1, found 3",
+        ),
+        (
+            {"prompt": "q", "steps": STEPS, "label": None},
+            "must be 0 to 2, or -1, found None",
+        ),
         ({"prompt": "q", "steps": [], "label": 0}, "found an empty list"),
         ({"prompt": "q", "steps": ["a", None], "label": 0}, "'steps[1]' must be text"),
         ({"prompt": "q", "steps": ["", " "], "label": -1}, "a response is empty"),

@@ -62,8 +62,21 @@ def test_a_whole_model_and_a_folder_in_use_are_refused(
     (tmp_path / "kept.txt").write_text("mine")
     with pytest.raises(UsageError, match="is not empty"):
         merge(str(adapter_folder), tmp_path)
+    with pytest.raises(UsageError, match=r"holds kept\.txt and no merged model"):
+        merge(str(adapter_folder), tmp_path, overwrite=True)
     assert (tmp_path / "kept.txt").read_text() == "mine"
-    assert merge(str(adapter_folder), tmp_path, overwrite=True).dtype == "float32"
+
+
+def test_only_a_merged_model_is_overwritten(adapter_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "merged"
+    merge(str(adapter_folder), folder)
+    with pytest.raises(UsageError, match="is not empty: name another, or give --overwrite"):
+        merge(str(adapter_folder), folder)
+    assert merge(str(adapter_folder), folder, overwrite=True).dtype == "float32"
+    (folder / "notes").mkdir()
+    with pytest.raises(UsageError, match="holds notes beside a merged model, which would be lost"):
+        merge(str(adapter_folder), folder, overwrite=True)
+    assert (folder / "notes").is_dir()
 
 
 def test_a_run_is_merged_beside_its_adapter(trainer_of: Any, model_folder: Path) -> None:

@@ -151,3 +151,26 @@ def test_a_file_with_a_plain_function_is_a_plugin(tmp_path: Path) -> None:
 def test_an_unknown_name_is_answered_with_the_nearest_one() -> None:
     with pytest.raises(PluginError, match=r"Unknown shaping 'linaer'. Did you mean 'linear'"):
         PluginManager(env={"TGDPO_LOAD_PLUGINS": ""}).find("shaping", "linaer")
+
+
+def test_a_data_set_that_cannot_be_made_is_named(install: Install) -> None:
+    source = """
+        import asyncio
+        from tgdpo_core import hookimpl
+        from tgdpo_core.plugin_api.datasets import NamedDataset
+
+        class Rows(NamedDataset):
+            "Rows."
+            def __init__(self):
+                raise asyncio.CancelledError
+            def rows(self, split):
+                return []
+
+        @hookimpl
+        def register_datasets(register):
+            register("rows", Rows)
+    """
+    install("tgdpo-rows", source)
+    found = PluginManager(env={}).find("dataset", "rows")
+    with pytest.raises(PluginError, match=r"'rows' \(tgdpo-rows 1\.2\) failed when it was made: C"):
+        found.create()

@@ -112,6 +112,37 @@ def test_what_it_cost_is_recorded(scored: Score, table: TokenTable) -> None:
     assert by_tokens.of(calls=60, tokens=3000) == pytest.approx(1.5)
 
 
+@pytest.mark.parametrize(
+    ("cost", "said"),
+    [
+        (lambda self: 3.5, "cost\\(\\) \\(cost_note\\) is 3.5, a float. Say a Cost"),
+        (lambda self: 1 / 0, "failed on its cost: ZeroDivisionError"),
+        (lambda self: Cost(per_call="0.1"), "per_call of its Cost is '0.1'; it must be a number"),
+        (lambda self: Cost(per_1k_tokens=float("nan")), "per_1k_tokens of its Cost is nan"),
+    ],
+)
+def test_a_cost_that_is_none_is_refused_before_anything_is_asked(
+    scored: Score, table: TokenTable, cost: Any, said: str
+) -> None:
+    priced = type("Priced", (Endpoint,), {"cost": cost, "__module__": __name__})
+    with pytest.raises(PluginError, match=f"token reward 'Priced' .*{said}"):
+        scored(priced(), table)
+    assert not Endpoint.seen
+
+
+def test_an_answer_fits_the_response_that_was_asked_about(scored: Score, table: TokenTable) -> None:
+    class Shortens(Endpoint):
+        """Changes what it was asked about."""
+
+        async def score_one(self, example: Example) -> list[float]:
+            """Return one value."""
+            object.__setattr__(example, "response_ids", (1,))
+            return [0.5]
+
+    with pytest.raises(PluginError, match=r"got 1 values for \d+ response tokens"):
+        scored(Shortens(), table)
+
+
 def test_a_batch_that_is_sorted_in_place_is_refused(scored: Score, table: TokenTable) -> None:
     class Sorts(Batches):
         """Sorts what it is given."""

@@ -1,5 +1,6 @@
 """What a loss plugin may return, and how it is chosen."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -56,6 +57,34 @@ WRONG = {
     "a mean": (lambda pairs: pairs.margins.mean(), r"the losses are torch.float32 \[\]"),
     "integers": (lambda pairs: pairs.num_pairs * torch.ones(2).long(), "torch.int64"),
     "no gradient": (lambda pairs: pairs.margins.detach(), "carry no gradient"),
+    "a constant": (
+        lambda pairs: torch.ones(2, requires_grad=True),
+        "the losses do not depend on the policy",
+    ),
+    "changes weights": (
+        lambda pairs: (pairs.weights.zero_(), pairs.margins)[1],
+        r"it changed pairs\.weights in place",
+    ),
+    "changes log-probs": (
+        lambda pairs: (pairs.policy_logps.add_(1), pairs.margins)[1],
+        r"it changed pairs\.policy_logps in place",
+    ),
+    "changes a view": (
+        lambda pairs: (pairs.reference_logps[:2].mul_(2), pairs.margins)[1],
+        r"it changed pairs\.reference_logps in place",
+    ),
+    "runs backward": (
+        lambda pairs: (pairs.margins.sum().backward(retain_graph=True), pairs.margins)[1],
+        r"it ran backward\(\) itself",
+    ),
+    "no dict of metrics": (
+        lambda pairs: PairLosses(pairs.margins, pairs.margins, None),  # type: ignore[arg-type]
+        "its metrics are NoneType; give a dict",
+    ),
+    "a number for a name": (
+        lambda pairs: PairLosses(pairs.margins, None, {3: pairs.margins}),  # type: ignore[dict-item]
+        "3 is no name of a metric",
+    ),
     "raises": (lambda pairs: pairs.values["kl"], "failed on a row: KeyError: 'kl'"),
     "exits": (lambda pairs: exit("no"), "failed on a row: SystemExit: no"),
     "a margin for all": (
@@ -79,6 +108,40 @@ def test_what_a_loss_does_wrong_is_named(fault: str) -> None:
     with pytest.raises(PluginError, match=f"loss 'mine', a row: .*{said}|loss 'mine' {said}"):
         LossDoor(("mine", made(function)))(terms(), "a row")
     assert torch.is_grad_enabled()
+
+
+def test_a_loss_cannot_change_what_is_logged_even_where_torch_does_not_see_it() -> None:
+    pairs = terms()
+    names = ("policy_logps", "reference_logps", "weights", "pair_ids", "is_chosen")
+    before = [getattr(pairs, name).detach().clone() for name in names]
+
+    def hidden(given: PairTerms) -> torch.Tensor:
+        for name in names:
+            getattr(given, name).data.zero_()
+        return -given.margins
+
+    LossDoor(("mine", made(hidden)))(pairs, "a row")
+    for name, old in zip(names, before, strict=True):
+        assert torch.equal(getattr(pairs, name), old)
+
+
+def test_values_that_are_asked_for_must_stay_and_are_enough_to_learn_from() -> None:
+    entropy = torch.rand(5, requires_grad=True) * 2
+    pairs = dataclasses.replace(terms(), values={"policy_entropy": entropy})
+    of_values = made(lambda given: given.sums(given.values["policy_entropy"]).w)
+    found, _ = LossDoor(("mine", of_values))(pairs, "a row")
+    assert found.losses.requires_grad
+    in_place = made(lambda given: (given.values["policy_entropy"].add_(1), given.margins)[1])
+    with pytest.raises(PluginError, match=r"it changed pairs\.values\['policy_entropy'\] in place"):
+        LossDoor(("mine", in_place))(pairs, "a row")
+
+
+def test_gradients_through_the_door_are_those_of_the_loss_alone() -> None:
+    given, alone = terms(), terms()
+    loss = resolve_loss("sigmoid", PLUGINS)
+    LossDoor(loss)(given, "a row")[0].losses.sum().backward()
+    loss[1](alone).losses.sum().backward()  # type: ignore[union-attr]
+    assert torch.equal(given.policy_logps.grad, alone.policy_logps.grad)
 
 
 def test_metrics_must_be_the_same_for_every_row() -> None:

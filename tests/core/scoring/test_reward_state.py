@@ -1,13 +1,20 @@
 """What online rewards have learnt is written and read back exactly, without a pickle."""
 
+import io
 import math
+from collections import OrderedDict
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
 
-from tgdpo_core.scoring.reward_state import digest, read_states, write_states
+from tgdpo_core import TokenReward
+from tgdpo_core.errors import PluginError
+from tgdpo_core.scoring.live_source import LiveSource
+from tgdpo_core.scoring.reward_state import copied, digest, read_states, write_states
+from tgdpo_core.scoring.sources import source_of_instance
+from tgdpo_core.scoring.weights import WeightedSource
 
 
 def state() -> dict[str, Any]:
@@ -40,6 +47,52 @@ def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
     head = torch.nn.Linear(3, 1)
     torch.optim.Adam(head.parameters()).load_state_dict(found["optimizer"])
     assert [path.suffix for path in tmp_path.iterdir()] == [".safetensors"]
+
+
+def test_a_copy_shares_nothing_and_is_what_reading_would_give() -> None:
+    one = state()
+    two = copied(one)
+    assert digest(two) == digest(one)
+    one["head"]["weight"].zero_()
+    one["names"].append("c")
+    assert two["head"]["weight"].abs().sum() > 0
+    assert two["names"] == ["a", ("b", None, True)]
+    assert type(copied(OrderedDict(a=torch.nn.Parameter(torch.ones(1))))["a"]) is torch.Tensor
+
+
+def ring() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    found["me"] = [found]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("held", "said"),
+    [
+        ({"f": io.StringIO()}, r"state_dict\['f'\] is a StringIO; a state is made of tensors"),
+        ({"a": [{1, 2}]}, r"state_dict\['a'\]\[0\] is a set"),
+        ({(1, 2): 3}, "state_dict: a key is a tuple"),
+        (ring(), r"state_dict\['me'\]\[0\] is the dict or list that holds it"),
+    ],
+)
+def test_a_state_that_cannot_be_saved_is_named_with_the_reward(
+    held: dict[Any, Any], said: str
+) -> None:
+    class Learns(TokenReward):
+        """Learns what no file holds."""
+
+        dynamic: ClassVar[bool] = True
+
+        def state_dict(self) -> dict[Any, Any]:
+            return held
+
+        def load_state_dict(self, state: Any) -> None:
+            """Nothing."""
+
+    weighted = WeightedSource(source_of_instance(Learns()), 1.0, [])
+    context: Any = object()
+    with pytest.raises(PluginError, match=f"^token reward 'Learns' .* failed .*: {said}"):
+        LiveSource(weighted, lambda _: context).state()
 
 
 def test_another_process_has_written_nothing(tmp_path: Path) -> None:

@@ -66,5 +66,6 @@ def test_rewards_without_spread_end_the_run_with_a_plugin_error(
     code = train(tmp_path / "run", "--reward-plugin", "none", "--reward-transform", "standardize")
     assert code == 4
     message = capsys.readouterr().err
-    assert "transform 'standardize' of token reward 'none'" in message
+    assert "transform 'standardize' (tgdpo " in message
+    assert "of token reward 'none'" in message
     assert "there is no spread to standardize" in message

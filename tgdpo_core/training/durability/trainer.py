@@ -223,11 +223,13 @@ class DurableTrainer(SavingTrainer):
             if self._overflows < _MOST_OVERFLOWS:
                 return None
         names = bad_gradients(model)
+        look = (
+            "Look at the learning rate, at training.max_grad_norm and at the size of token weights."
+        )
         return (
             f"The gradient norm is {health.norm} at step {self.state.global_step}, all losses are "
             "finite; training stops before the update. Gradients that are not finite: "
-            f"{shown(names) or 'none; their squares overflow'}. Look at the learning rate, at "
-            "training.max_grad_norm and at the size of token weights."
+            f"{shown(names) or 'none; their squares overflow'}. {self._numbers.suspect() or look}"
         )
 
     def _require_finite_evaluation(self) -> None:
