@@ -114,6 +114,17 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("store")
 
 
+@pytest.mark.parametrize(
+    "name", [name for name, file in shipped_recipes().items() if is_ablation(file)]
+)
+def test_every_cell_of_the_whole_form_can_be_planned(name: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    arguments = ["ablate", "--config", name, "--dry-run", "--output-dir", str(out)]
+    done = CliRunner().invoke(cli, arguments, catch_exceptions=False, standalone_mode=False)
+    assert not done.return_value, done.output
+    assert not out.exists()
+
+
 @pytest.mark.parametrize("name", EXPECTED)
 def test_the_quick_form_finds_what_it_should(
     name: str, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -22,6 +22,7 @@ from tgdpo_core.plugin_api.options import Options
 from tgdpo_core.recipe.loading import resolve_recipe
 from tgdpo_core.recipe.schema import Recipe, RewardEntry
 from tgdpo_core.scoring.sources import RewardSource, resolve_shaping, source_of_entry
+from tgdpo_core.scoring.weights import require_stored_where_fitted
 
 _SHARED = re.compile(r"\{recipe:([^{}]+)\}")
 _PLACEHOLDER = re.compile(r"\{(seed|run:[^{}]+|prepared:[^{}]+)\}")
@@ -212,11 +213,14 @@ def _words(command: str, name: str) -> list[str]:
 
 
 def _checked_sources(recipe: Recipe, plugins: PluginManager) -> list[RewardSource]:
-    """Return the reward sources; refuse names and options that no plugin has."""
+    """Return the reward sources; refuse names and options that no plugin has, or that do not fit."""
     resolve_shaping(recipe.shaping.name, plugins, recipe.shaping.args)
     if recipe.judging:
         plugins.find("judge", recipe.judging.judge).create(recipe.judging.args)
-    return [source_of_entry(entry.model_dump(), plugins) for entry in recipe.reward]
+    sources = [source_of_entry(entry.model_dump(), plugins) for entry in recipe.reward]
+    for source in sources:
+        require_stored_where_fitted(source)
+    return sources
 
 
 def _stored_options(source: RewardSource) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from tgdpo_core.scoring.sources import (
     source_of_entry,
     validate_options,
 )
+from tgdpo_core.scoring.weights import require_stored_where_fitted
 from tgdpo_core.store.folder import default_store_path
 
 
@@ -79,12 +80,18 @@ def make_plan(recipe: Recipe, plugins: PluginManager) -> Plan:
     )
 
 
+def _source(entry: dict[str, Any], plugins: PluginManager) -> RewardSource:
+    source = source_of_entry(entry, plugins)
+    require_stored_where_fitted(source)
+    return source
+
+
 def _steps(recipe: Recipe, plugins: PluginManager) -> dict[str, Callable[[], Any]]:
     """Return what finds or checks each thing that a recipe names, none of which needs another."""
     section, reference = recipe.model, recipe.reference.name_or_path
     packages = {"lora": bool(section.lora), "four_bits": section.load_in_4bit}
     rewards = {
-        f"reward {i}": partial(source_of_entry, entry.model_dump(), plugins)
+        f"reward {i}": partial(_source, entry.model_dump(), plugins)
         for i, entry in enumerate(recipe.reward)
     }
     return {

@@ -98,14 +98,13 @@ def fit_source(
     Raises:
         PluginError: a transform failed, or must be fitted on values that are not stored.
     """
+    require_stored_where_fitted(source)
     fitted: list[FittedTransform] = []
     scale = call_plugin(str(source), "scale", source.reward.scale, beta)
     for name, transform in source.transforms:
         so_far = WeightedSource(source, scale, fitted)
         state: Mapping[str, Any] = {}
-        if type(transform).fit is not Transform.fit:
-            if table is None or stored is None:
-                raise _needs_stored_values(source, name, transform)
+        if _is_fitted(transform) and table is not None and stored is not None:
             rewards = [
                 values
                 for row in range(len(table))
@@ -158,12 +157,24 @@ def _require_json(who: str, state: Any) -> None:
         ) from error
 
 
-def _needs_stored_values(source: RewardSource, name: str, transform: Transform) -> PluginError:
-    return PluginError(
-        f"{named('transform', name, transform)} is fitted on the training set before training, but "
-        f"the rewards of {source} change at every step. Use transforms that look at one response "
-        "(scale, clip, flip, smooth, ...), or an option of the source itself."
-    )
+def require_stored_where_fitted(source: RewardSource) -> None:
+    """Refuse a transform that is fitted before training on rewards that change at every step.
+
+    Raises:
+        PluginError: a source that is dynamic has one.
+    """
+    for name, transform in source.transforms:
+        if source.is_dynamic and _is_fitted(transform):
+            raise PluginError(
+                f"{named('transform', name, transform)} is fitted on the training set before "
+                f"training, but the rewards of {source} change at every step. Use transforms that "
+                "look at one response (scale, clip, flip, smooth, ...), or an option of the source "
+                "itself."
+            )
+
+
+def _is_fitted(transform: Transform) -> bool:
+    return type(transform).fit is not Transform.fit
 
 
 def token_weights(shaping: Shaping, name: str, rewards: PairValues, where: str) -> PairValues:

@@ -63,6 +63,14 @@ def needs(run: CellRun) -> set[str]:
     return {key for key in run.needs if not key.startswith("score ")}
 
 
+def test_a_fitted_transform_of_rewards_that_change_is_refused_before_anything_runs(
+    plan: Any,
+) -> None:
+    with pytest.raises(PluginError, match=r"'rms'.*before training.*change at every step"):
+        plan({"c": {"reward": "confidence", "transforms": ["rms"]}})
+    plan({"c": {"reward": "confidence", "transforms": ["flip"]}})
+
+
 def test_every_cell_is_a_run_with_every_seed(plan: Any, tmp_path: Path) -> None:
     ablation = plan({"r": {"reward": "random", "beta": [0.1, 0.5]}}, seeds=[4, 7])
     names = ["dpo", "dpo,beta=0.5", "r,beta=0.1", "r,beta=0.5"]
