@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -199,21 +199,34 @@ def _scores(answer: ModelAnswer) -> dict[str, Any]:
 
 
 def _preferred(prompt: PromptVerdict, model: str, draw: int) -> dict[str, Any]:
-    """Return what was said of an answer beside those of other models, as it concerns it."""
-    found: dict[str, Any] = {}
+    """Return what was said of an answer beside those of other models, as it concerns it.
+
+    What a judge said several times, as imported files may have it, is averaged.
+    """
+    groups: dict[str, list[Preference]] = {}
     for item in prompt.preferences:
-        if item.draw != draw or model not in (item.model, item.other):
-            continue
-        item = item if item.model == model else turned(item)
-        about = f"{item.judge}:{item.other}"
-        reasons = [opinion.unjudged for opinion in item.opinions if opinion.unjudged]
+        if item.draw == draw and model in (item.model, item.other):
+            item = item if item.model == model else turned(item)
+            groups.setdefault(f"{item.judge}:{item.other}", []).append(item)
+    found: dict[str, Any] = {}
+    for about, items in groups.items():
+        reasons = [o.unjudged for item in items for o in item.opinions if o.unjudged]
         found |= {
-            f"preferred:{about}": item.value,
-            f"shown_first:{about}": item.shown_first and item.shown_first.value,
-            f"shown_second:{about}": item.shown_second and item.shown_second.value,
+            f"preferred:{about}": _mean([item.value for item in items]),
+            f"shown_first:{about}": _mean([_value(item.shown_first) for item in items]),
+            f"shown_second:{about}": _mean([_value(item.shown_second) for item in items]),
             f"unjudged:{about}": reasons[0] if reasons else None,
         }
     return found
+
+
+def _value(opinion: Opinion | None) -> float | None:
+    return None if opinion is None else opinion.value
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return math.fsum(known) / len(known) if known else None
 
 
 def turned(preference: Preference) -> Preference:

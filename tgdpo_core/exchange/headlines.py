@@ -36,7 +36,8 @@ def alpaca_eval_headlines(compared: Sequence[Compared]) -> list[Headline]:
 
     A tie is half a win. ``discrete_win_rate`` first rounds each preference to win, loss or tie.
     ``length_controlled_winrate`` is the mean of what AlpacaEval's own regression wrote beside every
-    preference (``glm_preference``), where it did; the regression is not fitted again.
+    preference (``glm_preference``), where it did; the regression is not fitted again. Where some
+    rows have it and others have not, there is no such rate, and ``n_glm_preference`` says how many.
     """
     found = []
     for (model, group), rows in _groups(compared, _against).items():
@@ -47,6 +48,8 @@ def alpaca_eval_headlines(compared: Sequence[Compared]) -> list[Headline]:
                 "length_controlled_winrate": float(100 * np.mean(controlled)),
                 "lc_standard_error": 100 * _standard_error(np.asarray(controlled)),
             }
+        elif controlled:
+            values["n_glm_preference"] = len(controlled)
         found.append(Headline(model, group, values))
     return found
 

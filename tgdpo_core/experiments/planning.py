@@ -213,7 +213,7 @@ def _words(command: str, name: str) -> list[str]:
 
 
 def _checked_sources(recipe: Recipe, plugins: PluginManager) -> list[RewardSource]:
-    """Return the reward sources; refuse names and options that no plugin has, or that do not fit."""
+    """Return the reward sources; refuse names and options that no plugin has or that do not fit."""
     resolve_shaping(recipe.shaping.name, plugins, recipe.shaping.args)
     if recipe.judging:
         plugins.find("judge", recipe.judging.judge).create(recipe.judging.args)

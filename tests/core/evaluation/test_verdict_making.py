@@ -1,5 +1,6 @@
 """Verdicts from answers: who is asked what, what is kept, and what the files hold."""
 
+import csv
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,7 +17,7 @@ from tgdpo_core.evaluation.verdict_files import read_verdict, write_verdict
 from tgdpo_core.evaluation.verdict_making import Rules, judge_all
 from tgdpo_core.evaluation.verdict_page import verdict_page
 from tgdpo_core.evaluation.verdict_summary import summarize
-from tgdpo_core.evaluation.verdicts import NamedJudge, Preference, Verdict
+from tgdpo_core.evaluation.verdicts import NamedJudge, Opinion, Preference, Verdict
 from tgdpo_core.generation.answers import Answer, AnsweredPrompt
 
 
@@ -202,6 +203,20 @@ def test_what_is_written_is_read_again(found: Verdict, tmp_path: Path) -> None:
     lines = (tmp_path / "v" / "verdict.csv").read_text().splitlines()
     assert len(lines) == 1 + 6
     assert lines[0].startswith("prompt_key,prompt,model,draw,answer,finished,num_tokens")
+
+
+def test_what_was_said_twice_is_averaged_in_the_table(found: Verdict, tmp_path: Path) -> None:
+    (first, *others) = found.prompts
+    one = next(each for each in first.preferences if each.value is not None)
+    other = replace(one, shown_first=Opinion(0.25), shown_second=Opinion(0.25))
+    said = [other, replace(other, shown_first=Opinion(0.75), shown_second=Opinion(0.75))]
+    twice = replace(found, prompts=[replace(first, preferences=said), *others])
+    write_verdict(tmp_path / "v", twice, summarize(twice, num_resamples=20))
+    with (tmp_path / "v" / "verdict.csv").open(newline="") as file:
+        row = next(row for row in csv.DictReader(file) if row["model"] == one.model)
+    column = f"{one.judge}:{one.other}"
+    assert float(row[f"preferred:{column}"]) == 0.5
+    assert float(row[f"shown_first:{column}"]) == 0.5
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"format": "other"}', "[1]"])

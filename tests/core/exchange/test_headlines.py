@@ -41,6 +41,7 @@ def test_the_length_controlled_win_rate_is_what_alpaca_eval_wrote() -> None:
         [of(1, either_first=1.0, controlled=0.5), of(2, either_first=1.0)]
     )
     assert "length_controlled_winrate" not in partly.values
+    assert partly.values["n_glm_preference"] == 1  # of two
 
 
 def test_models_and_judges_of_one_file_are_told_apart() -> None:
