@@ -1,7 +1,6 @@
 """A command of a plugin that fails: its plugin is named, and click's own ways to end are kept."""
 
 import errno
-import signal
 from collections.abc import Callable
 
 import pytest
@@ -61,10 +60,10 @@ def test_a_command_whose_options_raise_names_its_plugin(install: Install, tgdpo:
         ("raise BaseExceptionGroup('x', [KeyboardInterrupt()])", 130, "Interrupted."),
     ],
 )
+@pytest.mark.usefixtures("in_the_foreground")
 def test_a_command_may_end_as_commands_do(
     install: Install, tgdpo: Command, body: str, code: int, said: str
 ) -> None:
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     install(running(body))
     found, error = tgdpo("yy")
     assert (found, said in error) == (code, True), error

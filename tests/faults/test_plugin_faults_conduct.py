@@ -59,6 +59,7 @@ def test_P7_a_limit_ends_a_plugin_that_hangs(
     assert "was stopped (TGDPO_PLUGIN_TIMEOUT)" in error
 
 
+@pytest.mark.usefixtures("in_the_foreground")
 def test_P7_ctrl_c_is_still_ctrl_c(faulty: Faulty, score: Command) -> None:
     faulty("import signal; signal.raise_signal(signal.SIGINT)")
     code, error = score()

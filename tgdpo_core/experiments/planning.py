@@ -21,8 +21,8 @@ from tgdpo_core.plugin_api.manager import PluginManager
 from tgdpo_core.plugin_api.options import Options
 from tgdpo_core.recipe.loading import resolve_recipe
 from tgdpo_core.recipe.schema import Recipe, RewardEntry
+from tgdpo_core.scoring.fitted_transforms import require_stored_where_fitted
 from tgdpo_core.scoring.sources import RewardSource, resolve_shaping, source_of_entry
-from tgdpo_core.scoring.weights import require_stored_where_fitted
 
 _SHARED = re.compile(r"\{recipe:([^{}]+)\}")
 _PLACEHOLDER = re.compile(r"\{(seed|run:[^{}]+|prepared:[^{}]+)\}")

@@ -18,6 +18,7 @@ from tgdpo_core.preparation.problems import Problems
 from tgdpo_core.recipe.optional_packages import require_packages
 from tgdpo_core.recipe.requirements import require_installed, with_used
 from tgdpo_core.recipe.schema import LossSection, Recipe
+from tgdpo_core.scoring.fitted_transforms import require_stored_where_fitted
 from tgdpo_core.scoring.loss_choice import resolve_loss
 from tgdpo_core.scoring.sources import (
     RewardSource,
@@ -25,7 +26,6 @@ from tgdpo_core.scoring.sources import (
     source_of_entry,
     validate_options,
 )
-from tgdpo_core.scoring.weights import require_stored_where_fitted
 from tgdpo_core.store.folder import default_store_path
 
 

@@ -16,6 +16,7 @@ from tgdpo_core.plugin_api.rewards import Example
 from tgdpo_core.plugin_api.shapings import Shaping
 from tgdpo_core.plugin_api.transforms import Transform
 from tgdpo_core.scoring.checks import checked_shape
+from tgdpo_core.scoring.fitted_transforms import is_fitted, require_stored_where_fitted
 from tgdpo_core.scoring.guard import call_often, call_plugin, process_kept
 from tgdpo_core.scoring.lazy_examples import LazyExamples
 from tgdpo_core.scoring.origins import named
@@ -104,7 +105,7 @@ def fit_source(
     for name, transform in source.transforms:
         so_far = WeightedSource(source, scale, fitted)
         state: Mapping[str, Any] = {}
-        if _is_fitted(transform) and table is not None and stored is not None:
+        if is_fitted(transform) and table is not None and stored is not None:
             rewards = [
                 values
                 for row in range(len(table))
@@ -155,26 +156,6 @@ def _require_json(who: str, state: Any) -> None:
             f"{who}: what fit returns is kept in run.json, and {dict(state)!r:.200} is no JSON: "
             f"{error}. Return finite numbers (float(x)), text, lists and dicts of these."
         ) from error
-
-
-def require_stored_where_fitted(source: RewardSource) -> None:
-    """Refuse a transform that is fitted before training on rewards that change at every step.
-
-    Raises:
-        PluginError: a source that is dynamic has one.
-    """
-    for name, transform in source.transforms:
-        if source.is_dynamic and _is_fitted(transform):
-            raise PluginError(
-                f"{named('transform', name, transform)} is fitted on the training set before "
-                f"training, but the rewards of {source} change at every step. Use transforms that "
-                "look at one response (scale, clip, flip, smooth, ...), or an option of the source "
-                "itself."
-            )
-
-
-def _is_fitted(transform: Transform) -> bool:
-    return type(transform).fit is not Transform.fit
 
 
 def token_weights(shaping: Shaping, name: str, rewards: PairValues, where: str) -> PairValues:

@@ -63,7 +63,7 @@ def stops() -> Iterator[None]:
 
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("work", [of_the_user, of_the_user_in_a_group, of_a_stop])
-@pytest.mark.usefixtures("stops")
+@pytest.mark.usefixtures("in_the_foreground", "stops")
 def test_the_users_interrupt_is_one(door: Callable[..., None], work: Callable[[], None]) -> None:
     with pytest.raises(KeyboardInterrupt):
         door(work)
@@ -86,6 +86,7 @@ def test_an_interrupt_of_the_plugin_names_it(
         door(work)
 
 
+@pytest.mark.usefixtures("in_the_foreground")
 def test_an_interrupt_before_is_not_taken_for_one_during_the_call() -> None:
     with pytest.raises(KeyboardInterrupt):
         called(of_the_user)
