@@ -10,7 +10,6 @@ import queue
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from tgdpo_core.data.pairs import PreferencePair
 from tgdpo_core.errors import DataError, MachineError, UsageError
@@ -20,12 +19,15 @@ from tgdpo_core.generation.engine_options import read_options
 from tgdpo_core.generation.prompts import formed
 from tgdpo_core.generation.sampling import Sampling
 from tgdpo_core.generation.stopping import say_once
+from tgdpo_core.server_address import require_plain_address
 
 KEYS = ("TGDPO_OPENAI_KEY", "OPENAI_API_KEY")
 """Variables of the environment that hold the key, the first that is set."""
 
 _MODULES = ("aiolimiter", "httpx2", "tenacity")
 _CALLS_A_BATCH = 8  # for every call under way: the store is looked at between batches
+
+_EXAMPLE = "http://localhost:8000/v1"
 
 
 @dataclass(frozen=True)
@@ -53,16 +55,12 @@ class ServedOptions:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UsageError("url must be an address such as http://localhost:8000/v1.")
-        if parts.username or parts.password:
-            raise UsageError(f"url holds a user name or password: set {KEYS[0]} instead.")
-        if parts.query or parts.fragment:
-            raise UsageError(
-                "url has a part behind ? or #, which would stand in records and may be a key: set "
-                f"{KEYS[0]} for a key, and leave that part out."
+        try:
+            require_plain_address(
+                self.url, example=_EXAMPLE, kept_with="the answers", variable=KEYS[0]
             )
+        except ValueError as error:
+            raise UsageError(f"{error}.") from error
         if self.concurrency < 1 or self.timeout <= 0 or self.patience <= 0:
             raise UsageError("concurrency, timeout and patience must be above 0.")
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 from tgdpo_core import Comparison, Explained, Generation, Judge, Unjudged, option
+from tgdpo_core.server_address import require_plain_address
 from tgdpo_plugins.judges.llm import templates
 from tgdpo_plugins.judges.llm.conversation import conversation_of
 from tgdpo_plugins.judges.llm.verdicts import Rule, reply_of, verdict_of
-from tgdpo_plugins.server_address import require_plain_address
 
 if TYPE_CHECKING:
     from tgdpo_plugins.judges.llm.asking import Asker

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 from tgdpo_core import Cost, Example, ScoringContext, TokenReward, option
-from tgdpo_plugins.server_address import require_plain_address
+from tgdpo_core.server_address import require_plain_address
 from tgdpo_plugins.token_rewards.remote.protocols import Asking, Protocol, Unit
 
 if TYPE_CHECKING:

@@ -2,8 +2,8 @@
 
 import pytest
 
+from tgdpo_core.server_address import require_plain_address
 from tgdpo_plugins.judges.llm import LLMJudge
-from tgdpo_plugins.server_address import require_plain_address
 from tgdpo_plugins.token_rewards.remote.reward import Remote
 
 SECRET = "sk-QUERYSECRET"
